@@ -1,0 +1,1 @@
+"""What every folder may use: errors, source places, number formats, settings and digests."""
