@@ -1,0 +1,1 @@
+"""The expression language of scores and masks: tree, parser, simplifier, intervals, evaluation."""
