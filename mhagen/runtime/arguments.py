@@ -71,7 +71,9 @@ def bind_offset(query_offset: object, batch: int) -> NDArray[np.int64]:
     if type(query_offset) is int:
         if not -LIMIT < query_offset < LIMIT:
             raise complaints.far_offset(query_offset, query_offset)
-        return np.full(batch, query_offset, np.int64)
+        same: NDArray[np.int64] = np.empty(batch, np.int64)
+        same.fill(query_offset)  # np.full costs 1 us more
+        return same
     if not isinstance(query_offset, np.integer) and type(query_offset) is not np.ndarray:
         raise complaints.not_an_offset(query_offset, batch)
     return _bind_offsets(np.asarray(query_offset), batch)

@@ -1,0 +1,373 @@
+"""Expressions to kernel code: scores and visibility of one register tile.
+
+In a tile, lanes are queries: `q` is a vector per column of registers, `k` one number per row, `score` a vector
+per cell. Each part of an expression is computed as seldom as it can be: once per tile when it knows neither
+query nor key, once per column or row when it knows one of them, once per cell otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import reduce
+from typing import assert_never
+
+from ..base.dtypes import DType
+from ..expr.intervals import Interval, bounds
+from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
+
+INT32 = Interval(-(2**31), 2**31 - 1)
+POSITION = Interval(-(2**30), 2**30)  # checked at the call: lengths and offsets stay below 2**30
+LENGTHS = ("batch", "queries", "keys")  # axes whose length is known at the call only
+INLINE_WIDTH = 60
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class Level(IntEnum):
+    """How often a part of an expression is computed; a value of a higher level may read all lower ones."""
+
+    TILE = 0
+    ROW = 1  # knows k
+    COLUMN = 2  # knows q: a vector
+    CELL = 3  # knows both, or the score: a vector
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A run-time array that expressions index: its element type and axes (symbols or ints)."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int | str, ...]
+
+    @property
+    def parameter(self) -> str:
+        """The name of its address inside the kernel."""
+        return f"{self.name}_array"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines by level; `{i}` and `{j}` stand for the row and the column of a cell."""
+
+    tile: tuple[str, ...]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: tuple[str, ...]
+    names: frozenset[str]  # of b, h, q, k, captured arrays and length symbols that the lines read
+    wide: bool  # integers need 64-bit lanes
+    runs: frozenset[DType]  # element types read by load_run
+
+
+INFIX = {
+    Operator.ADD: "+",
+    Operator.SUBTRACT: "-",
+    Operator.MULTIPLY: "*",
+    Operator.DIVIDE: "/",
+    Operator.LESS: "<",
+    Operator.LESS_EQUAL: "<=",
+    Operator.GREATER: ">",
+    Operator.GREATER_EQUAL: ">=",
+    Operator.EQUAL: "==",
+    Operator.NOT_EQUAL: "!=",
+}
+LOGIC = {Operator.AND: ("and", "&"), Operator.OR: ("or", "|")}
+STEMS = {Kind.CONDITION: "test", Kind.INTEGER: "count", Kind.REAL: "part"}
+SUFFIXES = {Level.TILE: "", Level.ROW: "_{i}", Level.COLUMN: "_{j}", Level.CELL: "_{i}_{j}"}
+RUNS = {DType.FLOAT32: "load_run", DType.INT32: "load_run_int32"}
+REAL_FUNCTIONS = {
+    Operator.EXP: "exp",
+    Operator.LOG: "log",
+    Operator.SQRT: "square_root",
+    Operator.TANH: "tanh",
+    Operator.SIGMOID: "sigmoid",
+    Operator.FLOOR: "round_down",
+}
+LOADS = {
+    DType.FLOAT32: ("load_real", "take"),
+    DType.INT32: ("load_int32", "take_int32"),
+    DType.INT64: ("load_int64", "take_int64"),
+    DType.BOOL: ("load_bool", "take_bool"),
+}
+
+
+def level_of(expr: Expr) -> Level:
+    """The level at which an expression is known."""
+    used = {node.name for node in walk(expr) if isinstance(node, Name)}
+    if "score" in used or {"q", "k"} <= used:
+        return Level.CELL
+    if "q" in used:
+        return Level.COLUMN
+    return Level.ROW if "k" in used else Level.TILE
+
+
+def needs_wide_lanes(expr: Expr, arrays: Mapping[str, Captured], heads: int) -> bool:
+    """Can an integer of the expression leave 32 bits? Then its lanes hold 64."""
+    names = {"q": POSITION, "k": POSITION, "b": POSITION, "h": Interval(0, heads - 1)}
+    limits = {name: array_bounds(array) for name, array in arrays.items()}
+    for node in walk(expr):
+        if node.kind is Kind.INTEGER:
+            found = bounds(node, names, limits)
+            if found.low < INT32.low or found.high > INT32.high:
+                return True
+    return False
+
+
+def array_bounds(array: Captured) -> Interval:
+    match array.dtype:
+        case DType.INT32:
+            return INT32
+        case DType.INT64:
+            return Interval(-(2**63), 2**63 - 1)
+        case DType.BOOL:
+            return Interval(0, 1)
+        case _:
+            return Interval(float("-inf"), float("inf"))
+
+
+@dataclass
+class Emitter:
+    """Writes the lines of one tile.
+
+    An array element, a part that is used twice and a part that is known at an earlier level than its user get
+    a name of their own, at the level where they are known; everything else is written in place.
+    """
+
+    arrays: Mapping[str, Captured]
+    constants: Mapping[str, str]  # the name that a constant of the spec has in the module
+    uses: Mapping[Expr, int]
+    wide: bool
+    lines: dict[Level, list[str]] = field(default_factory=lambda: {level: [] for level in Level})
+    named: dict[Expr, str] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    runs: set[DType] = field(default_factory=set)
+
+    def value(self, expr: Expr, user: Level) -> str:
+        """The text of an expression as an operand at the user's level."""
+        if isinstance(expr, Literal | Constant | Name):
+            return self.atom(expr)
+        if expr in self.named:
+            return self.named[expr]
+        level = level_of(expr)
+        text = self.element(expr) if isinstance(expr, Element) else self.apply(expr, level)
+        if isinstance(expr, Apply) and level == user and self.uses[expr] == 1 and len(text) < INLINE_WIDTH:
+            return f"({text})" if is_compound(expr) else text
+        return self.name(expr, level, text)
+
+    def root(self, expr: Expr) -> str:
+        """The text of an expression as the right-hand side of an assignment in a cell."""
+        if isinstance(expr, Apply) and expr not in self.named and level_of(expr) == Level.CELL:
+            return self.apply(expr, Level.CELL)
+        return self.value(expr, Level.CELL)
+
+    def name(self, expr: Expr, level: Level, text: str) -> str:
+        stem = expr.array if isinstance(expr, Element) else STEMS[expr.kind]
+        number = sum(name.startswith(f"{stem}_") for name in self.named.values())
+        name = f"{stem}_{LETTERS[number % 26]}{number // 26 or ''}{SUFFIXES[level]}"
+        self.named[expr] = name
+        self.lines[level].append(f"{name} = {text}")
+        return name
+
+    def atom(self, expr: Literal | Constant | Name) -> str:
+        match expr:
+            case Literal():
+                return repr(expr.value)
+            case Constant():
+                return self.constants[expr.name]
+            case Name():
+                self.names.update({"q": {"q", "q_first"}, "k": {"k", "k_first"}}.get(expr.name, {expr.name}))
+                return {"score": "s{i}_{j}", "q": "q{j}", "k": "k{i}"}.get(expr.name, expr.name)
+            case _:
+                assert_never(expr)
+
+    def apply(self, expr: Apply, level: Level) -> str:
+        operator, vector = expr.operator, is_vector(expr)
+        values = [self.value(argument, level) for argument in expr.arguments]
+        if operator is Operator.DIVIDE:
+            values = [self.as_real(e, v) for e, v in zip(expr.arguments, values, strict=True)]
+        if operator in REAL_FUNCTIONS:
+            return f"{REAL_FUNCTIONS[operator]}({values[0]})"
+        if operator in INFIX:
+            return f"{values[0]} {INFIX[operator]} {values[1]}"
+        if operator in LOGIC:
+            return f" {LOGIC[operator][vector]} ".join(values)
+        match operator:
+            case Operator.NEGATE:
+                return f"-{values[0]}"
+            case Operator.NOT:
+                return f"~{values[0]}" if vector else f"not {values[0]}"
+            case Operator.FLOOR_DIVIDE | Operator.MODULO:
+                return division(expr, values, vector)
+            case Operator.POWER:
+                return power(expr, values)
+            case _:
+                return choice(operator, values, vector)
+
+    def as_real(self, expr: Expr, text: str) -> str:
+        return f"real({text})" if expr.kind is Kind.INTEGER and is_vector(expr) else text
+
+    def element(self, expr: Element) -> str:
+        array = self.arrays[expr.array]
+        self.names.add(expr.array)
+        one, many = LOADS[array.dtype]
+        *outer, last = expr.indices
+        if not any(is_vector(index) for index in expr.indices):
+            return f"{one}({self.address(array, expr.indices)})"
+        shift = shift_of_query(last)
+        if shift is not None and array.dtype in RUNS and not any(is_vector(index) for index in outer):
+            return self.run(array, tuple(outer), shift)
+        index = self.flat(expr.indices, array.shape, lanes=True)
+        return f"{many}({array.parameter}, {index})"
+
+    def run(self, array: Captured, outer: tuple[Expr, ...], shift: list[tuple[str, Expr]]) -> str:
+        """Lanes that read neighbours, `x[..., q]` or `x[..., q - k]`, are one contiguous load."""
+        self.runs.add(array.dtype)
+        self.names.add("q_first")
+        length = self.size(array.shape[-1])
+        row = array.parameter
+        if outer:
+            row += f" + {array.dtype.bytes} * {length} * ({self.flat(outer, array.shape[:-1], lanes=False)})"
+        level = max((level_of(part) for _, part in shift), default=Level.TILE)
+        start = "q_first + {j} * LANES" + "".join(
+            f" {sign} {self.value(part, level)}" for sign, part in shift
+        )
+        return f"{RUNS[array.dtype]}({row}, {start}, {length})"
+
+    def address(self, array: Captured, indices: tuple[Expr, ...]) -> str:
+        place = self.flat(indices, array.shape, lanes=False)
+        place = f"({place})" if " " in place else place
+        return array.parameter if place == "0" else f"{array.parameter} + {array.dtype.bytes} * {place}"
+
+    def flat(self, indices: tuple[Expr, ...], axes: tuple[int | str, ...], *, lanes: bool) -> str:
+        """The row-major place of clamped indices."""
+        place = ""
+        for index, axis in zip(indices, axes, strict=True):
+            inside = self.clamped(index, axis, lanes=lanes)
+            place = f"({place}) * {self.size(axis)} + {inside}" if place else inside
+        return place
+
+    def clamped(self, index: Expr, axis: int | str, *, lanes: bool) -> str:
+        text = self.value(index, level_of(index))
+        if lanes and is_vector(index):
+            return f"minimum(maximum({text if self.wide else f'wide({text})'}, 0), {self.limit(axis)})"
+        return text if stays_inside(index, axis) else f"min(max({text}, 0), {self.limit(axis)})"
+
+    def size(self, axis: int | str) -> str:
+        if isinstance(axis, int):
+            return str(axis)
+        if axis in LENGTHS:
+            self.names.add(axis)
+            return axis
+        return axis.upper()
+
+    def limit(self, axis: int | str) -> str:
+        return str(axis - 1) if isinstance(axis, int) else f"{self.size(axis)} - 1"
+
+
+def is_vector(expr: Expr) -> bool:
+    """Do lanes differ, or does a function make it a vector? Everything else is a plain number."""
+    if level_of(expr) >= Level.COLUMN:
+        return True
+    return any(isinstance(part, Apply) and makes_vector(part) for part in walk(expr))
+
+
+def makes_vector(expr: Apply) -> bool:
+    floors = expr.operator in (Operator.FLOOR_DIVIDE, Operator.MODULO) and expr.kind is Kind.REAL
+    return expr.operator in REAL_FUNCTIONS or floors or is_real_power(expr)
+
+
+def is_compound(expr: Apply) -> bool:
+    """Does its text need parentheses as an operand?"""
+    call = expr.operator in REAL_FUNCTIONS or expr.operator in (Operator.ABS, Operator.MIN, Operator.MAX)
+    lanes = is_vector(expr) and expr.operator in (Operator.WHERE, Operator.FLOOR_DIVIDE, Operator.MODULO)
+    return not (call or (lanes and expr.kind is not Kind.REAL))
+
+
+def choice(operator: Operator, values: list[str], vector: bool) -> str:
+    match operator, vector:
+        case Operator.WHERE, True:
+            return f"where({', '.join(values)})"
+        case Operator.WHERE, False:
+            return f"{values[1]} if {values[0]} else {values[2]}"
+        case Operator.ABS, _:
+            return f"{'absolute' if vector else 'abs'}({values[0]})"
+        case _:
+            name = {Operator.MIN: ("min", "minimum"), Operator.MAX: ("max", "maximum")}[operator][vector]
+            return reduce(lambda text, value: f"{name}({text}, {value})", values)
+
+
+def division(expr: Apply, values: list[str], vector: bool) -> str:
+    whole = expr.operator is Operator.FLOOR_DIVIDE
+    if expr.kind is Kind.INTEGER and vector:
+        return f"{'floor_divide' if whole else 'modulo'}({values[0]}, {values[1]})"
+    if expr.kind is Kind.INTEGER:
+        return f"{values[0]} {'//' if whole else '%'} {values[1]}"
+    quotient = f"round_down(splat(1.0) * {values[0]} / {values[1]})"
+    return quotient if whole else f"{values[0]} - {values[1]} * {quotient}"
+
+
+def power(expr: Apply, values: list[str]) -> str:
+    if is_real_power(expr):
+        return f"power({values[0]}, {values[1]})"
+    exponent = expr.arguments[1]
+    assert isinstance(exponent, Literal | Constant)
+    unit = "1" if expr.kind is Kind.INTEGER else "1.0"
+    return " * ".join([values[0]] * int(exponent.value)) or unit
+
+
+def is_real_power(expr: Apply) -> bool:
+    """Is it a power that repeated multiplication does not give?"""
+    if expr.operator is not Operator.POWER:
+        return False
+    exponent = expr.arguments[1]
+    if not isinstance(exponent, Literal | Constant):
+        return True
+    return exponent.value != int(exponent.value) or not 0 <= exponent.value <= 16
+
+
+def stays_inside(index: Expr, axis: int | str) -> bool:
+    """Indices that lie inside their axis by what they are. (Rows of keys past the end repeat the last key.)"""
+    if isinstance(index, Literal):
+        return isinstance(axis, int) and 0 <= index.value < axis
+    symbol = {"b": "batch", "h": "query_heads", "k": "keys"}
+    return isinstance(index, Name) and symbol.get(index.name) == axis
+
+
+def shift_of_query(index: Expr) -> list[tuple[str, Expr]] | None:
+    """For `q`, `q + x`, `x + q`, `q - x` with x the same in all lanes: the signed parts besides q."""
+    match index:
+        case Name(name="q"):
+            return []
+        case Apply(operator=Operator.ADD, arguments=(left, right)):
+            for query, other in ((left, right), (right, left)):
+                shift = shift_of_query(query)
+                if shift is not None and level_of(other) <= Level.ROW:
+                    return [*shift, ("+", other)]
+        case Apply(operator=Operator.SUBTRACT, arguments=(left, right)):
+            shift = shift_of_query(left)
+            if shift is not None and level_of(right) <= Level.ROW:
+                return [*shift, ("-", right)]
+    return None
+
+
+def emit_cells(
+    roots: Mapping[str, Expr], arrays: Mapping[str, Captured], constants: Mapping[str, str], heads: int
+) -> Code:
+    """Code that sets each target, such as `s{i}_{j}`, to its expression, in order."""
+    uses = Counter(part for expr in roots.values() for part in walk(expr))
+    wide = any(needs_wide_lanes(expr, arrays, heads) for expr in roots.values())
+    emitter = Emitter(arrays, constants, uses, wide)
+    for target, expr in roots.items():
+        emitter.lines[Level.CELL].append(f"{target} = {emitter.root(expr)}")
+    lines = {level: tuple(found) for level, found in emitter.lines.items()}
+    return Code(
+        tile=lines[Level.TILE],
+        rows=lines[Level.ROW],
+        columns=lines[Level.COLUMN],
+        cells=lines[Level.CELL],
+        names=frozenset(emitter.names),
+        wide=wide,
+        runs=frozenset(emitter.runs),
+    )

@@ -1,0 +1,267 @@
+"""Graph to the functions that people call: attention(), layer() and prepare(), with their checks and documents."""
+
+from __future__ import annotations
+
+from ..ir.fused_ops import OutputLinear, ProjectHeads
+from ..ir.graph import QUERY_OFFSET, Graph, Node
+from ..spec.model import Align, Layout
+from .kernel import Lowering
+from .model import AttentionModel, LayerModel, Lines, LinearModel, Names, ProductModel
+
+AXES = {
+    Layout.BHSD: lambda heads, length, dim: ("batch", heads, length, dim),
+    Layout.BSHD: lambda heads, length, dim: ("batch", length, heads, dim),
+}
+HEADS = ("query", "key", "value", "out")
+HEADS_FIRST = ".transpose(0, 2, 1, 3)"
+EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
+
+
+def quoted(axis: int | str) -> str:
+    """An axis as the text that bind() takes: a constant of the module, a number, or the symbol of a length."""
+    if axis in ("batch", "queries", "keys"):
+        return f'"{axis}"'
+    return axis.upper() if isinstance(axis, str) else str(axis)
+
+
+def axes_text(axes: tuple[int | str, ...]) -> str:
+    inside = ", ".join(axis if isinstance(axis, str) and axis.isupper() else quoted(axis) for axis in axes)
+    return f"({inside},)" if len(axes) == 1 else f"({inside})"
+
+
+def bind_line(name: str, dtype: str, axes: tuple[int | str, ...]) -> str:
+    return f'{name} = bind("{name}", {name}, "{dtype}", {axes_text(axes)}, sizes)'
+
+
+def shape_text(axes: tuple[int | str, ...]) -> str:
+    """A shape for a docstring: plain numbers and names."""
+    inside = ", ".join(str(axis) for axis in axes)
+    return f"({inside},)" if len(axes) == 1 else f"({inside})"
+
+
+def input_lines(facts: Lowering) -> Lines:
+    return tuple(bind_line(a.name, a.dtype.value, a.shape) for a in facts.captured.values())
+
+
+def offset_line(graph: Graph) -> Lines:
+    start = 'sizes["keys"] - sizes["queries"]' if graph.align is Align.END else "0"
+    return (
+        f"if {QUERY_OFFSET} is None:",
+        f"    {QUERY_OFFSET} = {start}",
+        f'{QUERY_OFFSET} = bind_offset({QUERY_OFFSET}, sizes["batch"])',
+    )
+
+
+def attention_model(facts: Lowering) -> AttentionModel:
+    work, graph = facts.work, facts.graph
+    axes = AXES[graph.layout]
+    operands = tuple(facts.captured)
+    arrays = ", ".join(f'"{name}": {name}' for name in ("query", "key", "value", *operands))
+    out_axes = axes_text(axes("QUERY_HEADS", "queries", "VALUE_DIM"))
+    lengths = axes("QUERY_HEADS", 'sizes["queries"]', "VALUE_DIM")
+    out_shape = shape_text(('sizes["batch"]', *lengths[1:]))
+    swapped = graph.layout is Layout.BSHD
+    statistics = work.op.statistics
+    lse = tuple(statistics)
+    return AttentionModel(
+        doc_lines=attention_doc(facts),
+        parameters=("query", "key", "value", "*", *operands, f"{QUERY_OFFSET}=None", "out=None"),
+        bind_lines=(
+            bind_line("query", "float32", axes("QUERY_HEADS", "queries", "DIM")),
+            bind_line("key", "float32", axes("KEY_VALUE_HEADS", "keys", "DIM")),
+            bind_line("value", "float32", axes("KEY_VALUE_HEADS", "keys", "VALUE_DIM")),
+            *input_lines(facts),
+            *offset_line(graph),
+            "if out is None:",
+            f"    out = np.empty({out_shape}, np.float32)",
+            "else:",
+            f"    inputs = {{{arrays}}}",
+            f'    out = bind_out("out", out, "float32", {out_axes}, sizes, inputs)',
+        ),
+        view_lines=tuple(f"{name}_heads = {name}{HEADS_FIRST}" for name in HEADS if swapped),
+        statistics=statistics,
+        attend_parameters=("query", "key", "value", "out", *lse, QUERY_OFFSET, *operands),
+        attend_arguments=(*(f"{n}_heads" if swapped else n for n in HEADS), *lse, QUERY_OFFSET, *operands),
+        kernel_arguments=kernel_arguments(facts),
+        returns=f"Attention(out, {', '.join(statistics)})" if statistics else "out",
+    )
+
+
+def kernel_arguments(facts: Lowering) -> Lines:
+    """The arguments of attention_tasks up to the counter, as texts of attend()."""
+    lines = [line for name in HEADS for line in (f"{name}.ctypes.data", f"*{name}.strides[:3]")]
+    lines += ["lse.ctypes.data"] if "lse" in facts.work.op.statistics else []
+    lines += ["batch", "queries", "keys", f"{QUERY_OFFSET}.ctypes.data"]
+    return (*lines, *(f"{name}.ctypes.data" for name in facts.captured))
+
+
+def attention_doc(facts: Lowering) -> Lines:
+    work, axes = facts.work, AXES[facts.graph.layout]
+    shapes = [
+        ("query", shape_text(axes(work.query_heads, "queries", work.dim))),
+        ("key", shape_text(axes(work.key_value_heads, "keys", work.dim))),
+        ("value", shape_text(axes(work.key_value_heads, "keys", work.value_dim))),
+        ("out", shape_text(axes(work.query_heads, "queries", work.value_dim))),
+        *(
+            (array.name, f"{shape_text(array.shape)} {array.dtype.value}")
+            for array in facts.captured.values()
+        ),
+    ]
+    start = "keys - queries" if facts.graph.align is Align.END else "0"
+    width = max(len(name) for name, _ in shapes) + 1
+    returned = "out" if not work.op.statistics else f"Attention(out, {', '.join(work.op.statistics)})"
+    return (
+        "Attend from every query to the keys it sees.",
+        "",
+        f"    Shapes   {shapes[0][0]:{width}} {shapes[0][1]}",
+        *(f"             {name:{width}} {shape}" for name, shape in shapes[1:]),
+        "             float32 unless said otherwise; any strides, but a last axis that is not contiguous is copied",
+        f"    Units    query_offset is the position of the first query: an int, or ints (batch,); None is {start}",
+        f"    Returns  {returned}; `out` is written if given, made otherwise",
+        "    Raises   InputError, naming the argument, what it has and what it needs",
+    )
+
+
+def linear_model(facts: Lowering) -> LinearModel:
+    return LinearModel(
+        rows=tuple(range(facts.schedule.linear_rows)),
+        vectors=tuple(range(facts.schedule.linear_vectors)),
+        tile_parameters=(
+            *(
+                "x",
+                "x_stride",
+                "rows",
+                "panel",
+                "depth",
+                "sums_at",
+                "out_stride",
+                "bias",
+                "starts",
+                "columns",
+            ),
+        ),
+        parameters=(
+            *("x", "x_stride", "rows", "panels", "biases", "places", "panel_count", "depth", "out"),
+            *("counter", "scratch", "worker"),
+        ),
+        tile_arguments=(
+            *("x + row * x_stride + 4 * start", "x_stride", "end_row - row", "weights", "inputs"),
+            *("head + 4 * row * head_columns", "4 * head_columns", "bias", "start == 0", "columns"),
+        ),
+    )
+
+
+def layer_model(facts: Lowering) -> LayerModel:
+    """The layer around the attention; EMPTY_LAYER for a graph without projections."""
+    graph, statistics = facts.graph, facts.work.op.statistics
+    projections = [node for node in graph.nodes if isinstance(node.op, ProjectHeads)]
+    outputs = [node for node in graph.nodes if isinstance(node.op, OutputLinear)]
+    if not projections:
+        return EMPTY_LAYER
+    products = (*layer_products(graph, projections), output_product(graph, outputs[0]))
+    operands = tuple(facts.captured)
+    return LayerModel(
+        products=products,
+        prepare_arguments=tuple(product.name for product in products),
+        prepare_doc_lines=prepare_doc(graph, projections, outputs[0]),
+        doc_lines=layer_doc(facts),
+        parameters=("x", "weights", "*", "context=None", *operands, f"{QUERY_OFFSET}=None"),
+        bind_lines=(
+            bind_line("x", "float32", ("batch", "queries", "MODEL_DIM")),
+            "if context is None:",
+            '    sizes["keys"] = sizes["queries"]',
+            "else:",
+            f"    {bind_line('context', 'float32', ('batch', 'keys', 'MODEL_DIM'))}",
+            *input_lines(facts),
+            *offset_line(graph),
+        ),
+        project_lines=(
+            "if context is None:",
+            "    query, key, value = LINEAR.project(QUERY_KEY_VALUE, prepared, x)",
+            "else:",
+            "    (query,) = LINEAR.project(QUERY, prepared, x)",
+            "    key, value = LINEAR.project(KEY_VALUE, prepared, context)",
+        ),
+        attend_arguments=("query", "key", "value", f"out{HEADS_FIRST}", *statistics, QUERY_OFFSET, *operands),
+        returns=f"Attention(y, {', '.join(statistics)})" if statistics else "y",
+    )
+
+
+def part_text(graph: Graph, weight: str, bias: str | None, heads: int) -> str:
+    outputs = graph.types[weight].shape[0]
+    assert isinstance(outputs, int)
+    dim = {"wq": "DIM", "wk": "DIM", "wv": "VALUE_DIM"}[weight]
+    count = "QUERY_HEADS" if weight == "wq" else "KEY_VALUE_HEADS"
+    named = f'"{bias}"' if bias is not None else "None"
+    return f'Part("{weight}", {named}, heads={count}, dim={dim})'
+
+
+def layer_products(graph: Graph, projections: list[Node]) -> tuple[ProductModel, ...]:
+    """One product when x is its own context, two when keys and values read another sequence."""
+    parts: dict[str, str] = {}
+    for node in projections:
+        assert isinstance(node.op, ProjectHeads)
+        names = node.operands[1:]
+        step = len(names) // len(node.op.heads)
+        for i, heads in enumerate(node.op.heads):
+            weight, *bias = names[i * step : (i + 1) * step]
+            parts[weight] = part_text(graph, weight, bias[0] if bias else None, heads)
+    query, key, value = (parts[name] for name in ("wq", "wk", "wv"))
+    return (
+        ProductModel("QUERY_KEY_VALUE", "MODEL_DIM", (query, key, value)),
+        ProductModel("QUERY", "MODEL_DIM", (query,)),
+        ProductModel("KEY_VALUE", "MODEL_DIM", (key, value)),
+    )
+
+
+def output_product(graph: Graph, node: Node) -> ProductModel:
+    bias = f'"{node.operands[2]}"' if len(node.operands) > 2 else "None"
+    part = f'Part("{node.operands[1]}", {bias}, heads=1, dim=MODEL_DIM)'
+    return ProductModel("OUTPUT", "QUERY_HEADS * VALUE_DIM", (part,))
+
+
+def prepare_doc(graph: Graph, projections: list[Node], output: Node) -> Lines:
+    names = [name for node in (*projections, output) for name in node.operands[1:]]
+    shapes = [f"{name} {shape_text(graph.types[name].shape)}" for name in names]
+    return (
+        "Pack the weights of the layer once, for many calls of layer().",
+        "",
+        f"    Shapes   {', '.join(shapes[:3])}",
+        *(f"             {', '.join(shapes[i : i + 3])}" for i in range(3, len(shapes), 3)),
+        "             float32, as torch.nn.Linear has them; a mapping of these names",
+        "    Raises   InputError for a missing, unknown or wrongly shaped array",
+    )
+
+
+def layer_doc(facts: Lowering) -> Lines:
+    model_dim = model_dim_of(facts.graph)
+    inputs = [f"{a.name} {shape_text(a.shape)} {a.dtype.value}" for a in facts.captured.values()]
+    start = "keys - queries" if facts.graph.align is Align.END else "0"
+    return (
+        "The whole layer: projections, attention, output linear.",
+        "",
+        f"    Shapes   x (batch, queries, {model_dim}), context (batch, keys, {model_dim}) or None for x itself",
+        *(f"             {text}" for text in inputs),
+        "             weights: a mapping as prepare() takes it, or what prepare() returned",
+        f"    Units    query_offset is the position of the first query: an int, or ints (batch,); None is {start}",
+        f"    Returns  (batch, queries, {model_dim}) float32"
+        + (f", in Attention(out, {', '.join(facts.work.op.statistics)})" if facts.work.op.statistics else ""),
+        "    Raises   InputError, naming the argument, what it has and what it needs",
+    )
+
+
+def model_dim_of(graph: Graph) -> int:
+    width = graph.types["x"].shape[2]
+    assert isinstance(width, int)
+    return width
+
+
+def function_names(facts: Lowering, tile_names: Names) -> Names:
+    """The functions of the attention kernel, callees first."""
+    masked = ("visibility", "values_are_finite", "add_values_one_by_one") if facts.view_code else ()
+    return (
+        *("pack_queries", "start_group", "raise_maxima"),
+        *tile_names,
+        *masked,
+        *("attend_block", "finish_group", "attention_tasks"),
+    )

@@ -1,0 +1,1 @@
+"""How a kernel is blocked and run, decided before it is written."""

@@ -1,0 +1,25 @@
+"""A schedule: how the kernel of a graph is blocked and run. A value, decided before any code is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Tile sizes of the attention kernel and of the layer's products.
+
+    Units    tile_queries, group_queries, block_keys count queries or keys; key_rows and value_rows count the
+             rows of a register tile; *_vectors count vector registers across; linear_depth counts inputs.
+    """
+
+    tile_queries: int  # queries of one task
+    block_keys: int  # keys between two passes over the values
+    key_rows: int  # score tile: keys down,
+    query_vectors: int  # query vectors across
+    value_rows: int  # value tile: queries down,
+    value_vectors: int  # value vectors across, at most
+    linear_rows: int  # product tile: rows of the input down,
+    linear_vectors: int  # vectors of outputs across
+    linear_block_rows: int  # rows of one task
+    linear_depth: int  # inputs between two passes over the output
