@@ -12,6 +12,11 @@ from ..base.dtypes import Kind as Kind
 
 Number: TypeAlias = bool | int | float
 
+# What literals and constants may be: integers that leave int64 room for sums and products, and reals that
+# stay finite in float32.
+INTEGER_LIMIT = 2**31 - 1
+REAL_LIMIT = 3.4028234663852886e38
+
 
 class Operator(Enum):
     """What an `Apply` node does; the value is its spelling (`neg` is the minus before one operand).

@@ -1,0 +1,68 @@
+"""The names a spec may give: to the kernel's module, to constants and to inputs."""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+import keyword
+import re
+import sys
+from collections.abc import Iterable
+
+from ..expr.tree import FUNCTIONS, NAMES
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+NAME_PATTERN = f"^{_NAME.pattern}$"
+_RULE = "a name is a lower-case letter, then lower-case letters, digits or _: at most 48 in all"
+# Files of these names are devices on Windows, whatever their folder and their suffix.
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+)
+_PACKAGES = frozenset({"numpy", "numba", "llvmlite", "mhagen"})
+_ARGUMENTS = frozenset({"query", "key", "value", "out", "query_offset", "x", "weights", "context"})
+_FUNCTIONS = frozenset({"attention", "layer", "prepare"})
+
+
+def why_not_a_name(name: str) -> str:
+    """Why a name cannot stand in generated code; empty if it can."""
+    if not _NAME.fullmatch(name):
+        return _RULE
+    if keyword.iskeyword(name):
+        return "this is a keyword of Python"
+    if hasattr(builtins, name):
+        return "this is a built-in name of Python"
+    return ""
+
+
+def why_not_a_module(name: str) -> str:
+    """Why `name`.py cannot be a generated module; empty if it can."""
+    if name in sys.stdlib_module_names or name in _PACKAGES:
+        return "a module of this name would hide the one that Python imports"
+    if name in _DEVICES:
+        return "this is a device on Windows, not a file"
+    return why_not_a_name(name)
+
+
+def why_not_a_variable(name: str) -> str:
+    """Why a constant or an input cannot have this name; empty if it can."""
+    if name in NAMES:
+        return f"`{name}` has a meaning in every expression"
+    if name in FUNCTIONS:
+        return f"`{name}` is a function of expressions"
+    if name in _ARGUMENTS:
+        return f"`{name}` is an argument of every kernel"
+    if name in _FUNCTIONS:
+        return f"`{name}` is a function of the generated module"
+    return why_not_a_name(name)
+
+
+def similar_name(name: str) -> str:
+    """A legal name as near to this one as can be."""
+    letters = re.sub(r"[^a-z0-9]+", "_", name[:200].lower()).strip("_0123456789")[:40]
+    return letters if letters and not why_not_a_module(letters) else f"my_{letters or 'kernel'}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question that offers the nearest known name; empty if none is near."""
+    near = difflib.get_close_matches(name[:64], list(known), n=1)
+    return f"did you mean `{near[0]}`?" if near else ""
