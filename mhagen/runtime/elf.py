@@ -20,7 +20,7 @@ _UNDEFINED = 0
 _LOCAL = 0
 
 
-class NotElf(ValueError):
+class NotElf(Exception):
     """The bytes are not an object file this module can read."""
 
 

@@ -1,7 +1,7 @@
 """One file of the cache of machine code: its format, how it is published and when it is believed.
 
 Format
-    header      magic, lengths of note and payload, digest of key, note and payload
+    header      magic, length of note, length of payload, digest of key, note and payload
     note        what the entry is, for people: "causal_gqa avx512 znver4"
     payload     object code
 """

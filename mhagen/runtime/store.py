@@ -79,7 +79,7 @@ class Store:
             publish_entry(path, key, Content(note, payload))
         except (OSError, Doubt) as error:
             if key not in self._warned:  # a damaged entry has been warned of by load
-                self.warn("save", f"compiled kernels are not kept in {self.directory}: {error}")
+                self.warn("directory", f"compiled kernels are not kept in {self.directory}: {error}")
 
     def reject(self, key: str, reason: str) -> None:
         """Warn, once, that an entry is not used."""
