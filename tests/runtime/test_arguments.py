@@ -93,6 +93,7 @@ WRONG_KEYS: dict[str, tuple[Callable[[], object], str]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("kind", WRONG_KEYS)
 def test_a_wrong_array_is_refused_with_what_it_has_and_what_is_needed(kind: str) -> None:
     make, message = WRONG_KEYS[kind]
