@@ -1,8 +1,8 @@
 """Expressions to kernel code: scores and visibility of one register tile.
 
-In a tile, lanes are queries: `q` is a vector per column of registers, `k` one number per row, `score` a vector
-per cell. Each part of an expression is computed as seldom as it can be: once per tile when it knows neither
-query nor key, once per column or row when it knows one of them, once per cell otherwise.
+In a tile, lanes are queries: `q` is a vector per column of registers, `k` one number per row, `score` a
+vector per cell. Each part of an expression is computed as seldom as it can be: once per tile when it knows
+neither query nor key, once per column or row when it knows one of them, once per cell otherwise.
 """
 
 from __future__ import annotations
@@ -143,18 +143,25 @@ class Emitter:
     named: dict[Expr, str] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     runs: set[DType] = field(default_factory=set)
+    stems: Counter[str] = field(default_factory=Counter)
 
     def value(self, expr: Expr, user: Level) -> str:
-        """The text of an expression as an operand at the user's level."""
+        """The text of an expression, for a user at some level."""
         if isinstance(expr, Literal | Constant | Name):
             return self.atom(expr)
         if expr in self.named:
             return self.named[expr]
         level = level_of(expr)
-        text = self.element(expr) if isinstance(expr, Element) else self.apply(expr, level)
+        text = self.element(expr, level) if isinstance(expr, Element) else self.apply(expr, level)
         if isinstance(expr, Apply) and level == user and self.uses[expr] == 1 and len(text) < INLINE_WIDTH:
-            return f"({text})" if is_compound(expr) else text
-        return self.name(expr, level, text)
+            return text
+        stem = expr.array if isinstance(expr, Element) else STEMS[expr.kind]
+        self.named[expr] = self.assign(stem, level, text)
+        return self.named[expr]
+
+    def operand(self, expr: Expr, user: Level) -> str:
+        """As value, in parentheses where an operator beside it would tear it apart."""
+        return grouped(self.value(expr, user))
 
     def root(self, expr: Expr) -> str:
         """The text of an expression as the right-hand side of an assignment in a cell."""
@@ -162,11 +169,11 @@ class Emitter:
             return self.apply(expr, Level.CELL)
         return self.value(expr, Level.CELL)
 
-    def name(self, expr: Expr, level: Level, text: str) -> str:
-        stem = expr.array if isinstance(expr, Element) else STEMS[expr.kind]
-        number = sum(name.startswith(f"{stem}_") for name in self.named.values())
+    def assign(self, stem: str, level: Level, text: str) -> str:
+        """A new name for a text, assigned at a level."""
+        number = self.stems[stem]
+        self.stems[stem] += 1
         name = f"{stem}_{LETTERS[number % 26]}{number // 26 or ''}{SUFFIXES[level]}"
-        self.named[expr] = name
         self.lines[level].append(f"{name} = {text}")
         return name
 
@@ -184,72 +191,79 @@ class Emitter:
 
     def apply(self, expr: Apply, level: Level) -> str:
         operator, vector = expr.operator, is_vector(expr)
-        values = [self.value(argument, level) for argument in expr.arguments]
-        if operator is Operator.DIVIDE:
-            values = [self.as_real(e, v) for e, v in zip(expr.arguments, values, strict=True)]
         if operator in REAL_FUNCTIONS:
-            return f"{REAL_FUNCTIONS[operator]}({values[0]})"
+            return f"{REAL_FUNCTIONS[operator]}({self.value(expr.arguments[0], level)})"
         if operator in INFIX:
-            return f"{values[0]} {INFIX[operator]} {values[1]}"
+            return f" {INFIX[operator]} ".join(self.sides(expr, level))
         if operator in LOGIC:
-            return f" {LOGIC[operator][vector]} ".join(values)
+            return f" {LOGIC[operator][vector]} ".join(self.sides(expr, level))
         match operator:
             case Operator.NEGATE:
-                return f"-{values[0]}"
+                return f"-{self.operand(expr.arguments[0], level)}"
             case Operator.NOT:
-                return f"~{values[0]}" if vector else f"not {values[0]}"
+                return f"{'~' if vector else 'not '}{self.operand(expr.arguments[0], level)}"
             case Operator.FLOOR_DIVIDE | Operator.MODULO:
-                return division(expr, values, vector)
+                return division(expr, self.sides(expr, level), vector)
             case Operator.POWER:
-                return power(expr, values)
+                return power(expr, self.sides(expr, level))
             case _:
-                return choice(operator, values, vector)
+                return choice(operator, [self.value(each, level) for each in expr.arguments], vector)
+
+    def sides(self, expr: Apply, level: Level) -> list[str]:
+        texts = [self.operand(argument, level) for argument in expr.arguments]
+        if expr.operator is not Operator.DIVIDE:
+            return texts
+        return [self.as_real(each, text) for each, text in zip(expr.arguments, texts, strict=True)]
 
     def as_real(self, expr: Expr, text: str) -> str:
         return f"real({text})" if expr.kind is Kind.INTEGER and is_vector(expr) else text
 
-    def element(self, expr: Element) -> str:
+    def element(self, expr: Element, level: Level) -> str:
         array = self.arrays[expr.array]
         self.names.add(expr.array)
         one, many = LOADS[array.dtype]
         *outer, last = expr.indices
         if not any(is_vector(index) for index in expr.indices):
-            return f"{one}({self.address(array, expr.indices)})"
+            place = self.flat(expr.indices, array.shape, level)
+            return f"{one}({self.address(array, place)})"
         shift = shift_of_query(last)
-        if shift is not None and array.dtype in RUNS and not any(is_vector(index) for index in outer):
-            return self.run(array, tuple(outer), shift)
-        index = self.flat(expr.indices, array.shape, lanes=True)
-        return f"{many}({array.parameter}, {index})"
+        is_run = shift is not None and array.dtype in RUNS
+        if is_run and not any(is_vector(index) for index in outer):
+            return self.run(array, tuple(outer), shift, level)
+        return f"{many}({array.parameter}, {self.flat(expr.indices, array.shape, level, lanes=True)})"
 
-    def run(self, array: Captured, outer: tuple[Expr, ...], shift: list[tuple[str, Expr]]) -> str:
+    def run(
+        self, array: Captured, outer: tuple[Expr, ...], shift: list[tuple[str, Expr]], level: Level
+    ) -> str:
         """Lanes that read neighbours, `x[..., q]` or `x[..., q - k]`, are one contiguous load."""
         self.runs.add(array.dtype)
         self.names.add("q_first")
         length = self.size(array.shape[-1])
         row = array.parameter
         if outer:
-            row += f" + {array.dtype.bytes} * {length} * ({self.flat(outer, array.shape[:-1], lanes=False)})"
-        level = max((level_of(part) for _, part in shift), default=Level.TILE)
+            row += f" + {array.dtype.bytes} * {length} * {grouped(self.flat(outer, array.shape[:-1], level))}"
         start = "q_first + {j} * LANES" + "".join(
-            f" {sign} {self.value(part, level)}" for sign, part in shift
+            f" {sign} {self.operand(part, level)}" for sign, part in shift
         )
         return f"{RUNS[array.dtype]}({row}, {start}, {length})"
 
-    def address(self, array: Captured, indices: tuple[Expr, ...]) -> str:
-        place = self.flat(indices, array.shape, lanes=False)
-        place = f"({place})" if " " in place else place
-        return array.parameter if place == "0" else f"{array.parameter} + {array.dtype.bytes} * {place}"
+    def address(self, array: Captured, place: str) -> str:
+        return (
+            array.parameter if place == "0" else f"{array.parameter} + {array.dtype.bytes} * {grouped(place)}"
+        )
 
-    def flat(self, indices: tuple[Expr, ...], axes: tuple[int | str, ...], *, lanes: bool) -> str:
-        """The row-major place of clamped indices."""
+    def flat(
+        self, indices: tuple[Expr, ...], axes: tuple[int | str, ...], level: Level, *, lanes: bool = False
+    ) -> str:
+        """The row-major place of clamped indices; a long one gets a name."""
         place = ""
         for index, axis in zip(indices, axes, strict=True):
-            inside = self.clamped(index, axis, lanes=lanes)
-            place = f"({place}) * {self.size(axis)} + {inside}" if place else inside
-        return place
+            inside = self.clamped(index, axis, level, lanes=lanes)
+            place = f"{grouped(place)} * {self.size(axis)} + {inside}" if place else inside
+        return self.assign("place", level, place) if len(place) > INLINE_WIDTH else place
 
-    def clamped(self, index: Expr, axis: int | str, *, lanes: bool) -> str:
-        text = self.value(index, level_of(index))
+    def clamped(self, index: Expr, axis: int | str, level: Level, *, lanes: bool) -> str:
+        text = self.value(index, level)
         if lanes and is_vector(index):
             return f"minimum(maximum({text if self.wide else f'wide({text})'}, 0), {self.limit(axis)})"
         return text if stays_inside(index, axis) else f"min(max({text}, 0), {self.limit(axis)})"
@@ -278,11 +292,21 @@ def makes_vector(expr: Apply) -> bool:
     return expr.operator in REAL_FUNCTIONS or floors or is_real_power(expr)
 
 
-def is_compound(expr: Apply) -> bool:
-    """Does its text need parentheses as an operand?"""
-    call = expr.operator in REAL_FUNCTIONS or expr.operator in (Operator.ABS, Operator.MIN, Operator.MAX)
-    lanes = is_vector(expr) and expr.operator in (Operator.WHERE, Operator.FLOOR_DIVIDE, Operator.MODULO)
-    return not (call or (lanes and expr.kind is not Kind.REAL))
+def is_single(text: str) -> bool:
+    """Is it a name, a number or one call, which no operator beside it can tear apart?"""
+    opened = text.find("(")
+    if opened < 0:
+        return " " not in text and not text.startswith(("-", "~"))
+    depth = 0
+    for place, letter in enumerate(text[opened:], opened):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if depth == 0:
+            return place == len(text) - 1 and " " not in text[:opened]
+    return False
+
+
+def grouped(text: str) -> str:
+    return text if is_single(text) else f"({text})"
 
 
 def choice(operator: Operator, values: list[str], vector: bool) -> str:
@@ -290,7 +314,7 @@ def choice(operator: Operator, values: list[str], vector: bool) -> str:
         case Operator.WHERE, True:
             return f"where({', '.join(values)})"
         case Operator.WHERE, False:
-            return f"{values[1]} if {values[0]} else {values[2]}"
+            return f"{grouped(values[1])} if {grouped(values[0])} else {grouped(values[2])}"
         case Operator.ABS, _:
             return f"{'absolute' if vector else 'abs'}({values[0]})"
         case _:
@@ -328,7 +352,7 @@ def is_real_power(expr: Apply) -> bool:
 
 
 def stays_inside(index: Expr, axis: int | str) -> bool:
-    """Indices that lie inside their axis by what they are. (Rows of keys past the end repeat the last key.)"""
+    """Indices that lie inside their axis by what they are; rows past the last key repeat it."""
     if isinstance(index, Literal):
         return isinstance(axis, int) and 0 <= index.value < axis
     symbol = {"b": "batch", "h": "query_heads", "k": "keys"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..ir.fused_ops import ProjectHeads
 from .entry import model_dim_of
 from .kernel import Lowering
 from .model import ConstantGroup, ConstantLine
@@ -35,14 +34,10 @@ def layer_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         line("DIM", work.dim, "of queries and keys"),
         line("VALUE_DIM", work.value_dim),
     ]
-    if has_layer(facts):
-        lines.append(line("MODEL_DIM", model_dim_of(facts.graph)))
+    if facts.program.self_layer is not None:
+        lines.append(line("MODEL_DIM", model_dim_of(facts.program.self_layer)))
     lines += [line(facts.constant_names[name], c.value) for name, c in facts.spec_constants.items()]
     return tuple(lines)
-
-
-def has_layer(facts: Lowering) -> bool:
-    return any(isinstance(node.op, ProjectHeads) for node in facts.graph.nodes)
 
 
 def schedule_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
@@ -55,7 +50,7 @@ def schedule_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         line("KEY_ROWS", schedule.key_rows, "keys of a score tile"),
         line("VALUE_ROWS", schedule.value_rows, "queries of a value tile"),
     ]
-    if has_layer(facts):
+    if facts.program.self_layer is not None:
         lines += [
             line("LINEAR_ROWS", schedule.linear_rows, "rows of a product tile"),
             line("LINEAR_VECTORS", schedule.linear_vectors, "vectors of outputs in a product tile"),
@@ -89,7 +84,7 @@ def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     ]
     if work.value_dim % lanes:
         lines.insert(5, line("VALUE_TAIL", work.value_dim % lanes, "value columns in the last vector"))
-    if has_layer(facts):
+    if facts.program.self_layer is not None:
         lines.append(
             line("LINEAR_PANEL_ROW", schedule.linear_vectors * vector, "weights of one input in a panel")
         )

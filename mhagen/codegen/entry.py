@@ -1,12 +1,12 @@
-"""Graph to the functions that people call: attention(), layer() and prepare(), with their checks and documents."""
+"""Graph to the functions people call: attention(), layer() and prepare(), with checks and documents."""
 
 from __future__ import annotations
 
 from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
-from ..spec.model import Align, Layout
+from ..spec.fields import Align, Layout
 from .kernel import Lowering
-from .model import AttentionModel, LayerModel, Lines, LinearModel, Names, ProductModel
+from .model import AttentionModel, LayerModel, LinearModel, Lines, Names, ProductModel
 
 AXES = {
     Layout.BHSD: lambda heads, length, dim: ("batch", heads, length, dim),
@@ -18,7 +18,7 @@ EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
 
 
 def quoted(axis: int | str) -> str:
-    """An axis as the text that bind() takes: a constant of the module, a number, or the symbol of a length."""
+    """An axis as the text that bind() takes: a constant of the module, a number, or a quoted length."""
     if axis in ("batch", "queries", "keys"):
         return f'"{axis}"'
     return axis.upper() if isinstance(axis, str) else str(axis)
@@ -95,6 +95,11 @@ def kernel_arguments(facts: Lowering) -> Lines:
     return (*lines, *(f"{name}.ctypes.data" for name in facts.captured))
 
 
+def offset_units(graph: Graph) -> str:
+    start = "keys - queries" if graph.align is Align.END else "0"
+    return f"query_offset, the position of the first query: an int or ints (batch,); None is {start}"
+
+
 def attention_doc(facts: Lowering) -> Lines:
     work, axes = facts.work, AXES[facts.graph.layout]
     shapes = [
@@ -107,7 +112,6 @@ def attention_doc(facts: Lowering) -> Lines:
             for array in facts.captured.values()
         ),
     ]
-    start = "keys - queries" if facts.graph.align is Align.END else "0"
     width = max(len(name) for name, _ in shapes) + 1
     returned = "out" if not work.op.statistics else f"Attention(out, {', '.join(work.op.statistics)})"
     return (
@@ -115,8 +119,8 @@ def attention_doc(facts: Lowering) -> Lines:
         "",
         f"    Shapes   {shapes[0][0]:{width}} {shapes[0][1]}",
         *(f"             {name:{width}} {shape}" for name, shape in shapes[1:]),
-        "             float32 unless said otherwise; any strides, but a last axis that is not contiguous is copied",
-        f"    Units    query_offset is the position of the first query: an int, or ints (batch,); None is {start}",
+        "             float32 unless said otherwise; any strides, but a last axis with gaps is copied",
+        f"    Units    {offset_units(facts.graph)}",
         f"    Returns  {returned}; `out` is written if given, made otherwise",
         "    Raises   InputError, naming the argument, what it has and what it needs",
     )
@@ -153,18 +157,16 @@ def linear_model(facts: Lowering) -> LinearModel:
 
 def layer_model(facts: Lowering) -> LayerModel:
     """The layer around the attention; EMPTY_LAYER for a graph without projections."""
-    graph, statistics = facts.graph, facts.work.op.statistics
-    projections = [node for node in graph.nodes if isinstance(node.op, ProjectHeads)]
-    outputs = [node for node in graph.nodes if isinstance(node.op, OutputLinear)]
-    if not projections:
+    graph, cross, statistics = facts.program.self_layer, facts.program.cross_layer, facts.work.op.statistics
+    if graph is None or cross is None:
         return EMPTY_LAYER
-    products = (*layer_products(graph, projections), output_product(graph, outputs[0]))
+    products = (*input_products(graph), *input_products(cross), output_product(graph))
     operands = tuple(facts.captured)
     return LayerModel(
         products=products,
         prepare_arguments=tuple(product.name for product in products),
-        prepare_doc_lines=prepare_doc(graph, projections, outputs[0]),
-        doc_lines=layer_doc(facts),
+        prepare_doc_lines=prepare_doc(graph),
+        doc_lines=layer_doc(facts, graph),
         parameters=("x", "weights", "*", "context=None", *operands, f"{QUERY_OFFSET}=None"),
         bind_lines=(
             bind_line("x", "float32", ("batch", "queries", "MODEL_DIM")),
@@ -187,42 +189,43 @@ def layer_model(facts: Lowering) -> LayerModel:
     )
 
 
-def part_text(graph: Graph, weight: str, bias: str | None, heads: int) -> str:
-    outputs = graph.types[weight].shape[0]
-    assert isinstance(outputs, int)
+def part_text(weight: str, bias: str | None) -> str:
     dim = {"wq": "DIM", "wk": "DIM", "wv": "VALUE_DIM"}[weight]
-    count = "QUERY_HEADS" if weight == "wq" else "KEY_VALUE_HEADS"
+    heads = "QUERY_HEADS" if weight == "wq" else "KEY_VALUE_HEADS"
     named = f'"{bias}"' if bias is not None else "None"
-    return f'Part("{weight}", {named}, heads={count}, dim={dim})'
+    return f'Part("{weight}", {named}, heads={heads}, dim={dim})'
 
 
-def layer_products(graph: Graph, projections: list[Node]) -> tuple[ProductModel, ...]:
-    """One product when x is its own context, two when keys and values read another sequence."""
-    parts: dict[str, str] = {}
-    for node in projections:
-        assert isinstance(node.op, ProjectHeads)
-        names = node.operands[1:]
-        step = len(names) // len(node.op.heads)
-        for i, heads in enumerate(node.op.heads):
-            weight, *bias = names[i * step : (i + 1) * step]
-            parts[weight] = part_text(graph, weight, bias[0] if bias else None, heads)
-    query, key, value = (parts[name] for name in ("wq", "wk", "wv"))
-    return (
-        ProductModel("QUERY_KEY_VALUE", "MODEL_DIM", (query, key, value)),
-        ProductModel("QUERY", "MODEL_DIM", (query,)),
-        ProductModel("KEY_VALUE", "MODEL_DIM", (key, value)),
-    )
+PRODUCT_NAMES = {("wq", "wk", "wv"): "QUERY_KEY_VALUE", ("wq",): "QUERY", ("wk", "wv"): "KEY_VALUE"}
 
 
-def output_product(graph: Graph, node: Node) -> ProductModel:
-    bias = f'"{node.operands[2]}"' if len(node.operands) > 2 else "None"
-    part = f'Part("{node.operands[1]}", {bias}, heads=1, dim=MODEL_DIM)'
+def input_products(graph: Graph) -> tuple[ProductModel, ...]:
+    """The products in front of the attention: one when x is its own context, else two."""
+    products = []
+    for node in graph.nodes:
+        if isinstance(node.op, ProjectHeads):
+            projections = node.op.projections(node.operands[1:])
+            name = PRODUCT_NAMES[tuple(names[0] for names in projections)]
+            parts = tuple(part_text(names[0], names[1] if len(names) > 1 else None) for names in projections)
+            products.append(ProductModel(name, "MODEL_DIM", parts))
+    return tuple(products)
+
+
+def output_node(graph: Graph) -> Node:
+    (node,) = (node for node in graph.nodes if isinstance(node.op, OutputLinear))
+    return node
+
+
+def output_product(graph: Graph) -> ProductModel:
+    _, weight, *bias = output_node(graph).operands
+    named = f'"{bias[0]}"' if bias else "None"
+    part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM)'
     return ProductModel("OUTPUT", "QUERY_HEADS * VALUE_DIM", (part,))
 
 
-def prepare_doc(graph: Graph, projections: list[Node], output: Node) -> Lines:
-    names = [name for node in (*projections, output) for name in node.operands[1:]]
-    shapes = [f"{name} {shape_text(graph.types[name].shape)}" for name in names]
+def prepare_doc(graph: Graph) -> Lines:
+    nodes = [node for node in graph.nodes if isinstance(node.op, ProjectHeads | OutputLinear)]
+    shapes = [f"{name} {shape_text(graph.types[name].shape)}" for node in nodes for name in node.operands[1:]]
     return (
         "Pack the weights of the layer once, for many calls of layer().",
         "",
@@ -233,17 +236,17 @@ def prepare_doc(graph: Graph, projections: list[Node], output: Node) -> Lines:
     )
 
 
-def layer_doc(facts: Lowering) -> Lines:
-    model_dim = model_dim_of(facts.graph)
+def layer_doc(facts: Lowering, graph: Graph) -> Lines:
+    model_dim = model_dim_of(graph)
     inputs = [f"{a.name} {shape_text(a.shape)} {a.dtype.value}" for a in facts.captured.values()]
-    start = "keys - queries" if facts.graph.align is Align.END else "0"
     return (
         "The whole layer: projections, attention, output linear.",
         "",
-        f"    Shapes   x (batch, queries, {model_dim}), context (batch, keys, {model_dim}) or None for x itself",
+        f"    Shapes   x (batch, queries, {model_dim})",
+        f"             context (batch, keys, {model_dim}), or None for x itself",
         *(f"             {text}" for text in inputs),
         "             weights: a mapping as prepare() takes it, or what prepare() returned",
-        f"    Units    query_offset is the position of the first query: an int, or ints (batch,); None is {start}",
+        f"    Units    {offset_units(facts.graph)}",
         f"    Returns  (batch, queries, {model_dim}) float32"
         + (f", in Attention(out, {', '.join(facts.work.op.statistics)})" if facts.work.op.statistics else ""),
         "    Raises   InputError, naming the argument, what it has and what it needs",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..base.target import Target
-from ..expr.tree import Apply, Constant, Expr, Kind, Literal, Name, Operator, to_text, walk
+from ..expr.tree import Apply, Constant, Expr, Kind, Name, Operator, to_text, walk
 from ..ir.graph import Graph
+from ..ir.program import Program
 from ..schedule.plan import Schedule
 from ..schedule.workload import Workload, workload_of
 from .cells import LOADS, RUNS, Captured, Code, emit_cells
@@ -16,13 +17,19 @@ from .model import BlockModel, KeepModel, Names, ScoreVariant, TaskModel, TileMo
 from .tiles import EXTENT_LOADS, EXTENTS, TileCode, emit_visibility
 
 # Names that the module gives to its own constants; a constant of the spec that would collide gets a suffix.
+# fmt: off
 RESERVED = frozenset(
-    "ACCUMULATORS ATTENTION BLOCK_KEYS DIM FULL GROUP_QUERIES GROUP_SIZE HEADROOM HIDDEN HIDDEN_BITS HIDDEN_WEIGHT "
-    "KERNEL KEY_ROWS KEY_VALUE_HEADS LANES LINEAR LINEAR_BLOCK_ROWS LINEAR_DEPTH LINEAR_PANEL_ROW LINEAR_ROWS "
-    "LINEAR_VECTORS LN_2 LOG2_E LOWEST MAXIMA MINUS_INFINITY MODEL_DIM OUTPUT OUT_ROW PANEL PARTIAL PEAKS QUERY_HEADS "
-    "QUERY_SCALE ROW SCORE_SCALE SCRATCH_BYTES STATE_BYTES SUMS TILE_QUERIES VALUE_DIM VALUE_ROWS VALUE_TAIL VECTOR "
-    "WEIGHTS WHOLE_DIM WHOLE_OUT".split()
+    {
+        "ACCUMULATORS", "ATTENTION", "BLOCK_KEYS", "DIM", "FULL", "GROUP_QUERIES", "GROUP_SIZE", "HEADROOM",
+        "HIDDEN", "HIDDEN_BITS", "HIDDEN_WEIGHT", "KERNEL", "KEY_ROWS", "KEY_VALUE_HEADS", "LANES",
+        "LINEAR", "LINEAR_BLOCK_ROWS", "LINEAR_DEPTH", "LINEAR_PANEL_ROW", "LINEAR_ROWS", "LINEAR_VECTORS",
+        "LN_2", "LOG2_E", "LOWEST", "MAXIMA", "MINUS_INFINITY", "MODEL_DIM", "OUTPUT", "OUT_ROW", "PANEL",
+        "PARTIAL", "PEAKS", "QUERY_HEADS", "QUERY_SCALE", "ROW", "SCORE_SCALE", "SCRATCH_BYTES",
+        "STATE_BYTES", "SUMS", "TILE_QUERIES", "VALUE_DIM", "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS",
+        "WHOLE_DIM", "WHOLE_OUT",
+    }
 )
+# fmt: on
 ORDER = ("b", "h", "batch", "queries", "keys")  # how parameters of place are ordered, before captured arrays
 
 
@@ -30,9 +37,13 @@ ORDER = ("b", "h", "batch", "queries", "keys")  # how parameters of place are or
 class Lowering:
     """The facts that every part of the model is made from."""
 
-    graph: Graph
+    program: Program
     schedule: Schedule
     target: Target
+
+    @property
+    def graph(self) -> Graph:
+        return self.program.attention
 
     @cached_property
     def work(self) -> Workload:
@@ -206,7 +217,7 @@ def cell_lines(facts: Lowering, code: Code, *, partial: bool) -> Names:
 
 
 def seen(facts: Lowering, i: int, j: int) -> str:
-    """The text that says whether a cell of a partial tile is seen; the first key of a tile is never past the end."""
+    """The text that says whether a cell of a partial tile is seen. Its first key is never past the end."""
     kept = f"seen{i}_{j}" if facts.work.op.keep is not None else ""
     inside = f"inside{i}" if i > 0 else ""
     return " & ".join(text for text in (kept, inside) if text)
@@ -330,6 +341,7 @@ def task_model(facts: Lowering) -> TaskModel:
             *("counter", "scratch", "worker"),
         ),
         writes_lse=writes_lse,
+        reads_positions="q_first" in block_positions(facts),
         block_arguments=(
             "scratch + group * STATE_BYTES",
             "weights",

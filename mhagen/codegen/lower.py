@@ -5,36 +5,46 @@ from __future__ import annotations
 import re
 
 from ..base.target import Target
-from ..ir.graph import Graph
+from ..ir.program import Program
 from ..schedule.plan import Schedule
-from .constants import constant_groups, has_layer
+from .constants import constant_groups
 from .entry import attention_model, function_names, layer_model, linear_model
 from .kernel import Lowering, block_model, keep_model, task_model, tile_model
 from .model import KernelModel, Names, SupportImport, TileModel
 from .prose import module_doc
 
 # The words of runtime/simd.py that the templates themselves use.
+# fmt: off
 ATTENTION_WORDS = frozenset(
-    "any_lane claim exp2 fma load load_each load_int64 maximum splat store transpose_tile transpose_tile_first where".split()
+    {
+        "any_lane", "claim", "exp2", "fma", "load", "load_each", "load_int64", "maximum", "splat", "store",
+        "transpose_tile", "transpose_tile_first", "where",
+    }
 )
+# fmt: on
 MASK_WORDS = frozenset(("load_bits", "load_real", "store_real"))
 RUN_WORDS = frozenset(("lane_numbers", "minimum", "wide"))
 LINEAR_WORDS = frozenset(("load_first", "store_first"))
 LSE_WORDS = frozenset(("log", "store_first"))
 # The words that expressions may add.
+# fmt: off
 EXPRESSION_WORDS = frozenset(
-    "absolute exp floor_divide lane_numbers load_bool load_byte load_first load_int32 load_int32_lanes load_int64 "
-    "load_real log minimum modulo power real round_down sigmoid square_root take take_bool take_int32 take_int64 tanh "
-    "wide".split()
+    {
+        "absolute", "exp", "floor_divide", "lane_numbers", "load_bool", "load_byte", "load_first",
+        "load_int32", "load_int32_lanes", "load_int64", "load_real", "log", "minimum", "modulo", "power",
+        "real", "round_down", "sigmoid", "square_root", "take", "take_bool", "take_int32", "take_int64",
+        "tanh", "wide",
+    }
 )
+# fmt: on
 
 
-def lower(graph: Graph, schedule: Schedule, target: Target) -> KernelModel:
+def lower(program: Program, schedule: Schedule, target: Target) -> KernelModel:
     """Decide and name everything that the templates of a module need.
 
-    Needs    a graph on which all passes have run (one StreamedAttention)
+    Needs    graphs on which all passes have run (one StreamedAttention each)
     """
-    facts = Lowering(graph, schedule, target)
+    facts = Lowering(program, schedule, target)
     tile = tile_model(facts)
     tile_names = (
         *(name for name, _, _ in tile.run_loads),
@@ -43,7 +53,7 @@ def lower(graph: Graph, schedule: Schedule, target: Target) -> KernelModel:
         *(value_tile.name for value_tile in tile.value_tiles),
     )
     return KernelModel(
-        name=graph.name,
+        name=program.attention.name,
         target=target.name,
         doc_lines=module_doc(facts),
         constants=constant_groups(facts),
@@ -54,7 +64,7 @@ def lower(graph: Graph, schedule: Schedule, target: Target) -> KernelModel:
         block=block_model(facts),
         task=task_model(facts),
         attention=attention_model(facts),
-        has_layer=has_layer(facts),
+        has_layer=program.self_layer is not None,
         linear=linear_model(facts),
         layer=layer_model(facts),
     )
@@ -66,7 +76,7 @@ def support_imports(facts: Lowering, tile: TileModel) -> tuple[SupportImport, ..
     return (
         SupportImport("arguments", ("bind", "bind_offset", "bind_out")),
         SupportImport("launch", ("Kernel",)),
-        *((linear,) if has_layer(facts) else ()),
+        *((linear,) if facts.program.self_layer is not None else ()),
         SupportImport("simd", simd_words(facts, tile)),
         SupportImport("sizes", ("Sizes",)),
     )
@@ -75,7 +85,7 @@ def support_imports(facts: Lowering, tile: TileModel) -> tuple[SupportImport, ..
 def simd_words(facts: Lowering, tile: TileModel) -> Names:
     words = set(ATTENTION_WORDS)
     words |= MASK_WORDS if facts.view_code is not None else frozenset()
-    words |= LINEAR_WORDS if has_layer(facts) else frozenset()
+    words |= LINEAR_WORDS if facts.program.self_layer is not None else frozenset()
     words |= LSE_WORDS if "lse" in facts.work.op.statistics else frozenset()
     words |= RUN_WORDS if tile.run_loads else frozenset()
     words |= {"store_first"} if tile.value_tail else set()

@@ -1,4 +1,7 @@
-"""What a template receives: everything decided, everything named. Fields and template variables are equal sets."""
+"""What a template receives: everything decided, everything named.
+
+The fields of KernelModel and the variables of the templates are equal sets.
+"""
 
 from __future__ import annotations
 
@@ -113,6 +116,7 @@ class TaskModel:
 
     parameters: Names
     writes_lse: bool
+    reads_positions: bool
     block_arguments: Names
     finish_parameters: Names
     finish_arguments: Names

@@ -1,11 +1,10 @@
-"""The docstring of a generated module: what it computes, how, and with what rounding, in words and numbers."""
+"""The docstring of a generated module: what it computes, how, and with what rounding."""
 
 from __future__ import annotations
 
 from textwrap import wrap
 
 from ..expr.tree import to_text
-from .constants import has_layer
 from .entry import model_dim_of
 from .kernel import Lowering
 from .model import Lines
@@ -29,7 +28,8 @@ def summary(facts: Lowering) -> Lines:
     heads = count(work.query_heads, "query head")
     shared = "" if work.op.group == 1 else f" over {count(work.key_value_heads, 'key/value head')}"
     dims = f"dim {work.dim}" if work.dim == work.value_dim else f"dim {work.dim}, value dim {work.value_dim}"
-    layer = f", inside a layer of model dim {model_dim_of(facts.graph)}" if has_layer(facts) else ""
+    whole = facts.program.self_layer
+    layer = "" if whole is None else f", inside a layer of model dim {model_dim_of(whole)}"
     return paragraph(f"{facts.graph.name}: attention with {heads}{shared}, {dims}{layer}.")
 
 
@@ -59,11 +59,11 @@ def natural_scale(facts: Lowering) -> float:
 def schedule(facts: Lowering) -> Lines:
     plan = facts.schedule
     text = (
-        f"Schedule: a task is {plan.tile_queries} queries of one head. It takes the keys in blocks of {plan.block_keys}: "
-        f"first the scores of {plan.key_rows} keys by {facts.group_queries} queries at a time, transposed, so that lanes "
-        "are queries, keys are read where they lie and the running softmax needs no sum across lanes; then the values "
-        f"under those weights, {plan.value_rows} queries by up to {plan.value_vectors * facts.target.lanes} columns "
-        "at a time. "
+        f"Schedule: a task is {plan.tile_queries} queries of one head. It takes the keys in blocks of "
+        f"{plan.block_keys}: first the scores of {plan.key_rows} keys by {facts.group_queries} queries at a "
+        "time, transposed, so that lanes are queries, keys are read where they lie and the running softmax "
+        f"needs no sum across lanes; then the values under those weights, {plan.value_rows} queries by up to "
+        f"{plan.value_vectors * facts.target.lanes} columns at a time. "
     )
     if facts.view_code is not None:
         text += "Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. "
@@ -73,8 +73,8 @@ def schedule(facts: Lowering) -> Lines:
 
 def numbers(facts: Lowering) -> Lines:
     text = (
-        "Numbers: float32 throughout, fused multiply-adds; exp2 in registers, 1.3 ulp. Scores are held in powers of two. "
-        "A query that sees no key gives exactly 0"
+        "Numbers: float32 throughout, fused multiply-adds; exp2 in registers, 1.3 ulp. Scores are held in "
+        "powers of two. A query that sees no key gives exactly 0"
     )
     text += " and lse -inf. " if "lse" in facts.work.op.statistics else ". "
     text += "A NaN or an infinity in a key or value reaches only the queries that see it."

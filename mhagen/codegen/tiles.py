@@ -1,8 +1,8 @@
 """Visibility of a whole tile by intervals: `keep` over q_low..q_high and k_low..k_high in a few operations.
 
-Every part becomes two numbers, the least and the greatest value it can have in the tile; a condition is 0 or 1.
-The sum of the two for `keep` itself is the class: 0 hidden, 1 partial, 2 full. What cannot be bounded cheaply
-(real numbers, indices that vary along several axes) is unknown, which only ever makes a tile partial.
+Every part becomes two numbers, the least and the greatest value it can have in the tile; a condition is 0 or
+1. The sum of the two for `keep` itself is the class: 0 hidden, 1 partial, 2 full. What cannot be bounded
+cheaply (real numbers, indices that vary along three axes) is unknown, which only makes a tile partial.
 """
 
 from __future__ import annotations

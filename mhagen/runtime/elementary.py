@@ -8,7 +8,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from ..base.target import Target
-from .registers import F32, I16, I32, call, constant, floats, integers, lanewise, polynomial
+from .registers import I16, I32, call, constant, floats, integers, lanewise, polynomial
 
 EXP2 = (
     1.0000001192092896,
@@ -87,7 +87,7 @@ def emit_log(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     kind = ir.VectorType(I32, x.type.count)
     tiny = builder.fcmp_ordered("<", x, constant(x.type, SMALLEST_NORMAL))
     normal = builder.select(tiny, builder.fmul(x, constant(x.type, 2.0**25)), x)
-    # x = m * 2**n with m in [sqrt(1/2), sqrt(2)): the bits of sqrt(1/2) are taken off, so the exponent rounds.
+    # x = m * 2**n with m in [sqrt(1/2), sqrt(2)): taking off the bits of sqrt(1/2) rounds the exponent.
     bits = builder.sub(integers(builder, normal), constant(kind, 0x3F3504F3))
     power = builder.ashr(bits, constant(kind, MANTISSA_BITS))
     mantissa = builder.add(builder.and_(bits, constant(kind, 0x007FFFFF)), constant(kind, 0x3F3504F3))

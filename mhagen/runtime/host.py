@@ -49,8 +49,8 @@ def host_target() -> Target:
     target = best_target(cpu.architecture, cpu.features)
     if target is None:
         raise UnsupportedError(
-            f"this CPU ({cpu.architecture}, {cpu.name}) has no instruction set that kernels are generated for: "
-            "AVX-512, AVX2 with FMA, or NEON"
+            f"this CPU ({cpu.architecture}, {cpu.name}) has no instruction set that kernels are generated "
+            "for: AVX-512, AVX2 with FMA, or NEON"
         )
     return target
 
@@ -66,6 +66,6 @@ def require(target: Target, kernel: str) -> None:
         missing = [target.architecture]
     if missing:
         raise UnsupportedError(
-            f"{kernel} was generated for {target.name}, but this CPU ({cpu.name}) lacks {', '.join(missing)}; "
-            f"build it again on this machine: mhagen build {kernel}.toml"
+            f"{kernel} was generated for {target.name}, but this CPU ({cpu.name}) lacks "
+            f"{', '.join(missing)}; build it again on this machine: mhagen build {kernel}.toml"
         )

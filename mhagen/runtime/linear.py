@@ -1,7 +1,7 @@
-"""The products of a layer: weights packed once into panels, then out = x * weights + bias by a compiled kernel.
+"""The products of a layer: weights packed once into panels, then out = x * weights + bias in a kernel.
 
 Terms
-    panel       a few columns of weights (VECTORS * LANES outputs), inputs down: what one register tile streams
+    panel       a few columns of weights (VECTORS * LANES outputs), inputs down: what a register tile streams
     part        one weight matrix, whose outputs are heads side by side
     place       where a panel's outputs go: see linear_tasks in a generated module
 """
@@ -21,7 +21,7 @@ from .sizes import Sizes
 
 @dataclass(frozen=True)
 class Part:
-    """One weight matrix (heads * dim, depth), as torch.nn.Linear has it, and its bias (heads * dim,) or None."""
+    """One weight matrix (heads * dim, depth), as torch.nn.Linear has it, and its bias (heads * dim,)."""
 
     weight: str
     bias: str | None

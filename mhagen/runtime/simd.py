@@ -9,13 +9,12 @@ Terms
     vector      LANES float32 values in one register; `+ - * /` and comparisons work lane by lane, a number
                 is repeated in every lane; vectors of integers hold LANES int32 (or int64) values
     mask        LANES booleans, the result of a comparison; `& | ~` combine masks
-    first       operations named *_first touch `count` lanes only: memory behind them is neither read nor written
+    first       operations named *_first touch `count` lanes only: memory behind them is not touched
 """
 
 from __future__ import annotations
 
 # mypy checks kernels against these signatures, loosely: a vector, a mask and an address are all `int` here.
-# ruff: noqa: ARG001
 Vector = int
 Mask = int
 Address = int

@@ -1,6 +1,7 @@
 """SIMD vectors as a Numba type, with their operators.
 
-A vector is an LLVM vector value in a register; `+ - * /`, comparisons and mask logic lower to one instruction.
+A vector is an LLVM vector value in a register; `+ - * /`, comparisons and mask logic lower
+to one instruction.
 """
 
 from __future__ import annotations

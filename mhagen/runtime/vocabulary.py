@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -42,267 +44,354 @@ from .registers import (
     repeat,
     write,
 )
-from .vectors import VectorType, joined, llvm_type
+from .vectors import VectorType, joined
 
+
+class Slot(Enum):
+    """Types of a signature that depend on the target: vectors, or the operands' joined type."""
+
+    REAL = "float32"
+    INT32 = "int32"
+    INT64 = "int64"
+    MASK = "mask"
+    SHARED = "shared"
+
+
+REAL, INT32, INT64, MASK, SHARED = Slot
 ADDRESS = types.intp
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where an operation is emitted: the builder and the target it builds for."""
+
+    builder: ir.IRBuilder
+    target: Target
+
+    @property
+    def lanes(self) -> int:
+        return self.target.lanes
+
+    @property
+    def vector(self) -> ir.VectorType:
+        return ir.VectorType(F32, self.lanes)
+
+    @property
+    def whole(self) -> ir.VectorType:
+        return ir.VectorType(I32, self.lanes)
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a name of the vocabulary lowers to: `emit(machine, *values)`, with this signature."""
+
+    emit: Callable[..., Any]
+    result: Any
+    parameters: tuple[Any, ...]
+
+
+MEANINGS: dict[str, Meaning] = {}
+
+
+def meaning(result: Any, *parameters: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the function below as the meaning of the name it has."""
+
+    def register(emit: Callable[..., Any]) -> Callable[..., Any]:
+        MEANINGS[emit.__name__] = Meaning(emit, result, parameters)
+        return emit
+
+    return register
 
 
 @cache
 def vocabulary(target: Target) -> dict[str, Any]:
-    """The meaning of every name of `simd` on one target: name -> Numba intrinsic."""
-    lanes = target.lanes
-    real, mask, int32, int64 = (VectorType(kind, lanes) for kind in ("float32", "mask", "int32", "int64"))
-    vector, whole = llvm_type(real), llvm_type(int32)
-    names: dict[str, Any] = {}
-
-    def define(result: Any, *parameters: Any) -> Callable[[Callable[..., Any]], None]:
-        """Register `emit(builder, *values)` as the meaning of the name, with this signature.
-
-        A parameter may be a function of the argument's type, for names that serve several types.
-        """
-
-        def register(emit: Callable[..., Any]) -> None:
-            names[emit.__name__] = operation(emit, result, parameters)
-
-        return register
-
-    @define(real, ADDRESS)
-    def load(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
-        return read(b, address, vector)
-
-    @define(real, ADDRESS, ADDRESS)
-    def load_first(b: ir.IRBuilder, address: ir.Value, count: ir.Value) -> ir.Value:
-        return masked_read(b, address, first_lanes(b, count, lanes), vector)
-
-    @define(types.void, ADDRESS, real)
-    def store(b: ir.IRBuilder, address: ir.Value, value: ir.Value) -> None:
-        write(b, address, value)
-
-    @define(types.void, ADDRESS, real, ADDRESS)
-    def store_first(b: ir.IRBuilder, address: ir.Value, value: ir.Value, count: ir.Value) -> None:
-        masked_write(b, address, value, first_lanes(b, count, lanes))
-
-    @define(real, ADDRESS)
-    def load_each(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
-        return repeat(b, read(b, address, F32), lanes)
-
-    @define(types.float32, ADDRESS)
-    def load_real(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
-        return read(b, address, F32)
-
-    @define(types.void, ADDRESS, types.float32)
-    def store_real(b: ir.IRBuilder, address: ir.Value, value: ir.Value) -> None:
-        write(b, address, value)
-
-    @define(types.int64, ADDRESS)
-    def load_bits(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
-        return b.sext(read(b, address, I32), I64)
-
-    @define(types.int64, ADDRESS)
-    def load_int32(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
-        return b.sext(read(b, address, I32), I64)
-
-    @define(types.int64, ADDRESS)
-    def load_int64(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
-        return read(b, address, I64, align=8)
-
-    @define(types.int64, ADDRESS)
-    def load_byte(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
-        return b.zext(read(b, address, I8, align=1), I64)
-
-    @define(types.boolean, ADDRESS)
-    def load_bool(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
-        return b.icmp_unsigned("!=", read(b, address, I8, align=1), ir.Constant(I8, 0))
-
-    def gather(b: ir.IRBuilder, base: ir.Value, index: ir.Value, element: ir.Type, width: int) -> ir.Value:
-        """Element by element: a gather instruction is no faster, and this form needs no table of names."""
-        result: ir.Value = ir.Constant(ir.VectorType(element, lanes), ir.Undefined)
-        for lane in range(lanes):
-            place = ir.Constant(I32, lane)
-            at = b.mul(b.extract_element(index, place), ir.Constant(I64, width))
-            result = b.insert_element(result, read(b, b.add(base, at), element, align=width), place)
-        return result
-
-    @define(real, ADDRESS, int64)
-    def take(b: ir.IRBuilder, base: ir.Value, index: ir.Value) -> ir.Value:
-        return gather(b, base, index, F32, 4)
-
-    @define(int32, ADDRESS, int64)
-    def take_int32(b: ir.IRBuilder, base: ir.Value, index: ir.Value) -> ir.Value:
-        return gather(b, base, index, I32, 4)
-
-    @define(int64, ADDRESS, int64)
-    def take_int64(b: ir.IRBuilder, base: ir.Value, index: ir.Value) -> ir.Value:
-        return gather(b, base, index, I64, 8)
-
-    @define(mask, ADDRESS, int64)
-    def take_bool(b: ir.IRBuilder, base: ir.Value, index: ir.Value) -> ir.Value:
-        bytes_ = gather(b, base, index, I8, 1)
-        return b.icmp_unsigned("!=", bytes_, constant(bytes_.type, 0))
-
-    @define(int32, ADDRESS)
-    def load_int32_lanes(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
-        return read(b, address, whole)
-
-    @define(types.int64, ADDRESS)
-    def claim(b: ir.IRBuilder, counter: ir.Value) -> ir.Value:
-        return b.atomic_rmw("add", pointer(b, counter, I64), ir.Constant(I64, 1), "monotonic")
-
-    @define(types.void, ADDRESS)
-    def prefetch(b: ir.IRBuilder, address: ir.Value) -> None:
-        for_reading, nearest, data = ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)
-        arguments = [pointer(b, address, I8), for_reading, nearest, data]
-        call(b, "llvm.prefetch.p0", ir.VoidType(), arguments)
-
-    @define(real, types.float32)
-    def splat(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
-        return repeat(b, value, lanes)
-
-    @define(int32)
-    def lane_numbers(b: ir.IRBuilder) -> ir.Value:
-        return ir.Constant(whole, list(range(lanes)))
-
-    @define(int64, int32)
-    def wide(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
-        return b.sext(value, ir.VectorType(I64, lanes))
-
-    @define(real, real, real, real)
-    def fma(b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        return lanewise(b, "fma", x, y, z)
-
-    @define(types.boolean, mask)
-    def any_lane(b: ir.IRBuilder, condition: ir.Value) -> ir.Value:
-        bits = ir.IntType(lanes)
-        return b.icmp_unsigned("!=", b.bitcast(condition, bits), ir.Constant(bits, 0))
-
-    @define(joined, mask, joined, joined)
-    def where(b: ir.IRBuilder, condition: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:
-        return b.select(condition, x, y)
-
-    def compare(b: ir.IRBuilder, spelling: str, x: ir.Value, y: ir.Value) -> ir.Value:
-        return (b.fcmp_ordered if x.type.element == F32 else b.icmp_signed)(spelling, x, y)
-
-    @define(joined, joined, joined)
-    def maximum(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
-        return b.select(compare(b, ">", x, y), x, y)
-
-    @define(joined, joined, joined)
-    def minimum(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
-        return b.select(compare(b, "<", x, y), x, y)
-
-    @define(joined, joined, joined)
-    def floor_divide(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
-        return emit_floor_division(b, x, y)[0]
-
-    @define(joined, joined, joined)
-    def modulo(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
-        return emit_floor_division(b, x, y)[1]
-
-    @define(joined, joined)
-    def absolute(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
-        if x.type.element == F32:
-            return lanewise(b, "fabs", x)
-        return b.select(b.icmp_signed("<", x, constant(x.type, 0)), b.neg(x), x)
-
-    @define(real, joined)
-    def real_lanes(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
-        return x if x.type.element == F32 else b.sitofp(x, vector)
-
-    names["real"] = names.pop("real_lanes")
-
-    @define(real, real)
-    def round_down(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
-        return lanewise(b, "floor", x)
-
-    @define(real, real)
-    def square_root(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
-        return lanewise(b, "sqrt", x)
-
-    @define(real, real)
-    def exp2(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
-        return emit_exp2(b, x, target)
-
-    @define(real, real)
-    def exp(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
-        return emit_exp(b, x, target)
-
-    @define(real, real)
-    def log(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
-        return emit_log(b, x)
-
-    @define(real, real)
-    def tanh(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
-        return emit_tanh(b, x, target)
-
-    @define(real, real)
-    def sigmoid(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
-        return emit_sigmoid(b, x, target)
-
-    @define(real, real, real)
-    def power(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
-        return emit_power(b, x, y, target)
-
-    def turn(
-        b: ir.IRBuilder, rows: list[ir.Value], target_: ir.Value, stride: ir.Value, scale: ir.Value
-    ) -> None:
-        factor = repeat(b, scale, lanes)
-        for i, column in enumerate(transpose(b, [b.fmul(row, factor) for row in rows])):
-            write(b, b.add(target_, b.mul(stride, ir.Constant(I64, i))), column)
-
-    @define(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, types.float32)
-    def transpose_tile(
-        b: ir.IRBuilder,
-        source: ir.Value,
-        source_stride: ir.Value,
-        target: ir.Value,
-        target_stride: ir.Value,
-        scale: ir.Value,
-    ) -> None:
-        places = [b.add(source, b.mul(source_stride, ir.Constant(I64, i))) for i in range(lanes)]
-        turn(b, [read(b, place, vector) for place in places], target, target_stride, scale)
-
-    @define(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, types.float32)
-    def transpose_tile_first(
-        b: ir.IRBuilder,
-        source: ir.Value,
-        source_stride: ir.Value,
-        rows: ir.Value,
-        columns: ir.Value,
-        target: ir.Value,
-        target_stride: ir.Value,
-        scale: ir.Value,
-    ) -> None:
-        last = b.sub(rows, ir.Constant(I64, 1))
-        inside = first_lanes(b, columns, lanes)
-        values = []
-        for i in range(lanes):
-            number = ir.Constant(I64, i)
-            row = b.select(b.icmp_signed("<", number, last), number, last)
-            values.append(masked_read(b, b.add(source, b.mul(source_stride, row)), inside, vector))
-        turn(b, values, target, target_stride, scale)
-
-    return names
+    """Every name of `simd` as a Numba intrinsic for one target."""
+    return {name: operation(found, target) for name, found in MEANINGS.items()}
 
 
-def operation(emit: Callable[..., Any], result: Any, parameters: Sequence[Any]) -> Any:
-    """A Numba intrinsic that calls `emit(builder, *values)`."""
+def operation(found: Meaning, target: Target) -> Any:
+    """A Numba intrinsic that emits the meaning."""
 
     def definition(typing: Any, *arguments: types.Type) -> Any:
-        if len(arguments) != len(parameters):
+        if len(arguments) != len(found.parameters):
             return None
-        taken = [p if isinstance(p, types.Type) else None for p in parameters]
-        shared = joined([a for a, p in zip(arguments, taken, strict=True) if p is None])
-        kinds = [shared if p is None else p for p in taken]
-        returns = result if isinstance(result, types.Type) else shared
-        if returns is None or any(kind is None for kind in kinds):
+        pairs = zip(arguments, found.parameters, strict=True)
+        shared = joined([argument for argument, slot in pairs if slot is SHARED])
+        kinds = [resolved(slot, shared, target) for slot in (found.result, *found.parameters)]
+        if any(kind is None for kind in kinds):
             return None
 
         def lower(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> Any:
-            value = emit(builder, *values)
+            value = found.emit(Machine(builder, target), *values)
             return context.get_dummy_value() if value is None else value
 
-        return signature(returns, *kinds), lower
+        return signature(*kinds), lower
 
-    definition.__name__ = emit.__name__
-    definition.__signature__ = inspect.signature(emit)  # type: ignore[attr-defined]  # Numba counts parameters by it
+    definition.__name__ = found.emit.__name__
+    definition.__signature__ = inspect.signature(found.emit)  # type: ignore[attr-defined]  # Numba counts by it
     return intrinsic(definition)
+
+
+def resolved(slot: Any, shared: VectorType | None, target: Target) -> types.Type | None:
+    if not isinstance(slot, Slot):
+        return slot
+    return shared if slot is SHARED else VectorType(slot.value, target.lanes)
+
+
+@meaning(REAL, ADDRESS)
+def load(m: Machine, address: ir.Value) -> ir.Value:
+    return read(m.builder, address, m.vector)
+
+
+@meaning(REAL, ADDRESS, ADDRESS)
+def load_first(m: Machine, address: ir.Value, count: ir.Value) -> ir.Value:
+    return masked_read(m.builder, address, first_lanes(m.builder, count, m.lanes), m.vector)
+
+
+@meaning(types.void, ADDRESS, REAL)
+def store(m: Machine, address: ir.Value, value: ir.Value) -> None:
+    write(m.builder, address, value)
+
+
+@meaning(types.void, ADDRESS, REAL, ADDRESS)
+def store_first(m: Machine, address: ir.Value, value: ir.Value, count: ir.Value) -> None:
+    masked_write(m.builder, address, value, first_lanes(m.builder, count, m.lanes))
+
+
+@meaning(REAL, ADDRESS)
+def load_each(m: Machine, address: ir.Value) -> ir.Value:
+    return repeat(m.builder, read(m.builder, address, F32), m.lanes)
+
+
+@meaning(types.float32, ADDRESS)
+def load_real(m: Machine, address: ir.Value) -> ir.Value:
+    return read(m.builder, address, F32)
+
+
+@meaning(types.void, ADDRESS, types.float32)
+def store_real(m: Machine, address: ir.Value, value: ir.Value) -> None:
+    write(m.builder, address, value)
+
+
+@meaning(types.int64, ADDRESS)
+def load_bits(m: Machine, address: ir.Value) -> ir.Value:
+    return m.builder.sext(read(m.builder, address, I32), I64)
+
+
+@meaning(types.int64, ADDRESS)
+def load_int32(m: Machine, address: ir.Value) -> ir.Value:
+    return m.builder.sext(read(m.builder, address, I32), I64)
+
+
+@meaning(types.int64, ADDRESS)
+def load_int64(m: Machine, address: ir.Value) -> ir.Value:
+    return read(m.builder, address, I64, align=8)
+
+
+@meaning(types.int64, ADDRESS)
+def load_byte(m: Machine, address: ir.Value) -> ir.Value:
+    return m.builder.zext(read(m.builder, address, I8, align=1), I64)
+
+
+@meaning(types.boolean, ADDRESS)
+def load_bool(m: Machine, address: ir.Value) -> ir.Value:
+    return m.builder.icmp_unsigned("!=", read(m.builder, address, I8, align=1), ir.Constant(I8, 0))
+
+
+def gather(m: Machine, base: ir.Value, index: ir.Value, element: ir.Type, width: int) -> ir.Value:
+    """Element by element: a gather instruction is no faster, and this form needs no table of names."""
+    result: ir.Value = ir.Constant(ir.VectorType(element, m.lanes), ir.Undefined)
+    for lane in range(m.lanes):
+        place = ir.Constant(I32, lane)
+        at = m.builder.mul(m.builder.extract_element(index, place), ir.Constant(I64, width))
+        value = read(m.builder, m.builder.add(base, at), element, align=width)
+        result = m.builder.insert_element(result, value, place)
+    return result
+
+
+@meaning(REAL, ADDRESS, INT64)
+def take(m: Machine, base: ir.Value, index: ir.Value) -> ir.Value:
+    return gather(m, base, index, F32, 4)
+
+
+@meaning(INT32, ADDRESS, INT64)
+def take_int32(m: Machine, base: ir.Value, index: ir.Value) -> ir.Value:
+    return gather(m, base, index, I32, 4)
+
+
+@meaning(INT64, ADDRESS, INT64)
+def take_int64(m: Machine, base: ir.Value, index: ir.Value) -> ir.Value:
+    return gather(m, base, index, I64, 8)
+
+
+@meaning(MASK, ADDRESS, INT64)
+def take_bool(m: Machine, base: ir.Value, index: ir.Value) -> ir.Value:
+    bytes_ = gather(m, base, index, I8, 1)
+    return m.builder.icmp_unsigned("!=", bytes_, constant(bytes_.type, 0))
+
+
+@meaning(INT32, ADDRESS)
+def load_int32_lanes(m: Machine, address: ir.Value) -> ir.Value:
+    return read(m.builder, address, m.whole)
+
+
+@meaning(types.int64, ADDRESS)
+def claim(m: Machine, counter: ir.Value) -> ir.Value:
+    return m.builder.atomic_rmw("add", pointer(m.builder, counter, I64), ir.Constant(I64, 1), "monotonic")
+
+
+@meaning(types.void, ADDRESS)
+def prefetch(m: Machine, address: ir.Value) -> None:
+    for_reading, nearest, data = ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)
+    arguments = [pointer(m.builder, address, I8), for_reading, nearest, data]
+    call(m.builder, "llvm.prefetch.p0", ir.VoidType(), arguments)
+
+
+@meaning(REAL, types.float32)
+def splat(m: Machine, value: ir.Value) -> ir.Value:
+    return repeat(m.builder, value, m.lanes)
+
+
+@meaning(INT32)
+def lane_numbers(m: Machine) -> ir.Value:
+    return ir.Constant(m.whole, list(range(m.lanes)))
+
+
+@meaning(INT64, INT32)
+def wide(m: Machine, value: ir.Value) -> ir.Value:
+    return m.builder.sext(value, ir.VectorType(I64, m.lanes))
+
+
+@meaning(REAL, REAL, REAL, REAL)
+def fma(m: Machine, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+    return lanewise(m.builder, "fma", x, y, z)
+
+
+@meaning(types.boolean, MASK)
+def any_lane(m: Machine, condition: ir.Value) -> ir.Value:
+    bits = ir.IntType(m.lanes)
+    return m.builder.icmp_unsigned("!=", m.builder.bitcast(condition, bits), ir.Constant(bits, 0))
+
+
+@meaning(SHARED, MASK, SHARED, SHARED)
+def where(m: Machine, condition: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:
+    return m.builder.select(condition, x, y)
+
+
+def compare(m: Machine, spelling: str, x: ir.Value, y: ir.Value) -> ir.Value:
+    return (m.builder.fcmp_ordered if x.type.element == F32 else m.builder.icmp_signed)(spelling, x, y)
+
+
+@meaning(SHARED, SHARED, SHARED)
+def maximum(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    return m.builder.select(compare(m, ">", x, y), x, y)
+
+
+@meaning(SHARED, SHARED, SHARED)
+def minimum(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    return m.builder.select(compare(m, "<", x, y), x, y)
+
+
+@meaning(SHARED, SHARED, SHARED)
+def floor_divide(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    return emit_floor_division(m.builder, x, y)[0]
+
+
+@meaning(SHARED, SHARED, SHARED)
+def modulo(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    return emit_floor_division(m.builder, x, y)[1]
+
+
+@meaning(SHARED, SHARED)
+def absolute(m: Machine, x: ir.Value) -> ir.Value:
+    if x.type.element == F32:
+        return lanewise(m.builder, "fabs", x)
+    return m.builder.select(m.builder.icmp_signed("<", x, constant(x.type, 0)), m.builder.neg(x), x)
+
+
+@meaning(REAL, SHARED)
+def real(m: Machine, x: ir.Value) -> ir.Value:
+    return x if x.type.element == F32 else m.builder.sitofp(x, m.vector)
+
+
+@meaning(REAL, REAL)
+def round_down(m: Machine, x: ir.Value) -> ir.Value:
+    return lanewise(m.builder, "floor", x)
+
+
+@meaning(REAL, REAL)
+def square_root(m: Machine, x: ir.Value) -> ir.Value:
+    return lanewise(m.builder, "sqrt", x)
+
+
+@meaning(REAL, REAL)
+def exp2(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_exp2(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL)
+def exp(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_exp(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL)
+def log(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_log(m.builder, x)
+
+
+@meaning(REAL, REAL)
+def tanh(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_tanh(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL)
+def sigmoid(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_sigmoid(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL, REAL)
+def power(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    return emit_power(m.builder, x, y, m.target)
+
+
+def turn(m: Machine, rows: list[ir.Value], target_: ir.Value, stride: ir.Value, scale: ir.Value) -> None:
+    factor = repeat(m.builder, scale, m.lanes)
+    for i, column in enumerate(transpose(m.builder, [m.builder.fmul(row, factor) for row in rows])):
+        write(m.builder, m.builder.add(target_, m.builder.mul(stride, ir.Constant(I64, i))), column)
+
+
+@meaning(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, types.float32)
+def transpose_tile(
+    m: Machine,
+    source: ir.Value,
+    source_stride: ir.Value,
+    target: ir.Value,
+    target_stride: ir.Value,
+    scale: ir.Value,
+) -> None:
+    places = [
+        m.builder.add(source, m.builder.mul(source_stride, ir.Constant(I64, i))) for i in range(m.lanes)
+    ]
+    turn(m, [read(m.builder, place, m.vector) for place in places], target, target_stride, scale)
+
+
+@meaning(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, types.float32)
+def transpose_tile_first(
+    m: Machine,
+    source: ir.Value,
+    source_stride: ir.Value,
+    rows: ir.Value,
+    columns: ir.Value,
+    target: ir.Value,
+    target_stride: ir.Value,
+    scale: ir.Value,
+) -> None:
+    last = m.builder.sub(rows, ir.Constant(I64, 1))
+    inside = first_lanes(m.builder, columns, m.lanes)
+    values = []
+    for i in range(m.lanes):
+        number = ir.Constant(I64, i)
+        row = m.builder.select(m.builder.icmp_signed("<", number, last), number, last)
+        place = m.builder.add(source, m.builder.mul(source_stride, row))
+        values.append(masked_read(m.builder, place, inside, m.vector))
+    turn(m, values, target, target_stride, scale)

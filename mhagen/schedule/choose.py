@@ -7,11 +7,11 @@ from dataclasses import replace
 from ..base.errors import InternalError
 from ..base.target import AVX2, AVX512, NEON, Target
 from ..ir.graph import Graph
-from .workload import workload_of
 from .legal import violations
 from .plan import Schedule
+from .workload import workload_of
 
-# Measured on one core of a Zen 4 (AVX-512): within 2 % of the best of the space at d64 and d128, 1024 keys and more.
+# Measured on one core of a Zen 4 (AVX-512): within 2 % of the best found at d64 and d128, 1024 keys and more.
 # AVX2 tiles: 4x3 and 6x2 reach 97 % and 98 % of the peak; anything past 16 registers falls to a half.
 DEFAULTS = {
     AVX512.name: Schedule(

@@ -8,7 +8,7 @@ from ..base.errors import InternalError
 from ..ir.fused_ops import StreamedAttention
 from ..ir.graph import Graph, Node
 from ..ir.types import Dimension
-from ..spec.model import Layout
+from ..spec.fields import Layout
 
 
 @dataclass(frozen=True)

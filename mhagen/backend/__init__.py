@@ -1,0 +1,1 @@
+"""Where models become kernels: one module a backend."""

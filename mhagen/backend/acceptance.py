@@ -1,0 +1,155 @@
+"""Compares a kernel with the reference on random inputs: what every kernel passes before it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..base.dtypes import DType
+from ..base.errors import VerificationError
+from ..ir.reference import Reference
+from ..spec.model import Spec
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+# Twice the rounding of the same sums in plain float32, with room: what a right kernel stays well inside of.
+TOLERANCE = 2e-5
+# Lengths around the edges of tiles: one query, odd numbers, more keys than queries.
+SIZES = ((1, 1, 3), (2, 5, 9), (1, 37, 70))
+SIZES_OF_LAYER = ((1, 3), (2, 37))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The worst difference between kernel and reference.  Units: relative to max(1, the greatest result)."""
+
+    error: float
+    cases: int
+
+
+@dataclass(frozen=True)
+class Example:
+    """Random arguments of one call, lengths as they are at run time."""
+
+    batch: int
+    queries: int
+    keys: int
+    seed: int
+
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed)
+
+    def attention(self, spec: Spec) -> Arrays:
+        """query, key and value in the spec's layout."""
+        heads, rng = spec.heads, self.rng()
+        shapes = {
+            "query": (self.batch, heads.query, self.queries, heads.dim),
+            "key": (self.batch, heads.key_value, self.keys, heads.dim),
+            "value": (self.batch, heads.key_value, self.keys, heads.value_dim),
+        }
+        arrays = {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+        if spec.layout.value == "bhsd":
+            return arrays
+        return {name: np.ascontiguousarray(array.swapaxes(1, 2)) for name, array in arrays.items()}
+
+    def inputs(self, spec: Spec) -> Arrays:
+        """The arrays of [inputs]: small integers, fair coins, normal numbers."""
+        rng = self.rng()
+        lengths = {
+            "batch": self.batch,
+            "queries": self.queries,
+            "keys": self.keys,
+            "query_heads": spec.heads.query,
+            "key_value_heads": spec.heads.key_value,
+        }
+        arrays = {}
+        for name, each in spec.inputs.items():
+            shape = tuple(lengths[axis] if isinstance(axis, str) else axis for axis in each.shape)
+            arrays[name] = random_array(rng, each.dtype, shape)
+        return arrays
+
+    def weights(self, spec: Spec) -> Arrays:
+        """The layer's weights and biases, scaled so that activations keep their size."""
+        assert spec.projections is not None
+        heads, width, rng = spec.heads, spec.projections.model_dim, self.rng()
+        rows = {
+            "q": heads.query * heads.dim,
+            "k": heads.key_value * heads.dim,
+            "v": heads.key_value * heads.value_dim,
+        }
+        shapes = {f"w{letter}": (count, width) for letter, count in rows.items()}
+        shapes["wo"] = (width, heads.query * heads.value_dim)
+        arrays = {
+            name: (rng.standard_normal(shape) / np.sqrt(shape[1])).astype(np.float32)
+            for name, shape in shapes.items()
+        }
+        if spec.projections.bias:
+            arrays |= {f"b{letter}": rng.standard_normal(n, dtype=np.float32) for letter, n in rows.items()}
+        if spec.projections.output_bias:
+            arrays["bo"] = rng.standard_normal(width, dtype=np.float32)
+        return arrays
+
+    def x(self, spec: Spec) -> np.ndarray[Any, Any]:
+        assert spec.projections is not None
+        shape = (self.batch, self.queries, spec.projections.model_dim)
+        return self.rng().standard_normal(shape, dtype=np.float32)
+
+
+def random_array(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    match dtype:
+        case DType.INT32 | DType.INT64:
+            return rng.integers(0, 4, shape).astype(dtype.value)
+        case DType.BOOL:
+            return rng.random(shape) < 0.5
+        case _:
+            return rng.standard_normal(shape).astype(dtype.value)
+
+
+def compare(spec: Spec, module: ModuleType) -> Comparison:
+    """Run a module on small random inputs and compare with the reference.
+
+    Raises   VerificationError when they disagree
+    """
+    errors = tuple(differences(spec, module))
+    worst = max(errors)
+    if not worst <= TOLERANCE:
+        raise VerificationError(
+            f"{spec.name} differs from the reference by {worst:.2g} of the greatest result; "
+            f"{TOLERANCE:.0e} is allowed. The kernel has not been published"
+        )
+    return Comparison(worst, len(errors))
+
+
+def differences(spec: Spec, module: ModuleType) -> Iterator[float]:
+    reference = Reference(spec)
+    for seed, (batch, queries, keys) in enumerate(SIZES):
+        example = Example(batch, queries, keys, seed)
+        arrays, inputs = example.attention(spec), example.inputs(spec)
+        for offset in (None, keys - queries):
+            keywords = {**inputs, "query_offset": offset}
+            yield distance(module.attention(**arrays, **keywords), reference.attention(**arrays, **keywords))
+    if spec.projections is None:
+        return
+    for seed, (batch, queries) in enumerate(SIZES_OF_LAYER):
+        example = Example(batch, queries, queries, seed)
+        weights, inputs, x = example.weights(spec), example.inputs(spec), example.x(spec)
+        yield distance(module.layer(x, weights, **inputs), reference.layer(x, weights, **inputs))
+
+
+def distance(found: Any, expected: Any) -> float:
+    """The greatest difference over all results; infinite where one is finite and the other is not."""
+    pairs = zip(found, expected, strict=True) if isinstance(expected, tuple) else [(found, expected)]
+    return max(array_distance(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs)
+
+
+def array_distance(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float:
+    if found.shape != expected.shape:
+        return np.inf
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    gaps = np.abs(np.subtract(found, expected, where=~same, out=np.zeros_like(expected)))
+    scale = max(1.0, float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0)))
+    gap = float(gaps.max(initial=0.0))
+    return gap / scale if gap == gap else np.inf

@@ -1,0 +1,151 @@
+"""The CPU backend: a graph to the source of a module, to files, and to a module of this process."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import uuid
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.abc import ExecutionLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+
+from .. import base, runtime
+from ..base.digest import digest
+from ..base.target import Target
+from ..codegen.lower import lower
+from ..codegen.render import render
+from ..ir.graph import Graph
+from ..runtime.launch import Kernel
+from ..runtime.linear import LinearKernel
+from ..schedule.choose import choose_schedule
+from ..schedule.plan import Schedule
+
+PACKAGE = "mhagen.built"  # where modules live that were built in this process
+SUPPORT = "mhagen_runtime"  # the folder of runtime support beside generated modules
+# What of base the runtime imports; a test compares this with the imports themselves.
+SUPPORT_IMPORTS = (
+    "arguments",
+    "launch",
+    "linear",
+    "simd",
+    "sizes",
+)  # what generated modules themselves import
+SUPPORT_OF_BASE = ("digest", "errors", "settings", "target", "version")
+FROM_BASE = re.compile(r"^(\s*from )\.\.base(\.| import )", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text of a generated module; the same bytes for the same spec, target and version."""
+
+    name: str
+    target: Target
+    schedule: Schedule
+    text: str
+
+    @property
+    def module_name(self) -> str:
+        """A name of its own in this process: two sources never share one."""
+        return f"{PACKAGE}.{self.name}_{digest(self.text)[:16]}"
+
+
+def generate(graph: Graph, target: Target, schedule: Schedule | None = None) -> Source:
+    """The source of the module for a graph on which all passes have run."""
+    plan = schedule if schedule is not None else choose_schedule(graph, target)
+    return Source(graph.name, target, plan, render(lower(graph, plan, target)))
+
+
+class _Loader(ExecutionLoader):
+    """Gives the import system the text of a source; tracebacks and debuggers show its lines."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def get_source(self, fullname: str) -> str:
+        return self.text
+
+    def get_filename(self, fullname: str) -> str:
+        return f"<{fullname}>"
+
+
+def load(source: Source) -> ModuleType:
+    """Import the source into this process, with this process's own runtime as its support."""
+    name = source.module_name
+    if name in sys.modules:
+        return sys.modules[name]
+    _make_package()
+    loader = _Loader(source.text)
+    spec = spec_from_loader(name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _make_package() -> None:
+    """A package in which the relative imports of generated modules find this process's runtime."""
+    if PACKAGE in sys.modules:
+        return
+    package = ModuleType(PACKAGE)
+    package.__path__ = []
+    for name in SUPPORT_IMPORTS:
+        sys.modules[f"{PACKAGE}.{SUPPORT}.{name}"] = import_module(f"{runtime.__name__}.{name}")
+    sys.modules[f"{PACKAGE}.{SUPPORT}"] = runtime
+    sys.modules[PACKAGE] = package
+
+
+def kernels(module: ModuleType) -> tuple[Kernel, ...]:
+    """The compiled kernels of a generated module."""
+    found = (getattr(module, name, None) for name in ("KERNEL", "LINEAR"))
+    return tuple(
+        each.kernel if isinstance(each, LinearKernel) else each for each in found if each is not None
+    )
+
+
+def write(source: Source, folder: Path) -> Path:
+    """Write the module and its runtime support into a folder; each file whole or not at all."""
+    support = folder / SUPPORT
+    support.mkdir(parents=True, exist_ok=True)
+    for name, text in support_files().items():
+        _replace(support / name, text)
+    path = folder / f"{source.name}.py"
+    _replace(path, source.text)
+    return path
+
+
+def support_files() -> dict[str, str]:
+    """The runtime support as it lies beside generated modules: one flat package, no import of mhagen."""
+    files = {f"{name}.py": _text(runtime, name) for name in ("__init__", *_module_names(runtime))}
+    files |= {f"{name}.py": _text(base, name) for name in SUPPORT_OF_BASE}
+    return {name: FROM_BASE.sub(r"\1.\2", text) for name, text in files.items()}
+
+
+def _module_names(package: ModuleType) -> tuple[str, ...]:
+    return tuple(
+        sorted(path.stem for path in Path(package.__path__[0]).glob("*.py") if path.stem != "__init__")
+    )
+
+
+def _text(package: ModuleType, name: str) -> str:
+    return (Path(package.__path__[0]) / f"{name}.py").read_text(encoding="utf-8")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old text or the new, nothing between; skip equal text."""
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    temporary = path.with_name(f".{path.name}-{os.getpid()}-{uuid.uuid4().hex}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
