@@ -18,22 +18,15 @@ from ..base.digest import digest
 from ..base.target import Target
 from ..codegen.lower import lower
 from ..codegen.render import render
-from ..ir.graph import Graph
+from ..ir.program import Program
 from ..runtime.launch import Kernel
 from ..runtime.linear import LinearKernel
-from ..schedule.choose import choose_schedule
 from ..schedule.plan import Schedule
 
 PACKAGE = "mhagen.built"  # where modules live that were built in this process
 SUPPORT = "mhagen_runtime"  # the folder of runtime support beside generated modules
+SUPPORT_IMPORTS = ("arguments", "launch", "linear", "simd", "sizes")  # what modules import of it
 # What of base the runtime imports; a test compares this with the imports themselves.
-SUPPORT_IMPORTS = (
-    "arguments",
-    "launch",
-    "linear",
-    "simd",
-    "sizes",
-)  # what generated modules themselves import
 SUPPORT_OF_BASE = ("digest", "errors", "settings", "target", "version")
 FROM_BASE = re.compile(r"^(\s*from )\.\.base(\.| import )", re.MULTILINE)
 
@@ -53,10 +46,9 @@ class Source:
         return f"{PACKAGE}.{self.name}_{digest(self.text)[:16]}"
 
 
-def generate(graph: Graph, target: Target, schedule: Schedule | None = None) -> Source:
-    """The source of the module for a graph on which all passes have run."""
-    plan = schedule if schedule is not None else choose_schedule(graph, target)
-    return Source(graph.name, target, plan, render(lower(graph, plan, target)))
+def generate(program: Program, schedule: Schedule, target: Target) -> Source:
+    """The source of the module for graphs on which all passes have run."""
+    return Source(program.attention.name, target, schedule, render(lower(program, schedule, target)))
 
 
 class _Loader(ExecutionLoader):
