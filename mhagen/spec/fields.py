@@ -18,8 +18,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ..base.dtypes import DType
+from ..base.spelling import did_you_mean
 from ..expr.tree import INTEGER_LIMIT, REAL_LIMIT, Number
-from .names import NAME_PATTERN, did_you_mean, similar_name, why_not_a_module, why_not_a_variable
+from .names import NAME_PATTERN, similar_name, why_not_a_module, why_not_a_variable
 
 MOST_HEADS = 1024
 MOST_DIM = 1024

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from ..expr.parse import ArrayType, parse_expression
+from ..expr.tree import Expr
 from .fields import Fields
 
 
@@ -11,6 +15,24 @@ class Spec(Fields):
     @property
     def scale(self) -> float:
         return self.heads.dim**-0.5 if self.scores.scale is None else self.scores.scale
+
+    @property
+    def array_types(self) -> Mapping[str, ArrayType]:
+        """What expressions must know of the inputs."""
+        return {name: ArrayType(input.dtype, len(input.shape)) for name, input in self.inputs.items()}
+
+    @property
+    def score_expression(self) -> Expr | None:
+        return self._parsed(self.scores.modify)
+
+    @property
+    def keep_expression(self) -> Expr | None:
+        return self._parsed(self.mask.keep)
+
+    def _parsed(self, text: str | None) -> Expr | None:
+        if text is None:
+            return None
+        return parse_expression(text, constants=self.constants, arrays=self.array_types)
 
     def without_projections(self) -> Spec:
         """The same attention, without the linear maps around it."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import builtins
-import difflib
 import keyword
 import re
 import sys
-from collections.abc import Iterable
 
 from ..expr.tree import FUNCTIONS, NAMES
 
@@ -60,9 +58,3 @@ def similar_name(name: str) -> str:
     """A legal name as near to this one as can be."""
     letters = re.sub(r"[^a-z0-9]+", "_", name[:200].lower()).strip("_0123456789")[:40]
     return letters if letters and not why_not_a_module(letters) else f"my_{letters or 'kernel'}"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question that offers the nearest known name; empty if none is near."""
-    near = difflib.get_close_matches(name[:64], list(known), n=1)
-    return f"did you mean `{near[0]}`?" if near else ""
