@@ -1,0 +1,79 @@
+"""Checks what a caller passes against the inputs of a graph, and finds the lengths known at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base.dtypes import DType, Kind
+from ..base.errors import InputError
+from .graph import Value
+from .op import Array
+from .types import Dimension
+
+# The length of each named axis.
+Lengths: TypeAlias = dict[str, int]
+
+# What the interpreter computes in.
+WIDE = {Kind.REAL: np.float64, Kind.INTEGER: np.int64, Kind.CONDITION: np.bool_}
+
+
+def bind(inputs: Iterable[Value], given: Mapping[str, npt.ArrayLike]) -> tuple[dict[str, Array], Lengths]:
+    """The given arrays in float64, int64 or bool, and the lengths that their shapes give to named axes.
+
+    Raises   InputError that names the argument, what it has and what it needs
+    """
+    lengths: Lengths = {}
+    arrays = {}
+    for value in inputs:
+        array = _widened(value, np.asarray(given[value.name]))
+        _check_shape(value, array.shape, lengths)
+        lengths |= {
+            axis: n for axis, n in zip(value.type.shape, array.shape, strict=True) if isinstance(axis, str)
+        }
+        arrays[value.name] = array
+    return arrays, lengths
+
+
+def check_names(what: str, given: Iterable[str], needed: Iterable[str]) -> None:
+    """Raises InputError unless exactly the needed names are given."""
+    given, needed = tuple(given), tuple(needed)
+    missing = ", ".join(name for name in needed if name not in given)
+    unknown = ", ".join(name for name in given if name not in needed)
+    if missing:
+        raise InputError(f"{what} needs {missing}")
+    if unknown:
+        raise InputError(f"{what} has no {unknown}; it takes {', '.join(needed) or 'none'}")
+
+
+def _widened(value: Value, array: Array) -> Array:
+    dtype = value.type.dtype
+    wide = WIDE[dtype.kind]
+    if not np.can_cast(array.dtype, wide, casting="same_kind"):
+        raise InputError(f"{value.name} holds {array.dtype} and needs {dtype.value}")
+    if dtype is DType.INT32 and array.size > 0:
+        _check_range(value, array)
+    return array.astype(wide)
+
+
+def _check_range(value: Value, array: Array) -> None:
+    limits = np.iinfo(np.int32)
+    low, high = array.min(), array.max()
+    if low < limits.min or high > limits.max:
+        raise InputError(f"{value.name} holds {low} to {high} and needs numbers that int32 can hold")
+
+
+def _check_shape(value: Value, shape: tuple[int, ...], lengths: Lengths) -> None:
+    wanted = value.type.shape
+    known = (lengths.get(axis, axis) if isinstance(axis, str) else axis for axis in wanted)
+    fits = (isinstance(want, str) or want == have for want, have in zip(known, shape, strict=False))
+    if len(shape) != len(wanted) or not all(fits):
+        needed = ", ".join(_shown(axis, lengths) for axis in wanted)
+        raise InputError(f"{value.name} has shape {shape} and needs ({needed})")
+
+
+def _shown(axis: Dimension, lengths: Lengths) -> str:
+    return f"{axis} = {lengths[axis]}" if isinstance(axis, str) and axis in lengths else str(axis)

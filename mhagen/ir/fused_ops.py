@@ -1,0 +1,157 @@
+"""The vocabulary that passes leave: each op is one kernel that a backend can generate.
+
+Meaning is still defined here, in float64, out of the naive vocabulary: a fused op computes what the ops it
+replaced computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..expr.tree import Expr
+from ..spec.fields import Layout
+from .op import Array, Floats, Integers, Op, Results, Types
+from .ops import (
+    STATISTICS,
+    ConcatHeads,
+    Linear,
+    Mask,
+    ModifyScores,
+    Scores,
+    Softmax,
+    SplitHeads,
+    WeightedValues,
+    swapped,
+)
+from .types import Base, TensorType, TypeRuleError
+
+Operand = TypeVar("Operand")
+
+
+@dataclass(frozen=True)
+class ProjectHeads(Op):
+    """Projections of one x as one product, whose columns are written head by head.
+
+    Meaning  for each i: y_i[b, h, s, d] = sum over j of x[b, s, j] * weight_i[h * dim_i + d, j], + bias_i
+    Shapes   operands are x, then weight_0, weight_1, ... or weight_0, bias_0, weight_1, bias_1, ...;
+             weight_i has heads[i] * dim_i rows
+    Example
+        input %x: f32[batch, queries, 96]
+        input %wq: f32[64, 96]
+        input %wk: f32[32, 96]
+        %query: f32[batch, 4, queries, 16], %key: f32[batch, 2, queries, 16] = project_heads(%x, %wq, %wk,
+            heads=(4, 2))
+    """
+
+    heads: tuple[int, ...]
+
+    def infer(self, x: TensorType, *parameters: TensorType) -> Types:
+        rows = (Linear().infer(x, *projection)[0] for projection in self.projections(parameters))
+        return tuple(
+            swapped(*SplitHeads(heads).infer(row))[0] for heads, row in zip(self.heads, rows, strict=True)
+        )
+
+    def evaluate(self, x: Floats, *parameters: Floats) -> Results:
+        rows = (Linear().evaluate(x, *projection)[0] for projection in self.projections(parameters))
+        return tuple(
+            SplitHeads(heads).evaluate(row)[0].swapaxes(1, 2)
+            for heads, row in zip(self.heads, rows, strict=True)
+        )
+
+    def projections(self, parameters: tuple[Operand, ...]) -> tuple[tuple[Operand, ...], ...]:
+        """The operands after x, grouped by projection: (weight,) or (weight, bias) each."""
+        each, rest = divmod(len(parameters), len(self.heads))
+        if rest != 0 or each not in (1, 2):
+            raise TypeRuleError(f"{len(self.heads)} projections cannot share {len(parameters)} parameters")
+        starts = range(0, len(parameters), each)
+        return tuple(parameters[start : start + each] for start in starts)
+
+
+@dataclass(frozen=True)
+class StreamedAttention(Op):
+    """Scores, modify, mask, softmax and values in one online step: no row of scores is ever stored.
+
+    Meaning  s = score_scale * modify(query_scale * <query, key>), -inf where not keep; w = 2 ** s / sum of
+             2 ** s; out = sum of w * value. Scores are in units of log2. The results are out, then the
+             statistics in their order.
+    Shapes   query, key and value have the axes of `reads`, out those of `writes`; lse is (batch, heads,
+             queries)
+    Numbers  as Mask, Softmax, LogSumExp and WeightedValues
+    Example
+        input %query: f32[batch, 8, queries, 16]
+        input %key: f32[batch, 2, keys, 16]
+        input %value: f32[batch, 2, keys, 16]
+        input %query_offset: i64[batch]
+        %out: f32[batch, 8, queries, 16], %lse: f32[batch, 8, queries] = streamed_attention(%query, %key,
+            %value, %query_offset, query_scale=0.36, group=4, keep="k <= q", statistics=("lse"))
+    """
+
+    query_scale: float = 1.0
+    score_scale: float = 1.0
+    group: int = 1
+    modify: Expr | None = None
+    keep: Expr | None = None
+    statistics: tuple[str, ...] = ()
+    reads: Layout = Layout.BHSD
+    writes: Layout = Layout.BHSD
+
+    def infer(
+        self,
+        query: TensorType,
+        key: TensorType,
+        value: TensorType,
+        query_offset: TensorType,
+        *captured: TensorType,
+    ) -> Types:
+        if self.reads is Layout.BSHD:
+            query, key, value = (swapped(x)[0] for x in (query, key, value))
+        (scores,) = Scores(self.group).infer(query, key)
+        (out,) = WeightedValues(self.group).infer(scores, value)
+        statistics = (STATISTICS[name]().infer(scores)[0] for name in self.statistics)
+        return (swapped(out)[0] if self.writes is Layout.BSHD else out, *statistics)
+
+    def evaluate(
+        self, query: Floats, key: Floats, value: Floats, query_offset: Integers, *captured: Array
+    ) -> Results:
+        if self.reads is Layout.BSHD:
+            query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
+        scores = self.scores(query, key, query_offset, dict(zip(self.captured, captured, strict=True)))
+        (weights,) = Softmax(Base.TWO).evaluate(scores)
+        (out,) = WeightedValues(self.group).evaluate(weights, value)
+        statistics = (STATISTICS[name](Base.TWO).evaluate(scores)[0] for name in self.statistics)
+        return (out.swapaxes(1, 2) if self.writes is Layout.BSHD else out, *statistics)
+
+    def scores(
+        self, query: Floats, key: Floats, query_offset: Integers, captured: dict[str, Array]
+    ) -> Floats:
+        """The scores in units of log2, -inf where hidden."""
+        (scores,) = Scores(self.group).evaluate(self.query_scale * query, key)
+        if self.modify is not None:
+            modify = ModifyScores(self.modify)
+            (scores,) = modify.evaluate(scores, query_offset, *(captured[name] for name in modify.captured))
+        scores = self.score_scale * scores
+        if self.keep is not None:
+            mask = Mask(self.keep)
+            (scores,) = mask.evaluate(scores, query_offset, *(captured[name] for name in mask.captured))
+        return scores
+
+
+@dataclass(frozen=True)
+class OutputLinear(Op):
+    """The output projection, reading the heads of a position where they lie.
+
+    Meaning  y[b, s, o] = sum over h, d of heads[b, s, h, d] * weight[o, h * dim + d], + bias[o]
+    Example
+        input %heads: f32[batch, queries, 4, 16]
+        input %wo: f32[96, 64]
+        %y: f32[batch, queries, 96] = output_linear(%heads, %wo)
+    """
+
+    def infer(self, heads: TensorType, weight: TensorType, bias: TensorType | None = None) -> Types:
+        (rows,) = ConcatHeads().infer(heads)
+        return Linear().infer(rows, weight, bias)
+
+    def evaluate(self, heads: Floats, weight: Floats, bias: Floats | None = None) -> Results:
+        (rows,) = ConcatHeads().evaluate(heads)
+        return Linear().evaluate(rows, weight, bias)

@@ -1,0 +1,120 @@
+"""The oracle: a spec's attention and layer, interpreted op by op in float64 from the naive graph."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base.errors import InputError
+from ..expr.intervals import NAME_RANGES
+from ..spec.fields import Align
+from ..spec.model import Spec
+from .arguments import Lengths, bind, check_names
+from .build import build_graph
+from .evaluate import run_graph
+from .graph import QUERY_OFFSET, Graph
+from .op import Array, Floats, Integers
+
+# Where a query may stand: passes rely on it.
+POSITIONS = NAME_RANGES["q"]
+# The names of a layer's weights; everything else a layer reads is an argument of its own.
+WEIGHTS = ("wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo")
+
+
+class Reference:
+    """What a spec means: `attention` and `layer` as a built kernel has them, slow and in float64.
+
+    Shapes   as the kernel's; memory grows with queries * keys
+    Units    query_offset is the position of the first query: an int, or ints (batch,); None is 0, or
+             keys - queries where the spec aligns ends
+    Numbers  arguments of any real type are widened first; results are float64
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+
+    def attention(
+        self,
+        query: npt.ArrayLike,
+        key: npt.ArrayLike,
+        value: npt.ArrayLike,
+        *,
+        query_offset: npt.ArrayLike | None = None,
+        out: Array | None = None,
+        **inputs: npt.ArrayLike,
+    ) -> Floats | tuple[Floats, ...]:
+        """Attend from every query to the keys it sees; `out` is written if given.
+
+        Raises   InputError, naming the argument, what it has and what it needs
+        """
+        graph = build_graph(self.spec.without_projections())
+        check_names("attention()", inputs, self.spec.inputs)
+        given = {"query": query, "key": key, "value": value} | inputs
+        return _returned(_run(graph, given, query_offset), out)
+
+    def layer(
+        self,
+        x: npt.ArrayLike,
+        weights: Mapping[str, npt.ArrayLike],
+        *,
+        context: npt.ArrayLike | None = None,
+        query_offset: npt.ArrayLike | None = None,
+        **inputs: npt.ArrayLike,
+    ) -> Floats | tuple[Floats, ...]:
+        """The whole layer: projections, attention, output linear; keys and values are made from `context`.
+
+        Raises   InputError, naming the argument, what it has and what it needs
+        """
+        if self.spec.projections is None:
+            raise InputError(f"{self.spec.name} has no layer(): its spec has no [projections]")
+        graph = build_graph(self.spec, self_attention=context is None)
+        check_names("weights", weights, [each.name for each in graph.inputs if each.name in WEIGHTS])
+        check_names("layer()", inputs, self.spec.inputs)
+        sources = {"x": x} if context is None else {"x": x, "context": context}
+        return _returned(_run(graph, sources | dict(weights) | inputs, query_offset), None)
+
+
+def _run(
+    graph: Graph, given: Mapping[str, npt.ArrayLike], query_offset: npt.ArrayLike | None
+) -> dict[str, Floats]:
+    arrays, lengths = bind((each for each in graph.inputs if each.name != QUERY_OFFSET), given)
+    arrays[QUERY_OFFSET] = _bound_offset(graph, query_offset, lengths)
+    return run_graph(graph, arrays)
+
+
+def _bound_offset(graph: Graph, query_offset: npt.ArrayLike | None, lengths: Lengths) -> Integers:
+    batch, queries = lengths["batch"], lengths["queries"]
+    if query_offset is None:
+        query_offset = lengths.get("keys", queries) - queries if graph.align is Align.END else 0
+    offset = np.asarray(query_offset)
+    if offset.dtype.kind not in "iu":
+        raise InputError(f"query_offset holds {offset.dtype} and needs integers")
+    if offset.shape not in ((), (batch,)):
+        raise InputError(f"query_offset has shape {offset.shape} and needs () or (batch = {batch},)")
+    first, last = (int(offset.min()), int(offset.max()) + queries - 1) if batch > 0 else (0, 0)
+    if first < POSITIONS.low or last > POSITIONS.high:
+        raise InputError(
+            f"query_offset puts queries at {first} to {last} and needs {POSITIONS.low} to {POSITIONS.high}"
+        )
+    return np.broadcast_to(offset, (batch,)).astype(np.int64)
+
+
+def _returned(results: Mapping[str, Floats], out: Array | None) -> Floats | tuple[Floats, ...]:
+    first, *statistics = results.values()
+    if out is not None:
+        first = _written(first, out)
+    if not statistics:
+        return first
+    result = namedtuple("Attention", tuple(results))  # type: ignore[misc]
+    return result._make((first, *statistics))
+
+
+def _written(result: Floats, out: Array) -> Floats:
+    if not isinstance(out, np.ndarray) or out.shape != result.shape or out.dtype.kind != "f":
+        raise InputError(f"out needs to be an array of real numbers with shape {result.shape}")
+    np.copyto(out, result, casting="same_kind")
+    return cast(Floats, out)

@@ -1,0 +1,76 @@
+"""The textual form of a graph: what `print_graph` writes, `parse_graph` reads back as an equal graph.
+
+```
+graph causal {
+  layout = bhsd
+  align = start
+  constant window = 256
+  input %query: f32[batch, 8, queries, 64]
+  ...
+  %scores: f32[batch, 8, queries, keys] = scores(%query, %key)
+  %masked: f32[batch, 8, queries, keys] = mask(%scores, %query_offset, keep="k <= q and q - k < window")
+  ...
+  output out = %out
+}
+```
+An op's fields are written as keywords, unless they have their default. `#` starts a comment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from enum import Enum
+
+from ..expr.tree import Expr, constants, to_text
+from .graph import Graph, Node, Value
+from .op import Op
+
+LINE_LENGTH = 110
+
+
+def print_graph(graph: Graph) -> str:
+    """The graph as text, one line for each node that fits on one."""
+    expressions = (expression for node in graph.nodes for expression in node.op.expressions)
+    used = dict.fromkeys(constant for expression in expressions for constant in constants(expression))
+    lines = [
+        f"layout = {graph.layout.value}",
+        f"align = {graph.align.value}",
+        *(f"constant {constant.name} = {constant.value!r}" for constant in used),
+        *(f"input {_typed(value)}" for value in graph.inputs),
+        *(line for node in graph.nodes for line in print_node(node).split("\n")),
+        *(f"output {shown} = %{name}" for shown, name in graph.outputs),
+    ]
+    body = "\n".join(f"  {line}" for line in lines)
+    return f"graph {graph.name} {{\n{body}\n}}\n"
+
+
+def print_node(node: Node) -> str:
+    """The node as it stands in a graph's text."""
+    results = ", ".join(_typed(value) for value in node.results)
+    operands = ", ".join(f"%{name}" for name in node.operands)
+    fields_text = [*_printed_fields(node.op)]
+    call = f"{results} = {node.op.mnemonic()}("
+    line = f"{call}{', '.join([operands, *fields_text])})"
+    if len(line) + 2 <= LINE_LENGTH:
+        return line
+    return "\n".join([call, *(f"  {part}," for part in (operands, *fields_text)), ")"])
+
+
+def _typed(value: Value) -> str:
+    return f"%{value.name}: {value.type}"
+
+
+def _printed_fields(op: Op) -> Iterator[str]:
+    for field in fields(op):
+        value = getattr(op, field.name)
+        if field.default is MISSING or value != field.default:
+            yield f"{field.name}={_printed(value)}"
+
+
+def _printed(value: object) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, tuple):
+        return f"({', '.join(_printed(item) for item in value)})"
+    return f'"{to_text(value)}"' if isinstance(value, Expr) else str(value)
