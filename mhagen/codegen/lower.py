@@ -9,7 +9,7 @@ from ..ir.program import Program
 from ..schedule.plan import Schedule
 from .constants import constant_groups
 from .entry import attention_model, function_names, layer_model, linear_model
-from .kernel import Lowering, block_model, keep_model, task_model, tile_model
+from .kernel import Lowering, block_model, block_positions, keep_model, task_model, tile_model
 from .model import KernelModel, Names, SupportImport, TileModel
 from .prose import module_doc
 
@@ -17,14 +17,15 @@ from .prose import module_doc
 # fmt: off
 ATTENTION_WORDS = frozenset(
     {
-        "any_lane", "claim", "exp2", "fma", "load", "load_each", "load_int64", "maximum", "splat", "store",
+        "any_lane", "claim", "exp2", "fma", "load", "load_each", "maximum", "splat", "store",
         "transpose_tile", "transpose_tile_first", "where",
     }
 )
 # fmt: on
 MASK_WORDS = frozenset(("load_bits", "load_real", "store_real"))
 RUN_WORDS = frozenset(("lane_numbers", "minimum", "wide"))
-LINEAR_WORDS = frozenset(("load_first", "store_first"))
+POSITION_WORDS = frozenset(("load_int64",))
+LINEAR_WORDS = frozenset(("load_first", "load_int64", "store_first"))
 LSE_WORDS = frozenset(("log", "store_first"))
 # The words that expressions may add.
 # fmt: off
@@ -87,6 +88,7 @@ def simd_words(facts: Lowering, tile: TileModel) -> Names:
     words |= MASK_WORDS if facts.view_code is not None else frozenset()
     words |= LINEAR_WORDS if facts.program.self_layer is not None else frozenset()
     words |= LSE_WORDS if "lse" in facts.work.op.statistics else frozenset()
+    words |= POSITION_WORDS if block_positions(facts) else frozenset()
     words |= RUN_WORDS if tile.run_loads else frozenset()
     words |= {"store_first"} if tile.value_tail else set()
     lines = [line for variant in tile.score_variants for line in variant.lines]

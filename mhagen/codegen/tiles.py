@@ -151,14 +151,23 @@ def quotient(x: Pair, y: Pair) -> Pair:
 
 
 def remainder(x: Pair, y: Pair) -> Pair:
-    """Exact where both ends lie in one period of a constant positive divisor; else anything below it."""
-    if y[0] != y[1]:
+    """Exact where both ends lie in one period of the divisor; else anything between 0 and it."""
+    divisor = y[0]
+    if divisor != y[1]:
         raise UnboundedError
-    one_period = f"{y[0]} > 0 and {x[0]} // {y[0]} == {x[1]} // {y[0]}"
+    least, most, one_period = f"min(0, {divisor} + 1)", f"max(0, {divisor} - 1)", f"{divisor} > 0 and "
+    if divisor.isdigit():
+        least, most, one_period = "0", str(int(divisor) - 1), ""
+    one_period += f"{x[0]} // {divisor} == {x[1]} // {divisor}"
     return (
-        f"{x[0]} % {y[0]} if {one_period} else min(0, {y[0]} + 1)",
-        f"{x[1]} % {y[0]} if {one_period} else max(0, {y[0]} - 1)",
+        f"{x[0]} % {divisor} if {one_period} else {least}",
+        f"{x[1]} % {divisor} if {one_period} else {most}",
     )
+
+
+def one_value(x: Pair, y: Pair) -> str:
+    """The test that both can only have one value, and the same."""
+    return " == ".join(dict.fromkeys((*x, *y)))
 
 
 def minimum_of(*pairs: Pair) -> Pair:
@@ -198,12 +207,12 @@ RULES = {
     Operator.GREATER: lambda x, y: (truth(f"{x[0]} > {y[1]}"), truth(f"{x[1]} > {y[0]}")),
     Operator.GREATER_EQUAL: lambda x, y: (truth(f"{x[0]} >= {y[1]}"), truth(f"{x[1]} >= {y[0]}")),
     Operator.EQUAL: lambda x, y: (
-        truth(f"{x[0]} == {x[1]} == {y[0]} == {y[1]}"),
+        truth(one_value(x, y)),
         truth(f"{x[0]} <= {y[1]} and {y[0]} <= {x[1]}"),
     ),
     Operator.NOT_EQUAL: lambda x, y: (
         truth(f"{x[1]} < {y[0]} or {y[1]} < {x[0]}"),
-        truth(f"not {x[0]} == {x[1]} == {y[0]} == {y[1]}"),
+        truth(f"not ({one_value(x, y)})"),
     ),
     Operator.AND: minimum_of,
     Operator.OR: maximum_of,
