@@ -155,7 +155,7 @@ def full_variant(facts: Lowering) -> ScoreVariant:
         lines=cell_lines(facts, facts.full_code, partial=False),
         peak_lines=peak_lines(facts, partial=False),
         weight_lines=weight_lines(facts, partial=False),
-        peak_test=peak_test(facts),
+        rises=" | ".join(f"rises{j}" for j in range(facts.schedule.query_vectors)),
     )
 
 
@@ -180,7 +180,7 @@ def partial_variant(facts: Lowering) -> ScoreVariant:
         lines=cell_lines(facts, code, partial=True),
         peak_lines=peak_lines(facts, partial=True),
         weight_lines=weight_lines(facts, partial=True),
-        peak_test=peak_test(facts),
+        rises=" | ".join(f"rises{j}" for j in range(facts.schedule.query_vectors)),
     )
 
 
@@ -245,11 +245,6 @@ def weight_lines(facts: Lowering, *, partial: bool) -> Names:
             lines.append(f"sum{j} += weight")
             lines.append(f"store(weights + {i} * ROW + {j} * VECTOR, weight)")
     return tuple(lines)
-
-
-def peak_test(facts: Lowering) -> str:
-    columns = range(facts.schedule.query_vectors)
-    return " or ".join(f"any_lane(peak{j} > maximum{j} + HEADROOM)" for j in columns)
 
 
 def value_tiles(facts: Lowering) -> tuple[tuple[ValueTile, ...], tuple[ValueColumn, ...]]:

@@ -47,7 +47,7 @@ class ScoreVariant:
     comment: str
     lines: Lines  # products into scores and visibility
     peak_lines: Lines
-    peak_test: str
+    rises: str
     weight_lines: Lines
 
 
