@@ -106,7 +106,9 @@ class LinearKernel:
                     biases.append(padded(bias[chosen], width))
                     places.append((before, part.dim, column, count))
                 before += part.dim
-        return Panels(np.stack(panels), np.stack(biases), np.array(places, np.int64))
+        # stack follows the strides of its parts, which are transposed; the kernel wants rows of a panel.
+        weights = np.ascontiguousarray(np.stack(panels))
+        return Panels(weights, np.stack(biases), np.array(places, np.int64))
 
     def project(self, product: Product, prepared: Prepared, x: np.ndarray) -> tuple[np.ndarray, ...]:
         """The heads of every part: arrays (batch, heads, length, dim), one of them contiguous per head.
