@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ..base.dtypes import DType
+from ..base.dtypes import DType, Kind
 from ..base.spelling import did_you_mean
 from ..expr.tree import INTEGER_LIMIT, REAL_LIMIT, Number
 from .names import NAME_PATTERN, similar_name, why_not_a_module, why_not_a_variable
@@ -61,6 +61,7 @@ class Axis(Enum):
 
 
 AXES = tuple(axis.value for axis in Axis)
+FLOATS = [dtype.value for dtype in DType if dtype.kind is Kind.REAL]
 
 
 def mistake(code: str, message: str, label: str, remedy: str = "") -> PydanticCustomError:
@@ -111,6 +112,17 @@ def _axis(value: object) -> str | int:
     return value
 
 
+def _floats(dtype: DType) -> DType:
+    if dtype.kind is not Kind.REAL:
+        raise mistake(
+            "unknown-value",
+            f"attention cannot be computed in {dtype.value}",
+            "needs a float",
+            ", ".join(FLOATS),
+        )
+    return dtype
+
+
 def _from_list(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
@@ -121,6 +133,9 @@ ModuleName: TypeAlias = Annotated[
 VariableName: TypeAlias = Annotated[str, AfterValidator(_variable_name)]
 ConstantValue: TypeAlias = Annotated[
     Number, PlainValidator(_constant), WithJsonSchema({"type": ["number", "boolean"]})
+]
+FloatDType: TypeAlias = Annotated[
+    DType, Field(strict=False), AfterValidator(_floats), WithJsonSchema({"type": "string", "enum": FLOATS})
 ]
 AxisSize: TypeAlias = Annotated[
     str | int,
@@ -281,9 +296,8 @@ class Fields(Table):
         description="Name of the kernel's module: a lower-case letter, then lower-case letters, digits or _.",
         examples=["causal_gqa"],
     )
-    dtype: DType = Field(
+    dtype: FloatDType = Field(
         default=DType.FLOAT32,
-        strict=False,
         description="Number format of query, key, value and out.",
         examples=["float32"],
     )
@@ -293,7 +307,9 @@ class Fields(Table):
         description="Axes of query, key, value and out: b batch, h heads, s sequence, d dim.",
         examples=["bhsd"],
     )
-    heads: Heads = Field(description="How many heads there are, and how wide they are.")
+    heads: Heads = Field(
+        description="How many heads there are, and how wide they are.", examples=[{"query": 12, "dim": 64}]
+    )
     scores: Scores = Field(default=Scores(), description="How query and key become a score.")
     mask: Mask = Field(default=Mask(), description="Which keys a query sees.")
     softmax: Softmax = Field(default=Softmax(), description="How scores become weights.")

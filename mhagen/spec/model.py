@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from ..base.errors import SpecError
 from ..expr.parse import ArrayType, parse_expression
 from ..expr.tree import Expr
+from .check import find_problems
 from .fields import Fields
+from .problems import located
 
 
 class Spec(Fields):
-    """What one kernel computes: from keywords here, from a file or a dict by `load_spec`."""
+    """What one kernel computes: from keywords here, from a file or a dict by `load_spec`.
+
+    Raises   SpecError with every mistake, each with its key.
+    """
+
+    def __init__(self, /, **keys: Any) -> None:
+        if problems := find_problems(keys):
+            raise SpecError(tuple(located(problem, None) for problem in problems))
+        super().__init__(**keys)
 
     @property
     def scale(self) -> float:

@@ -1,0 +1,107 @@
+"""What is wrong with single keys: pydantic's complaints, in mhagen's words and with a remedy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pydantic import JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+
+from ..base.errors import Diagnostic
+from ..base.spelling import did_you_mean
+from .fields import Fields
+from .problems import KeyPath, Problem, key_text, shown, shown_key
+from .schema import keys_at, needed_at, schema_at
+
+# By pydantic's types of error; every other one is a wrong type.
+_CODES = {
+    "enum": "unknown-value",
+    "finite_number": "not-finite",
+    "greater_than": "out-of-range",
+    "greater_than_equal": "out-of-range",
+    "less_than": "out-of-range",
+    "less_than_equal": "out-of-range",
+    "too_short": "out-of-range",
+    "too_long": "out-of-range",
+}
+
+
+def structure_problems(raw: Mapping[str, object]) -> tuple[Problem, ...]:
+    """Every key that is unknown, missing, of the wrong type or out of range."""
+    try:
+        Fields.model_validate(raw)
+    except ValidationError as error:
+        # Of a default that is computed from a key which is wrong itself, nothing is said.
+        details = (item for item in error.errors(include_url=False) if item["type"] != _NO_DEFAULT)
+        return tuple(_problem(item) for item in details)
+    return ()
+
+
+_NO_DEFAULT = "default_factory_not_called"
+
+
+def _problem(details: ErrorDetails) -> Problem:
+    path, context = details["loc"], details.get("ctx", {})
+    if path[-1:] == ("[key]",):
+        on_key, path = True, path[:-1]
+    else:
+        on_key = False
+    if "label" in context:  # one of our own validators
+        diagnostic = Diagnostic(details["type"], context["message"], context["label"], context["remedy"])
+        return Problem(path, diagnostic, on_key)
+    match details["type"]:
+        case "missing":
+            return _missing_key(path)
+        case "extra_forbidden":
+            return _unknown_key(path)
+        case _:
+            return Problem(path, _wrong_value(path, details["type"], details["input"]), on_key)
+
+
+def _missing_key(path: KeyPath) -> Problem:
+    *table, key = path
+    message = f"{_table_text(tuple(table))} has no `{key}`"
+    example = schema_at(path).get("examples")
+    remedy = f"{key} = {_toml(example[0])}" if isinstance(example, list) else str(key)
+    return Problem(tuple(table), Diagnostic("missing-key", message, "add it", remedy), on_key=True)
+
+
+def _table_text(path: KeyPath) -> str:
+    return f"[{key_text(path)}]" if path else "the spec"
+
+
+def _toml(value: JsonValue) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value)
+
+
+def _unknown_key(path: KeyPath) -> Problem:
+    *table, key = path
+    known = keys_at(tuple(table))
+    message = f"{_table_text(tuple(table))} has no key {shown_key(str(key))}"
+    label = did_you_mean(str(key), known) or _elsewhere(str(key)) or "it has " + ", ".join(known)
+    return Problem(path, Diagnostic("unknown-key", message, label), on_key=True)
+
+
+def _elsewhere(key: str) -> str:
+    tables = [table for table in keys_at(()) if key in keys_at((table,))]
+    return f"it belongs into [{tables[0]}]" if tables else ""
+
+
+def _wrong_value(path: KeyPath, kind: str, value: object) -> Diagnostic:
+    code = _CODES.get(kind, "wrong-type")
+    message = f"{key_text(path[-2:] if isinstance(path[-1], int) else path[-1:])} cannot be {shown(value)}"
+    return Diagnostic(code, message, f"needs {needed_at(path)}", _guess(path, value))
+
+
+def _guess(path: KeyPath, value: object) -> str:
+    if not isinstance(value, str):
+        return ""
+    schema = schema_at(path)
+    if isinstance(choices := schema.get("enum"), list):
+        return did_you_mean(value, [str(choice) for choice in choices])
+    if schema.get("type") in ("integer", "number") and value.isascii() and value.isdigit():
+        return f"write {value[:16]}, without quotes"
+    return ""
