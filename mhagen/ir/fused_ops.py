@@ -84,7 +84,7 @@ class StreamedAttention(Op):
         input %value: f32[batch, 2, keys, 16]
         input %query_offset: i64[batch]
         %out: f32[batch, 8, queries, 16], %lse: f32[batch, 8, queries] = streamed_attention(%query, %key,
-            %value, %query_offset, query_scale=0.36, group=4, keep="k <= q", statistics=("lse"))
+            %value, %query_offset, query_scale=0.36, group=4, keep="k <= q", statistics=(lse,))
     """
 
     query_scale: float = 1.0

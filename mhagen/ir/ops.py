@@ -266,7 +266,7 @@ class Mask(Op):
 def relative_powers(scores: Floats, base: Base) -> tuple[Floats, Floats, Floats]:
     """The peak of each row, base ** (score - peak), and the sum of these along the row.
 
-    Numbers  a row without a finite or infinite peak above -inf has powers 0 and sum 0
+    Numbers  a row of nothing but -inf has powers 0 and sum 0
     """
     peak = np.max(scores, axis=3, keepdims=True, initial=-np.inf)
     row_is_empty = peak == -np.inf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from enum import Enum
 from typing import NoReturn, TypeAlias, TypeVar, cast, get_type_hints
 
@@ -54,6 +54,13 @@ TOKEN = re.compile(
     |(?P<mark>.)""",
     re.VERBOSE,
 )
+SORTS = {
+    "value": "a value, as %name",
+    "word": "a name",
+    "number": "a number",
+    "string": "a string",
+    "end": "the end",
+}
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,7 @@ class _Reader:
         try:
             return parse_expression(text, names=NAMES, constants=self.constants, arrays=self.arrays)
         except ExpressionErrors as errors:
-            self.fail(token, str(errors))
+            raise InputError(tuple(self.moved(each, token.place) for each in errors.diagnostics)) from None
 
     def listed(self, read: Callable[[], Item], closing: str) -> tuple[Item, ...]:
         items = []
@@ -227,7 +234,7 @@ class _Reader:
     def take(self, sort: str) -> str:
         token = self.token
         if token.sort != sort:
-            self.fail(token, f"expected a {sort}")
+            self.fail(token, f"expected {SORTS[sort]}")
         self.index += 1
         return token.text
 
@@ -236,10 +243,18 @@ class _Reader:
         return self.tokens[self.index]
 
     def fail(self, token: _Token, message: str) -> NoReturn:
-        before = self.source.text[: token.place]
-        line, column = before.count("\n") + 1, token.place - (before.rfind("\n") + 1) + 1
-        span = Span(self.source, line, column, max(1, len(token.text)))
+        span = self.span(token.place, max(1, len(token.text)))
         raise InputError((Diagnostic("graph-text", message, span=span),))
+
+    def moved(self, problem: Diagnostic, quote: int) -> Diagnostic:
+        """A problem of an expression, shown behind the quote where the expression begins."""
+        if problem.span is None:
+            return problem
+        return replace(problem, span=self.span(quote + problem.span.column, problem.span.length))
+
+    def span(self, place: int, length: int) -> Span:
+        before = self.source.text[:place]
+        return Span(self.source, before.count("\n") + 1, place - before.rfind("\n"), length)
 
 
 def _array_type(tensor: TensorType) -> ArrayType:

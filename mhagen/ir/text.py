@@ -46,15 +46,14 @@ def print_graph(graph: Graph) -> str:
 
 
 def print_node(node: Node) -> str:
-    """The node as it stands in a graph's text."""
-    results = ", ".join(_typed(value) for value in node.results)
-    operands = ", ".join(f"%{name}" for name in node.operands)
-    fields_text = [*_printed_fields(node.op)]
-    call = f"{results} = {node.op.mnemonic()}("
-    line = f"{call}{', '.join([operands, *fields_text])})"
+    """The node as it stands in a graph's text: one line if it fits, else one for each result and field."""
+    results = [_typed(value) for value in node.results]
+    arguments = [", ".join(f"%{name}" for name in node.operands), *_printed_fields(node.op)]
+    line = f"{', '.join(results)} = {node.op.mnemonic()}({', '.join(arguments)})"
     if len(line) + 2 <= LINE_LENGTH:
         return line
-    return "\n".join([call, *(f"  {part}," for part in (operands, *fields_text)), ")"])
+    made = ",\n".join(results)
+    return "\n".join([f"{made} = {node.op.mnemonic()}(", *(f"  {part}," for part in arguments), ")"])
 
 
 def _typed(value: Value) -> str:
@@ -72,5 +71,5 @@ def _printed(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
     if isinstance(value, tuple):
-        return f"({', '.join(_printed(item) for item in value)})"
+        return f"({', '.join(map(_printed, value))}{',' * (len(value) == 1)})"
     return f'"{to_text(value)}"' if isinstance(value, Expr) else str(value)

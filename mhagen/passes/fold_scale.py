@@ -28,20 +28,22 @@ def fold_scale_once(graph: Graph, node: Node) -> Graph | None:
     inner = graph.producers.get(source)
     if inner is None or not graph.is_read_once(source):
         return None
-    replacement = scale_inside(graph, factor, inner, node.result)
-    return None if replacement is None else splice(graph, [inner, node], replacement, at=node)
+    moved = scale_first(graph, factor, inner, node.result)
+    return (
+        None if moved is None else splice(redirect(graph, node.result, source), [inner, node], moved, at=node)
+    )
 
 
-def scale_inside(graph: Graph, factor: float, inner: Node, result: str) -> list[Node] | None:
-    """The nodes that make `result` with the scale before the inner node, or None if it cannot move."""
-    operands = [value(graph, name) for name in inner.operands]
+def scale_first(graph: Graph, factor: float, inner: Node, scaled: str) -> list[Node] | None:
+    """The nodes that make the inner node's result, scaled before it is made; None if that cannot be."""
+    first, *others = (value(graph, name) for name in inner.operands)
     match inner.op:
-        case Scale(first):  # factor * (first * x) -> (factor * first) * x
-            return [make_node(Scale(factor * first), operands, [result])]
+        case Scale(inner_factor):  # factor * (inner_factor * x) -> (factor * inner_factor) * x
+            return [make_node(Scale(factor * inner_factor), [first], [inner.result])]
         case Mask() if factor > 0:  # factor * -inf -> -inf
-            scaled = make_node(Scale(factor), operands[:1], [fresh_name(graph, "scaled_scores")])
-            return [scaled, make_node(inner.op, [*scaled.results, *operands[1:]], [result])]
+            scale = make_node(Scale(factor), [first], [scaled])
         case Scores():  # factor * <query, key> -> <factor * query, key>
-            scaled = make_node(Scale(factor), operands[:1], [fresh_name(graph, "scaled_query")])
-            return [scaled, make_node(inner.op, [*scaled.results, *operands[1:]], [result])]
-    return None
+            scale = make_node(Scale(factor), [first], [fresh_name(graph, "scaled_query")])
+        case _:
+            return None
+    return [scale, make_node(inner.op, [*scale.results, *others], [inner.result])]

@@ -44,7 +44,7 @@ def stream_attention(graph: Graph, node: Node) -> Graph | None:
             softmax = graph.producers.get(weights)
         case _:
             return None
-    if softmax is None or softmax.op != Softmax(Base.TWO):
+    if softmax is None or softmax.op != Softmax(Base.TWO) or not graph.is_read_once(weights):
         return None
     scoring = scoring_of(graph, softmax.operands[0])
     if scoring is None or scoring.op.group != group:

@@ -1,0 +1,143 @@
+"""Random specs, and random arrays for the inputs of a graph."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from hypothesis import strategies as st
+
+from mhagen.base.dtypes import DType, Kind
+from mhagen.ir.graph import QUERY_OFFSET
+
+INPUTS = {
+    "slope": {"shape": ["query_heads"], "dtype": "float32"},
+    "bias": {"shape": ["query_heads", "queries", "keys"], "dtype": "float32"},
+    "segment": {"shape": ["batch", "keys"], "dtype": "int32"},
+    "lengths": {"shape": ["batch"], "dtype": "int64"},
+    "valid": {"shape": ["batch", "keys"], "dtype": "bool"},
+    "scores": {"shape": ["key_value_heads", 3], "dtype": "float64"},
+}
+CONSTANTS = {"cap": 3.0, "window": 3, "on": True}
+MODIFIERS = (
+    "score",
+    "2 * score",
+    "cap * tanh(score / cap)",
+    "score + slope[h] * (k - q)",
+    "score + bias[h, q, k]",
+    "where(k % 2 == 0, score, -score)",
+    "score * (2 * 0.5) + 0 * (q - k)",
+    "score - scores[h // 2, k - q]",
+    "k - q",
+)
+CONDITIONS = (
+    "k + 1 > 0",
+    "q // 2 < 1073741824",
+    "segment[b, k] // 2 >= -1073741824",
+    "lengths[b] // 2 < 1073741824",
+    "q - k < 2147483647",
+    "k <= q",
+    "q - k < window",
+    "segment[b, q] == segment[b, k]",
+    "k < lengths[b]",
+    "valid[b, k]",
+    "h != 1",
+    "h < 100",
+    "k < 0",
+    "on",
+    "not (q < k or k + window < q)",
+    "(b + q * k) % 3 != 1",
+)
+JOINS = (" and ", " or ")
+LONGEST = 5
+LENGTHS = st.integers(0, LONGEST)
+
+
+@st.composite
+def masks(draw):
+    conditions = draw(st.lists(st.sampled_from(CONDITIONS), max_size=3))
+    joins = [draw(st.sampled_from(JOINS)) for _ in conditions[1:]]
+    joined = "".join(part for pair in zip(conditions, [*joins, ""], strict=False) for part in pair)
+    return joined or None
+
+
+def spec_with(heads, modify=None, keep=None, **keys):
+    """The spec of these expressions as a dict, with the constants and inputs that they read."""
+    text = f"{modify} {keep}"
+    return {
+        "name": "specimen",
+        "heads": heads,
+        "scores": {} if modify is None else {"modify": modify},
+        "mask": {} if keep is None else {"keep": keep},
+        "constants": {name: value for name, value in CONSTANTS.items() if re.search(rf"\b{name}\b", text)},
+        "inputs": {name: each for name, each in INPUTS.items() if f"{name}[" in text},
+        **keys,
+    }
+
+
+@st.composite
+def specs(draw):
+    """A spec as a dict: every feature of a spec that shapes a graph may be there."""
+    key_value = draw(st.integers(1, 2))
+    heads = {
+        "query": key_value * draw(st.integers(1, 3)),
+        "key_value": key_value,
+        "dim": draw(st.integers(1, 4)),
+        "value_dim": draw(st.integers(1, 4)),
+    }
+    spec = spec_with(
+        heads,
+        draw(st.none() | st.sampled_from(MODIFIERS)),
+        draw(masks()),
+        layout=draw(st.sampled_from(["bhsd", "bshd"])),
+        outputs={"statistics": draw(st.sampled_from([[], ["lse"]]))},
+    )
+    spec["mask"]["align"] = draw(st.sampled_from(["start", "end"]))
+    if draw(st.booleans()):
+        spec["scores"]["scale"] = draw(st.sampled_from([1.0, 0.3, -0.7]))
+    if draw(st.booleans()):
+        spec["projections"] = {
+            "model_dim": draw(st.integers(1, 5)),
+            "bias": draw(st.booleans()),
+            "output_bias": draw(st.booleans()),
+        }
+    return spec
+
+
+@st.composite
+def arrays_for(draw, graph):
+    """Arrays for all inputs of the graph, of small lengths, with a NaN or an infinity here and there."""
+    names = {axis for value in graph.inputs for axis in value.type.shape if isinstance(axis, str)}
+    lengths = {name: draw(LENGTHS) for name in sorted(names)}
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    arrays = {each.name: random_array(generator, each, lengths) for each in graph.inputs}
+    if draw(st.booleans()):
+        spoilt = arrays[draw(st.sampled_from([each.name for each in graph.inputs[:3]]))]
+        spoilt[generator.random(spoilt.shape) < 0.1] = draw(st.sampled_from([np.nan, np.inf, -np.inf]))
+    return arrays
+
+
+def extreme_array(generator, value, lengths):
+    """As random_array, but integers are at the ends of what their type, and a position, can be."""
+    if value.type.dtype.kind is not Kind.INTEGER:
+        return random_array(generator, value, lengths)
+    limit = 2**63 if value.type.dtype is DType.INT64 and value.name != QUERY_OFFSET else 2**31
+    shape = tuple(lengths.get(axis, axis) for axis in value.type.shape)
+    return generator.choice(np.array([-limit, limit - 1 - LONGEST]), shape)
+
+
+def random_array(generator, value, lengths):
+    shape = tuple(lengths.get(axis, axis) for axis in value.type.shape)
+    if value.name == QUERY_OFFSET:
+        return generator.integers(-3, 4, shape)
+    if value.type.dtype is DType.BOOL:
+        return generator.random(shape) < 0.5
+    if value.type.dtype.kind is Kind.INTEGER:
+        return generator.integers(-1, 3, shape)
+    return generator.normal(size=shape)
+
+
+def same_results(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_allclose(left[name], right[name], rtol=1e-9, atol=1e-9, err_msg=name)
