@@ -201,7 +201,8 @@ class Reader:
         operator = FUNCTIONS.get(name)
         if operator is None:
             remedy = did_you_mean(name, FUNCTIONS) or "there are " + ", ".join(FUNCTIONS)
-            self.note(node.func, "unknown-function", "this is not a function of expressions", "", remedy)
+            what = f"`{name}`" if name else "this"
+            self.note(node.func, "unknown-function", f"{what} is not a function of expressions", "", remedy)
         elif node.keywords or not takes(operator, len(node.args)):
             self.note(
                 node,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, TypeAlias
 
@@ -21,6 +22,7 @@ from ..base.dtypes import DType, Kind
 from ..base.spelling import did_you_mean
 from ..expr.tree import INTEGER_LIMIT, REAL_LIMIT, Number
 from .names import NAME_PATTERN, similar_name, why_not_a_module, why_not_a_variable
+from .problems import shown
 
 MOST_HEADS = 1024
 MOST_DIM = 1024
@@ -70,14 +72,17 @@ def mistake(code: str, message: str, label: str, remedy: str = "") -> PydanticCu
 
 
 def _module_name(name: str) -> str:
-    if why := why_not_a_module(name):
-        raise mistake("bad-name", f"{name[:64]!r} cannot name a kernel", why, f"write {similar_name(name)!r}")
-    return name
+    return _legal(name, why_not_a_module)
 
 
 def _variable_name(name: str) -> str:
-    if why := why_not_a_variable(name):
-        raise mistake("bad-name", f"{name[:64]!r} cannot be a name here", why, f"write {similar_name(name)}")
+    return _legal(name, why_not_a_variable)
+
+
+def _legal(name: str, why_not: Callable[[str], str]) -> str:
+    if why := why_not(name):
+        remedy = f"write {similar_name(name, why_not)}"
+        raise mistake("bad-name", f"{shown(name)} cannot be a name here", why, remedy)
     return name
 
 
@@ -99,7 +104,7 @@ def _axis(value: object) -> str | int:
         remedy = did_you_mean(value, AXES) or "one of " + ", ".join(AXES)
         raise mistake(
             "unknown-value",
-            f"{value[:64]!r} is not an axis",
+            f"{shown(value)} is not an axis",
             "write a length, or the name of an axis",
             remedy,
         )

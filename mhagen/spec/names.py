@@ -6,12 +6,13 @@ import builtins
 import keyword
 import re
 import sys
+from collections.abc import Callable
 
 from ..expr.tree import FUNCTIONS, NAMES
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 NAME_PATTERN = f"^{_NAME.pattern}$"
-_RULE = "a name is a lower-case letter, then lower-case letters, digits or _: at most 48 in all"
+_RULE = "a name is a lower-case letter, then up to 47 lower-case letters, digits or _"
 # Files of these names are devices on Windows, whatever their folder and their suffix.
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -54,7 +55,7 @@ def why_not_a_variable(name: str) -> str:
     return why_not_a_name(name)
 
 
-def similar_name(name: str) -> str:
-    """A legal name as near to this one as can be."""
-    letters = re.sub(r"[^a-z0-9]+", "_", name[:200].lower()).strip("_0123456789")[:40]
-    return letters if letters and not why_not_a_module(letters) else f"my_{letters or 'kernel'}"
+def similar_name(name: str, why_not: Callable[[str], str]) -> str:
+    """A legal name as near to this one as can be, by what `why_not` says is legal."""
+    letters = re.sub(r"[^a-z0-9]+", "_", name[:200].lower()).strip("_")[:40].lstrip("_0123456789")
+    return letters if letters and not why_not(letters) else f"my_{letters or 'name'}"

@@ -93,15 +93,16 @@ def needed_at(path: KeyPath) -> str:
     if isinstance(exclusive := schema.get("exclusiveMaximum"), int):
         high = exclusive - 1
     if isinstance(low, int) and isinstance(high, int):
-        return words.format(f" {low} to {high}")
-    return words.format("")
+        return f"{words} {low} to {high}"
+    return _ANY_SIZE.get(words, words)
 
 
 _TYPES = {
-    "integer": "an integer{}",
-    "number": "a number",
+    "integer": "an integer from",
+    "number": "a finite number",
     "boolean": "true or false",
     "string": "a string",
-    "array": "a list{}",
+    "array": "a list of",
     "object": "a table",
 }
+_ANY_SIZE = {"an integer from": "an integer", "a list of": "a list"}

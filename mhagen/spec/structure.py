@@ -32,13 +32,18 @@ def structure_problems(raw: Mapping[str, object]) -> tuple[Problem, ...]:
     try:
         Fields.model_validate(raw)
     except ValidationError as error:
-        # Of a default that is computed from a key which is wrong itself, nothing is said.
-        details = (item for item in error.errors(include_url=False) if item["type"] != _NO_DEFAULT)
-        return tuple(_problem(item) for item in details)
+        found = error.errors(include_url=False)
+        return tuple(_problem(details) for details in found if not _follows(details, found))
     return ()
 
 
-_NO_DEFAULT = "default_factory_not_called"
+def _follows(details: ErrorDetails, found: list[ErrorDetails]) -> bool:
+    # A default that is computed from a wrong key, or a list that is too short because its items are wrong.
+    path = details["loc"]
+    return details["type"] == "default_factory_not_called" or (
+        details["type"] == "too_short"
+        and any(other["loc"][: len(path)] == path and len(other["loc"]) > len(path) for other in found)
+    )
 
 
 def _problem(details: ErrorDetails) -> Problem:
