@@ -162,6 +162,7 @@ def layer_model(facts: Lowering) -> LayerModel:
         return EMPTY_LAYER
     products = (*input_products(graph), *input_products(cross), output_product(graph))
     operands = tuple(facts.captured)
+    merged = "LINEAR.merge_heads(OUTPUT, prepared, out)"
     return LayerModel(
         products=products,
         prepare_arguments=tuple(product.name for product in products),
@@ -185,7 +186,7 @@ def layer_model(facts: Lowering) -> LayerModel:
             "    key, value = LINEAR.project(KEY_VALUE, prepared, context)",
         ),
         attend_arguments=("query", "key", "value", f"out{HEADS_FIRST}", *statistics, QUERY_OFFSET, *operands),
-        returns=f"Attention(y, {', '.join(statistics)})" if statistics else "y",
+        returns=f"Attention({merged}, {', '.join(statistics)})" if statistics else merged,
     )
 
 
@@ -261,10 +262,11 @@ def model_dim_of(graph: Graph) -> int:
 
 def function_names(facts: Lowering, tile_names: Names) -> Names:
     """The functions of the attention kernel, callees first."""
-    masked = ("visibility", "values_are_finite", "add_values_one_by_one") if facts.view_code else ()
+    masked = facts.view_code is not None
+    views = ("visibility", "values_are_finite", "add_values_one_by_one", "score_block", "seen_rows")
     return (
         *("pack_queries", "start_group", "raise_maxima"),
         *tile_names,
-        *masked,
+        *(views if masked else ()),
         *("attend_block", "finish_group", "attention_tasks"),
     )

@@ -212,7 +212,7 @@ def cell_lines(facts: Lowering, code: Code, *, partial: bool) -> Names:
     lines += [line.format(j=j) for j in columns for line in code.columns]
     lines += [line.format(i=i, j=j) for i in rows for j in columns for line in code.cells]
     if partial:
-        lines += [f"inside{i} = {i} < tile_keys" for i in rows if i > 0]
+        lines += [f"inside{i} = tile_keys > {i}" for i in rows if i > 0]
     return tuple(lines)
 
 
@@ -258,9 +258,18 @@ def value_tiles(facts: Lowering) -> tuple[tuple[ValueTile, ...], tuple[ValueColu
         name = f"add_values_{width}"
         loads = tuple(vector_load(j, width - j * lanes, lanes) for j in range(count))
         tiles[name] = ValueTile(name, width, tuple(range(count)), loads)
-        offset = 4 * first * lanes
-        columns.append(ValueColumn(name, f" + {offset}" if offset else ""))
+        columns.append(value_column(name, 4 * first * lanes))
     return tuple(tiles.values()), tuple(columns)
+
+
+def value_column(name: str, offset: int) -> ValueColumn:
+    shift = f" + {offset}" if offset else ""
+    stride = ("value_stride", f"accumulators{shift}")
+    return ValueColumn(
+        name=name,
+        arguments=("rows_at", "block_keys", f"value{shift}", *stride),
+        masked_arguments=("rows_at", "high - low", f"value_at{shift}", *stride),
+    )
 
 
 def vector_load(j: int, columns: int, lanes: int) -> str:
@@ -289,7 +298,22 @@ def block_model(facts: Lowering) -> BlockModel:
     full = tile_arguments(facts, facts.full_code)
     partial = tile_arguments(facts, facts.partial_code)
     tile = ("state", "weights", "row", "key + row * key_stride", "key_stride")
+    score = (
+        "state",
+        "weights",
+        "key",
+        "key_stride",
+        "block_keys",
+        "block_view",
+        *positions,
+        *facts.block_place,
+    )
+    first_query, last_query = "q_first + query", "q_first + query + VALUE_ROWS - 1"
     return BlockModel(
+        score_parameters=score,
+        score_arguments=score,
+        rows_parameters=("low", "high", "q_low", "q_high", "k_first", *place),
+        rows_arguments=("first", "end", first_query, last_query, "k_first", *place),
         parameters=(
             *("state", "weights", "key", "key_stride", "value", "value_stride", "block_keys"),
             *positions,

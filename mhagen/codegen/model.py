@@ -63,10 +63,11 @@ class ValueTile:
 
 @dataclass(frozen=True)
 class ValueColumn:
-    """Where a value tile is called: its byte offset, as the text " + 128"."""
+    """The call of a value tile for some columns; under a mask, for some rows of the block."""
 
     name: str
-    offset: str
+    arguments: Names
+    masked_arguments: Names
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,13 @@ class KeepModel:
 
 @dataclass(frozen=True)
 class BlockModel:
-    """The parameters of attend_block and the arguments of what it calls."""
+    """The parameters of attend_block and its parts, and the arguments of what they call."""
 
     parameters: Names
+    score_parameters: Names
+    score_arguments: Names
+    rows_parameters: Names
+    rows_arguments: Names
     view_of_block: Names
     view_of_tile: Names
     view_of_last_rows: Names

@@ -52,7 +52,9 @@ def layout(
     Units    indent: columns before the line; column: columns of the line before head; bare: an import, which
              needs parentheses only when broken
     """
-    one_line = f"{head}{', '.join(arguments)}{tail}" if bare else f"{head}({', '.join(arguments)}){tail}"
+    comma = "," if not head and len(arguments) == 1 else ""  # a tuple of one
+    inside = ", ".join(arguments) + comma
+    one_line = f"{head}{inside}{tail}" if bare else f"{head}({inside}){tail}"
     if indent + column + len(one_line) <= LINE_LENGTH:
         return one_line
     margin = " " * indent

@@ -1,0 +1,71 @@
+"""What the CPU of this process is, and whether it can run a target's code."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from functools import cache
+
+from . import settings
+from ..errors import UnsupportedError
+from ..target import Target, best_target
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """The name and features that LLVM knows the host CPU by."""
+
+    architecture: str
+    name: str
+    flags: tuple[str, ...]  # "+avx2", "-sse4a", ...: sorted, as LLVM takes them
+
+    @property
+    def features(self) -> frozenset[str]:
+        return frozenset(flag[1:] for flag in self.flags if flag.startswith("+"))
+
+
+@cache
+def host_cpu() -> Cpu:
+    """The CPU to generate code for: the host, or what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say it is."""
+    import llvmlite.binding as llvm
+
+    architecture = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    name = settings.cpu_name() or llvm.get_host_cpu_name()
+    chosen = settings.cpu_features()
+    if chosen is None:
+        found = llvm.get_host_cpu_features()
+        flags = tuple(sorted(f"{'+' if present else '-'}{feature}" for feature, present in found.items()))
+    else:
+        flags = tuple(flag for flag in chosen.split(",") if flag)
+    return Cpu(architecture, name, flags)
+
+
+def host_target() -> Target:
+    """The widest target of this CPU.
+
+    Raises   UnsupportedError where the CPU has none of the instruction sets mhagen knows.
+    """
+    cpu = host_cpu()
+    target = best_target(cpu.architecture, cpu.features)
+    if target is None:
+        raise UnsupportedError(
+            f"this CPU ({cpu.architecture}, {cpu.name}) has no instruction set that kernels are generated "
+            "for: AVX-512, AVX2 with FMA, or NEON"
+        )
+    return target
+
+
+def require(target: Target, kernel: str) -> None:
+    """Refuse to run code this CPU lacks instructions for; it would kill the process.
+
+    Raises   UnsupportedError, with the remedy.
+    """
+    cpu = host_cpu()
+    missing = [feature for feature in target.features if feature not in cpu.features]
+    if cpu.architecture != target.architecture:
+        missing = [target.architecture]
+    if missing:
+        raise UnsupportedError(
+            f"{kernel} was generated for {target.name}, but this CPU ({cpu.name}) lacks "
+            f"{', '.join(missing)}; build it again on this machine: mhagen build {kernel}.toml"
+        )

@@ -1,0 +1,163 @@
+"""The products of a layer: weights packed once into panels, then out = x * weights + bias in a kernel.
+
+Terms
+    panel       a few columns of weights (VECTORS * LANES outputs), inputs down: what a register tile streams
+    part        one weight matrix, whose outputs are heads side by side
+    place       where a panel's outputs go: see linear_tasks in a generated module
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+from .arguments import bind
+from .launch import Kernel
+from .sizes import Sizes
+
+
+@dataclass(frozen=True)
+class Part:
+    """One weight matrix (heads * dim, depth), as torch.nn.Linear has it, and its bias (heads * dim,)."""
+
+    weight: str
+    bias: str | None
+    heads: int
+    dim: int
+
+
+@dataclass(frozen=True)
+class Product:
+    """Parts that read the same inputs: one product whose columns are written head by head."""
+
+    depth: int
+    parts: tuple[Part, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for part in self.parts for name in (part.weight, part.bias) if name is not None)
+
+
+@dataclass(frozen=True)
+class Panels:
+    """A product's weights as its kernel reads them."""
+
+    weights: np.ndarray  # (panels, depth, columns) float32
+    biases: np.ndarray  # (panels, columns) float32
+    places: np.ndarray  # (panels, 4) int64
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All packed weights of a layer; made by prepare(), read-only, free to be shared between threads."""
+
+    panels: tuple[tuple[Product, Panels], ...]
+
+    def of(self, product: Product) -> Panels:
+        for mine, panels in self.panels:
+            if mine == product:
+                return panels
+        raise InputError("weights were prepared for another layer; call prepare() of this module")
+
+
+class LinearKernel:
+    """The kernel of a layer's products and the packing it needs."""
+
+    def __init__(self, kernel: Kernel, *, rows_of_task: int, columns_of_panel: int) -> None:
+        self.kernel = kernel
+        self.rows_of_task = rows_of_task
+        self.columns_of_panel = columns_of_panel
+
+    def prepare(self, products: tuple[Product, ...], weights: Mapping[str, np.ndarray]) -> Prepared:
+        """Pack the weights of all products.
+
+        Raises   InputError for a missing, unknown or wrongly shaped array.
+        """
+        if not isinstance(weights, Mapping):
+            raise InputError(f"weights is a {type(weights).__name__}; needs a mapping of names to arrays")
+        known = [name for product in products for name in product.names]
+        missing = [name for name in known if name not in weights]
+        unknown = [str(name) for name in weights if name not in known]
+        if missing or unknown:
+            wrong = [f"lacks {', '.join(missing)}"] * bool(missing) + [
+                f"has unknown {', '.join(unknown)}"
+            ] * bool(unknown)
+            raise InputError(f"weights {' and '.join(wrong)}; needs {', '.join(known)}")
+        return Prepared(tuple((product, self.pack(product, weights)) for product in products))
+
+    def pack(self, product: Product, weights: Mapping[str, np.ndarray]) -> Panels:
+        width = self.columns_of_panel
+        panels, biases, places = [], [], []
+        before = 0  # columns of all heads so far
+        for part in product.parts:
+            outputs = part.heads * part.dim
+            weight = bind(part.weight, weights[part.weight], "float32", (outputs, product.depth), Sizes())
+            bias = np.zeros(outputs, np.float32)
+            if part.bias is not None:
+                bias = bind(part.bias, weights[part.bias], "float32", (outputs,), Sizes())
+            for first in range(0, outputs, part.dim):
+                for column in range(0, part.dim, width):
+                    count = min(width, part.dim - column)
+                    chosen = slice(first + column, first + column + count)
+                    panels.append(padded(weight[chosen].T, width))
+                    biases.append(padded(bias[chosen], width))
+                    places.append((before, part.dim, column, count))
+                before += part.dim
+        # stack follows the strides of its parts, which are transposed; the kernel wants rows of a panel.
+        weights = np.ascontiguousarray(np.stack(panels))
+        return Panels(weights, np.stack(biases), np.array(places, np.int64))
+
+    def project(self, product: Product, prepared: Prepared, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The heads of every part: arrays (batch, heads, length, dim), one of them contiguous per head.
+
+        Shapes   x (batch, length, depth)
+        """
+        batch, length, _ = x.shape
+        rows = batch * length
+        out = np.empty(rows * sum(part.heads * part.dim for part in product.parts), np.float32)
+        self.multiply(product, prepared.of(product), x.reshape(rows, product.depth), out)
+        results, start = [], 0
+        for part in product.parts:
+            end = start + rows * part.heads * part.dim
+            heads = out[start:end].reshape(part.heads, batch, length, part.dim)
+            results.append(heads.transpose(1, 0, 2, 3))
+            start = end
+        return tuple(results)
+
+    def merge_heads(self, product: Product, prepared: Prepared, heads: np.ndarray) -> np.ndarray:
+        """The output linear: heads (batch, length, heads, dim) to (batch, length, outputs)."""
+        batch, length = heads.shape[:2]
+        (part,) = product.parts
+        out = np.empty((batch, length, part.dim), np.float32)
+        self.multiply(product, prepared.of(product), heads.reshape(batch * length, product.depth), out)
+        return out
+
+    def multiply(self, product: Product, panels: Panels, x: np.ndarray, out: np.ndarray) -> None:
+        rows = x.shape[0]
+        if rows == 0:
+            return
+        count = len(panels.places)
+        self.kernel.run(
+            arguments=(
+                x.ctypes.data,
+                x.strides[0],
+                rows,
+                panels.weights.ctypes.data,
+                panels.biases.ctypes.data,
+                panels.places.ctypes.data,
+                count,
+                product.depth,
+                out.ctypes.data,
+            ),
+            tasks=count * -(-rows // self.rows_of_task),
+            multiply_adds=rows * count * self.columns_of_panel * product.depth,
+        )
+
+
+def padded(values: np.ndarray, width: int) -> np.ndarray:
+    """The last axis filled up with zeros."""
+    missing = width - values.shape[-1]
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
