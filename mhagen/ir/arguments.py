@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..base.dtypes import DType, Kind
+from ..base.dtypes import Kind
 from ..base.errors import InputError
 from .graph import Value
 from .op import Array
@@ -29,7 +29,7 @@ def bind(inputs: Iterable[Value], given: Mapping[str, npt.ArrayLike]) -> tuple[d
     lengths: Lengths = {}
     arrays = {}
     for value in inputs:
-        array = _widened(value, np.asarray(given[value.name]))
+        array = _widened(value, _as_array(value.name, given[value.name]))
         _check_shape(value, array.shape, lengths)
         lengths |= {
             axis: n for axis, n in zip(value.type.shape, array.shape, strict=True) if isinstance(axis, str)
@@ -49,21 +49,28 @@ def check_names(what: str, given: Iterable[str], needed: Iterable[str]) -> None:
         raise InputError(f"{what} has no {unknown}; it takes {', '.join(needed) or 'none'}")
 
 
+def _as_array(name: str, argument: npt.ArrayLike) -> Array:
+    try:
+        return np.asarray(argument)
+    except ValueError as error:
+        raise InputError(f"{name} is not an array: {error}") from None
+
+
 def _widened(value: Value, array: Array) -> Array:
     dtype = value.type.dtype
     wide = WIDE[dtype.kind]
     if not np.can_cast(array.dtype, wide, casting="same_kind"):
         raise InputError(f"{value.name} holds {array.dtype} and needs {dtype.value}")
-    if dtype is DType.INT32 and array.size > 0:
-        _check_range(value, array)
+    if dtype.kind is Kind.INTEGER and array.size > 0:
+        _check_range(value, int(array.min()), int(array.max()))
     return array.astype(wide)
 
 
-def _check_range(value: Value, array: Array) -> None:
-    limits = np.iinfo(np.int32)
-    low, high = array.min(), array.max()
+def _check_range(value: Value, low: int, high: int) -> None:
+    name = value.type.dtype.value
+    limits = np.iinfo(name)
     if low < limits.min or high > limits.max:
-        raise InputError(f"{value.name} holds {low} to {high} and needs numbers that int32 can hold")
+        raise InputError(f"{value.name} holds {low} to {high} and needs numbers that {name} can hold")
 
 
 def _check_shape(value: Value, shape: tuple[int, ...], lengths: Lengths) -> None:

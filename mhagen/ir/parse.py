@@ -148,26 +148,28 @@ class _Reader:
         while self.accept(","):
             results.append(self.typed_value())
         self.mark("=")
-        op = self.one_of(VOCABULARY)
-        self.mark("(")
-        operands = []
-        while self.token.sort == "value":
-            operands.append(self.value())
-            self.accept(",")
-        return Node(self.op(op), tuple(operands), tuple(results))
+        op, operands = self.call()
+        return Node(op, operands, tuple(results))
 
-    def op(self, kind: type[Op]) -> Op:
-        place, hints = self.token, get_type_hints(kind)
-        values = dict(self.listed(lambda: self.field(kind, hints), ")"))
+    def call(self) -> tuple[Op, tuple[str, ...]]:
+        place = self.token
+        kind = self.one_of(VOCABULARY)
+        self.mark("(")
+        arguments = self.listed(lambda: self.argument(kind), ")")
+        values = dict(argument for argument in arguments if isinstance(argument, tuple))
         for field in fields(kind):
             if field.default is MISSING and field.name not in values:
                 self.fail(place, f"{kind.mnemonic()} needs {field.name}=")
-        return cast(Callable[..., Op], kind)(**values)
+        operands = tuple(argument for argument in arguments if isinstance(argument, str))
+        return cast(Callable[..., Op], kind)(**values), operands
 
-    def field(self, kind: type[Op], hints: Mapping[str, object]) -> tuple[str, FieldValue]:
+    def argument(self, kind: type[Op]) -> str | tuple[str, FieldValue]:
+        """An operand, or a field of the op with its value."""
+        if self.token.sort == "value":
+            return self.value()
         name = self.one_of({field.name: field.name for field in fields(kind)})
         self.mark("=")
-        return name, self.field_value(hints[name])
+        return name, self.field_value(get_type_hints(kind)[name])
 
     def field_value(self, hint: object) -> FieldValue:
         if isinstance(hint, type) and issubclass(hint, Enum):

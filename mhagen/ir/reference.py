@@ -71,6 +71,10 @@ class Reference:
         """
         if self.spec.projections is None:
             raise InputError(f"{self.spec.name} has no layer(): its spec has no [projections]")
+        if not isinstance(weights, Mapping):
+            raise InputError(
+                f"weights is a {type(weights).__name__} and needs to be a mapping of names to arrays"
+            )
         graph = build_graph(self.spec, self_attention=context is None)
         check_names("weights", weights, [each.name for each in graph.inputs if each.name in WEIGHTS])
         check_names("layer()", inputs, self.spec.inputs)

@@ -16,7 +16,7 @@ INPUTS = {
     "segment": {"shape": ["batch", "keys"], "dtype": "int32"},
     "lengths": {"shape": ["batch"], "dtype": "int64"},
     "valid": {"shape": ["batch", "keys"], "dtype": "bool"},
-    "scores": {"shape": ["key_value_heads", 3], "dtype": "float64"},
+    "scores": {"shape": ["key_value_heads", 3], "dtype": "float32"},
 }
 CONSTANTS = {"cap": 3.0, "window": 3, "on": True}
 MODIFIERS = (

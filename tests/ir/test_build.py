@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ir.specimens import specs
 
+from ir.specimens import specs
 from mhagen.ir.build import build_graph
 from mhagen.ir.verify import verify
 from mhagen.spec.load import load_spec

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from mhagen.spec.load import load_spec
 from numpy import inf, nan
 
 from mhagen.base.errors import InputError
 from mhagen.ir.reference import Reference
+from mhagen.spec.load import load_spec
 
 
 def reference(query_heads=2, dim=3, **tables):
@@ -294,6 +294,7 @@ def test_a_layer_returns_its_statistics_too():
             "segment holds 1099511627776 to 1099511627776 and needs numbers",
         ),
         ({"segment": np.ones((2, 4), int)}, "segment has shape (2, 4) and needs (batch = 2, keys = 5)"),
+        ({"key": [[1.0], [1.0, 2.0]]}, "key is not an array: "),
         ({"query_offset": 0.5}, "query_offset holds float64 and needs integers"),
         ({"query_offset": [1, 2, 3]}, "query_offset has shape (3,) and needs () or (batch = 2,)"),
         ({"query_offset": 2**31 - 3}, "query_offset puts queries at 2147483645 to 2147483648 and needs"),
@@ -332,6 +333,12 @@ def test_a_bad_weight_is_named(change, message):
     with pytest.raises(InputError) as caught:
         layer.layer(np.ones((2, 5, 8)), weights)
     assert str(caught.value) == message
+
+
+def test_weights_are_a_mapping():
+    layer, weights = layer_and_weights()
+    with pytest.raises(InputError, match="weights is a list and needs to be a mapping"):
+        layer.layer(np.ones((2, 5, 8)), list(weights.values()))
 
 
 def test_a_spec_without_projections_has_no_layer():

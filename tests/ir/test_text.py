@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mhagen.spec.load import load_spec
 
 from ir.specimens import specs
 from mhagen.base.errors import InputError
@@ -13,6 +12,7 @@ from mhagen.ir.build import build_graph
 from mhagen.ir.parse import parse_graph
 from mhagen.ir.text import LINE_LENGTH, print_graph
 from mhagen.passes import PASSES, run_passes
+from mhagen.spec.load import load_spec
 
 CAUSAL = """\
 graph causal {
@@ -64,9 +64,10 @@ def test_a_long_node_takes_a_line_for_each_field():
         ("layout = bhsd", "layout = sbhd", "2:12", "'sbhd' is none of bhsd, bshd"),
         ("= scores(", "= score(", "8:43", "'score' is none of linear, "),
         ("%scores, %query_offset", "%scores, query_offset", "9:57", "'query_offset' is none of keep"),
+        ("%scores, %query_offset", "%scores %query_offset", "9:56", "expected ','"),
         ("f32[batch, 8, keys", "f31[batch, 8, keys", "6:15", "'f31' is none of f32, "),
         ("k <= q and", "k <= p and", "9:83", "`p` is not declared"),
-        (', keep="k <= q and q - k < window"', "", "9:70", "mask needs keep="),
+        (', keep="k <= q and q - k < window"', "", "9:43", "mask needs keep="),
         ("output out = %masked", "output out = masked", "10:16", "expected a value, as %name"),
         ("}\n", "} more", "11:3", "expected the end"),
     ],

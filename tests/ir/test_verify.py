@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from mhagen.spec.load import load_spec
 
 from mhagen.base.dtypes import DType
 from mhagen.base.errors import InternalError
@@ -14,6 +13,7 @@ from mhagen.ir.graph import Node, Value
 from mhagen.ir.ops import Scale
 from mhagen.ir.types import TensorType
 from mhagen.ir.verify import verify
+from mhagen.spec.load import load_spec
 
 SPEC = load_spec(
     {

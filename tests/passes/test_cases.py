@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ir.specimens import random_array, same_results
-from mhagen.spec.load import load_spec
 
 from mhagen.base.source import Source
 from mhagen.ir.build import build_graph
@@ -19,6 +18,7 @@ from mhagen.ir.parse import parse_graph
 from mhagen.ir.text import print_graph
 from mhagen.ir.verify import verify
 from mhagen.passes import PASSES, run_passes
+from mhagen.spec.load import load_spec
 
 CASES = Path(__file__).parent.parent / "cases" / "passes"
 FILES = sorted(CASES.glob("*/*.txt"))

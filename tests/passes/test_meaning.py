@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir.specimens import arrays_for, same_results, specs
-from mhagen.spec.load import load_spec
 
 from mhagen.base.errors import InternalError
 from mhagen.ir.build import build_graph
 from mhagen.ir.evaluate import run_graph
 from mhagen.ir.fused_ops import OutputLinear, ProjectHeads, StreamedAttention
 from mhagen.passes import PASSES, Stage, run_passes
+from mhagen.spec.load import load_spec
 
 
 @given(specs(), st.booleans(), st.data())
