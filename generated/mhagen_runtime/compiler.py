@@ -13,7 +13,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from numba import cfunc, njit, types
 
-from ..target import Target
+from .target import Target
 from . import simd
 from .host import Cpu
 from .vocabulary import vocabulary

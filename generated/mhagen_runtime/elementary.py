@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from ..target import Target
+from .target import Target
 from .registers import F64, I16, I32, call, constant, floats, integers, lanewise, polynomial
 
 EXP2 = (

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..digest import digest
+from .digest import digest
 
 MAGIC = b"MHAGEN01"
 TEMPORARY_PREFIX = ".new-"

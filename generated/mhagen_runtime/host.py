@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from . import settings
-from ..errors import UnsupportedError
-from ..target import Target, best_target
+from .errors import UnsupportedError
+from .target import Target, best_target
 
 
 @dataclass(frozen=True)

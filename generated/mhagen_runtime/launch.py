@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..digest import digest
-from ..errors import InternalError
-from ..target import Target, target_named
-from ..version import __version__
+from .digest import digest
+from .errors import InternalError
+from .target import Target, target_named
+from .version import __version__
 from . import simd
 from .host import host_cpu, require
 from .native import Function

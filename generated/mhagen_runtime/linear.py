@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
+from .errors import InputError
 from .arguments import bind
 from .launch import Kernel
 from .sizes import Sizes

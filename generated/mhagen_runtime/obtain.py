@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import InternalError
+from .errors import InternalError
 from .native import Function, RefusedCode, load_function
 from .store import Store
 

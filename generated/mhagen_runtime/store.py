@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from . import settings
-from ..errors import InputError, InternalError
+from .errors import InputError, InternalError
 from .entry import TEMPORARY_PREFIX, Content, Doubt, publish_entry, read_entry, require_private
 from .locking import hold
 

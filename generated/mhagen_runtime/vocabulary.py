@@ -17,7 +17,7 @@ from numba.core import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from ..target import Target
+from .target import Target
 from .elementary import (
     emit_exp,
     emit_exp2,

@@ -28,7 +28,7 @@ SUPPORT = "mhagen_runtime"  # the folder of runtime support beside generated mod
 SUPPORT_IMPORTS = ("arguments", "launch", "linear", "simd", "sizes")  # what modules import of it
 # What of base the runtime imports; a test compares this with the imports themselves.
 SUPPORT_OF_BASE = ("digest", "errors", "settings", "target", "version")
-FROM_BASE = re.compile(r"^(\s*from )\.\.base(\.| import )", re.MULTILINE)
+FROM_BASE = re.compile(r"^(\s*from )\.\.base\.?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def support_files() -> dict[str, str]:
     """The runtime support as it lies beside generated modules: one flat package, no import of mhagen."""
     files = {f"{name}.py": _text(runtime, name) for name in ("__init__", *_module_names(runtime))}
     files |= {f"{name}.py": _text(base, name) for name in SUPPORT_OF_BASE}
-    return {name: FROM_BASE.sub(r"\1.\2", text) for name, text in files.items()}
+    return {name: FROM_BASE.sub(r"\1.", text) for name, text in files.items()}
 
 
 def _module_names(package: ModuleType) -> tuple[str, ...]:

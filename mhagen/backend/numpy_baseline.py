@@ -1,0 +1,102 @@
+"""Attention as it is written in plain NumPy: two products, a softmax between them, all scores in memory.
+
+What a kernel's speed is compared with. It shares no code with kernels, passes or the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..expr.evaluate import evaluate
+from ..spec.fields import Layout
+from ..spec.model import Spec
+
+Floats: TypeAlias = NDArray[np.float32]
+Array: TypeAlias = NDArray[Any]
+
+
+class NumpyBaseline:
+    """`attention` and `layer` of a spec in float32 NumPy, without statistics.
+
+    Numbers  products and softmax in float32; `modify` and `keep` by the expression evaluator, in float64
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+
+    def attention(
+        self, query: Floats, key: Floats, value: Floats, *, query_offset: int = 0, **inputs: Array
+    ) -> Floats:
+        """Shapes   as the kernel's, in the spec's layout."""
+        if self.spec.layout is Layout.BHSD:
+            return self._attend(query, key, value, query_offset, inputs)
+        heads_first = (each.swapaxes(1, 2) for each in (query, key, value))
+        return self._attend(*heads_first, query_offset, inputs).swapaxes(1, 2)
+
+    def layer(
+        self, x: Floats, weights: Mapping[str, Floats], *, query_offset: int = 0, **inputs: Array
+    ) -> Floats:
+        """Self-attention with its projections.  Shapes   x (batch, queries, model_dim)."""
+        heads = self.spec.heads
+        query = split_heads(linear(x, weights, "q"), heads.query)
+        key = split_heads(linear(x, weights, "k"), heads.key_value)
+        value = split_heads(linear(x, weights, "v"), heads.key_value)
+        out = self._attend(query, key, value, query_offset, inputs)
+        rows = out.swapaxes(1, 2).reshape(*x.shape[:2], -1)
+        return linear(rows, weights, "o")
+
+    def _attend(
+        self, query: Floats, key: Floats, value: Floats, query_offset: int, inputs: Mapping[str, Array]
+    ) -> Floats:
+        # Heads that share keys: (batch, key/value heads, heads of one, length, dim), a view.
+        batch, query_heads, queries, dim = query.shape
+        key_value_heads = key.shape[1]
+        grouped = query.reshape(batch, key_value_heads, query_heads // key_value_heads, queries, dim)
+        products = (grouped * np.float32(self.spec.scale)) @ key[:, :, np.newaxis].swapaxes(-1, -2)
+        scores = self._visible_scores(
+            products.reshape(batch, query_heads, queries, -1), query_offset, inputs
+        ).reshape(products.shape)
+        out = softmax(scores) @ value[:, :, np.newaxis]
+        return out.reshape(batch, query_heads, queries, -1)
+
+    def _visible_scores(self, scores: Floats, query_offset: int, inputs: Mapping[str, Array]) -> Floats:
+        modify, keep = self.spec.score_expression, self.spec.keep_expression
+        names = positions(scores.shape, query_offset)
+        if modify is not None:
+            changed = evaluate(modify, {**names, "score": scores}, inputs)
+            scores = np.broadcast_to(changed, scores.shape).astype(np.float32)
+        if keep is not None:
+            scores = np.where(evaluate(keep, names, inputs), scores, np.float32(-np.inf))
+        return scores
+
+
+def positions(shape: tuple[int, ...], query_offset: int) -> dict[str, Array]:
+    """What b, h, q and k are for scores of this shape, each along its own axis."""
+    b, h, q, k = (
+        np.arange(length).reshape([-1 if axis == place else 1 for axis in range(4)])
+        for place, length in enumerate(shape)
+    )
+    return {"b": b, "h": h, "q": q + query_offset, "k": k}
+
+
+def softmax(scores: Floats) -> Floats:
+    """Weights over the last axis, in place; a row of -inf alone gives zeros."""
+    greatest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
+    np.subtract(scores, np.where(np.isneginf(greatest), np.float32(0), greatest), out=scores)
+    np.exp(scores, out=scores)
+    total = scores.sum(axis=-1, keepdims=True)
+    np.divide(scores, np.where(total == 0, np.float32(1), total), out=scores)
+    return scores
+
+
+def linear(x: Floats, weights: Mapping[str, Floats], letter: str) -> Floats:
+    rows: Floats = x @ weights[f"w{letter}"].T
+    return rows + weights[f"b{letter}"] if f"b{letter}" in weights else rows
+
+
+def split_heads(rows: Floats, heads: int) -> Floats:
+    return rows.reshape(*rows.shape[:2], heads, -1).swapaxes(1, 2)
