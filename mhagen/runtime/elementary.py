@@ -1,6 +1,8 @@
-"""Elementary functions on vectors in registers: exp2, exp, log, tanh, sigmoid, power, and the transpose.
+"""Elementary functions on vectors in registers: exp2, exp, log, tanh, sigmoid, power; division, transpose.
 
-Source   polynomials are minimax fits by iterated reweighting, coefficients rounded to float32.
+Source   polynomials are minimax fits by iterated reweighting, coefficients rounded to float32 and then
+         searched nearby for the least error of the rounded evaluation. Their constant terms are exact, so
+         that exp2(0) = exp(0) = 1.
 """
 
 from __future__ import annotations
@@ -8,16 +10,25 @@ from __future__ import annotations
 from llvmlite import ir
 
 from ..base.target import Target
-from .registers import I16, I32, call, constant, floats, integers, lanewise, polynomial
+from .registers import F64, I16, I32, call, constant, floats, integers, lanewise, polynomial
 
 EXP2 = (
-    1.0000001192092896,
+    1.0,
     0.6931469440460205,
-    0.24022120237350464,
-    0.05550713092088699,
-    0.009675540961325169,
-    0.0013276472454890609,
-)  # 2**f, |f| <= 1/2, relative error 7.5e-8
+    0.24022242426872253,
+    0.05550752207636833,
+    0.009671454317867756,
+    0.0013264477020129561,
+)  # 2**f, |f| <= 1/2, relative error 9.1e-8
+EXP = (
+    1.0,
+    1.0,
+    0.4999999403953552,
+    0.1666652113199234,
+    0.04166838899254799,
+    0.008368573151528835,
+    0.001381459878757596,
+)  # e**r, |r| <= ln(2) / 2, relative error 3.1e-9
 LOG1P = (
     0.3333333134651184,
     -0.2500081956386566,
@@ -28,6 +39,13 @@ LOG1P = (
     0.1276157796382904,
     -0.07634497433900833,
 )  # log(1+r) = r - r^2/2 + r^3 P(r), error 6e-9
+LOG2 = (
+    2.8853900817667424,
+    0.9617966858006544,
+    0.5770819593327893,
+    0.41174895494770886,
+    0.3395539566173215,
+)  # float64: log2 m = s P(s^2), s = (m - 1) / (m + 1), relative error 5.6e-12
 TANH = (
     -0.3333328068256378,
     0.13331441581249237,
@@ -39,23 +57,48 @@ LOG2_E, LN_2 = 1.4426950408889634, 0.6931471805599453
 LN_2_HIGH, LN_2_LOW = 0.693359375, -2.12194440e-4  # ln 2 in two parts: n * LN_2_HIGH is exact
 EXPONENT_BIAS, MANTISSA_BITS = 127, 23
 SMALLEST_NORMAL = 2.0**-126
+SQRT_HALF_BITS = 0x3F3504F3
+INFINITY, NAN = float("inf"), float("nan")
 
 
 def emit_exp2(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
-    # x = n + f with |f| <= 1/2; 2**x = 2**f * 2**n. The clamp keeps -inf - -inf out and lets NaN through.
-    lowest = constant(x.type, -200.0)
-    x = builder.select(builder.fcmp_ordered("<", x, lowest), lowest, x)
-    whole = lanewise(builder, "rint", x)
-    fraction = polynomial(builder, builder.fsub(x, whole), EXP2)
-    return scale_by_power(builder, fraction, whole, target)
+    # x = n + f with |f| <= 1/2; 2**x = 2**f * 2**n.
+    if target.scales_by_exponent:
+        # No clamp: -inf - -inf is NaN, and vscalefps makes 0 of NaN * 2**-inf, but keeps NaN * 2**NaN.
+        whole = lanewise(builder, "rint", x)
+        return scalef(builder, polynomial(builder, builder.fsub(x, whole), EXP2), whole)
+    # The bits of 2**n are (n + 127) << 23. Adding 1.5 * 2**23 + 127 rounds x to n and leaves n + 127 in the
+    # lowest bits. From -127 down they give 0, as does 0 times anything finite; NaN goes its own way.
+    x = at_least(builder, x, -float(EXPONENT_BIAS))
+    shifter = constant(x.type, 1.5 * 2.0**MANTISSA_BITS + EXPONENT_BIAS)
+    shifted = builder.fadd(x, shifter)
+    fraction = polynomial(builder, builder.fsub(x, builder.fsub(shifted, shifter)), EXP2)
+    bits = integers(builder, shifted)
+    return builder.fmul(fraction, floats(builder, builder.shl(bits, constant(bits.type, MANTISSA_BITS))))
+
+
+def at_least(builder: ir.IRBuilder, x: ir.Value, lowest: float) -> ir.Value:
+    """The greater of x and a number; NaN stays NaN."""
+    limit = constant(x.type, lowest)
+    return builder.select(builder.fcmp_ordered("<", x, limit), limit, x)
+
+
+def at_most(builder: ir.IRBuilder, x: ir.Value, highest: float) -> ir.Value:
+    limit = constant(x.type, highest)
+    return builder.select(builder.fcmp_ordered(">", x, limit), limit, x)
+
+
+def scalef(builder: ir.IRBuilder, x: ir.Value, power: ir.Value) -> ir.Value:
+    """x * 2**power, in one instruction of AVX-512."""
+    every, rounding = ir.Constant(I16, -1), ir.Constant(I32, 4)
+    arguments = [x, power, constant(x.type, 0.0), every, rounding]
+    return call(builder, "llvm.x86.avx512.mask.scalef.ps.512", x.type, arguments)
 
 
 def scale_by_power(builder: ir.IRBuilder, x: ir.Value, whole: ir.Value, target: Target) -> ir.Value:
     """x * 2**whole for whole numbers of magnitude up to 250."""
-    if target.scales_by_exponent and x.type.count == 16:
-        every, rounding = ir.Constant(I16, -1), ir.Constant(I32, 4)
-        arguments = [x, whole, constant(x.type, 0.0), every, rounding]
-        return call(builder, "llvm.x86.avx512.mask.scalef.ps.512", x.type, arguments)
+    if target.scales_by_exponent:
+        return scalef(builder, x, whole)
     # Two steps of half the exponent, so that 2**-200 underflows and 2**200 overflows by themselves.
     power = builder.fptosi(whole, ir.VectorType(I32, x.type.count))
     half = builder.ashr(power, constant(power.type, 1))
@@ -70,91 +113,122 @@ def two_to_the(builder: ir.IRBuilder, power: ir.Value) -> ir.Value:
 
 def emit_exp(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
     # e**x = 2**n * e**r with r = x - n ln 2 in two parts, so that no digits of a large x are lost.
-    highest = constant(x.type, 100.0)
-    lowest = constant(x.type, -120.0)
-    x = builder.select(builder.fcmp_ordered(">", x, highest), highest, x)
-    x = builder.select(builder.fcmp_ordered("<", x, lowest), lowest, x)
-    scaled = builder.fmul(x, constant(x.type, LOG2_E))
-    whole = lanewise(builder, "rint", scaled)
+    x = at_least(builder, at_most(builder, x, 100.0), -120.0)
+    whole = lanewise(builder, "rint", builder.fmul(x, constant(x.type, LOG2_E)))
     rest = lanewise(builder, "fma", whole, constant(x.type, -LN_2_HIGH), x)
     rest = lanewise(builder, "fma", whole, constant(x.type, -LN_2_LOW), rest)
-    return scale_by_power(
-        builder, polynomial(builder, builder.fmul(rest, constant(x.type, LOG2_E)), EXP2), whole, target
-    )
+    return scale_by_power(builder, polynomial(builder, rest, EXP), whole, target)
 
 
-def emit_log(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+def split(builder: ir.IRBuilder, x: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """m in [sqrt(1/2), sqrt(2)) and n with x = m * 2**n, for finite x > 0."""
     kind = ir.VectorType(I32, x.type.count)
     tiny = builder.fcmp_ordered("<", x, constant(x.type, SMALLEST_NORMAL))
     normal = builder.select(tiny, builder.fmul(x, constant(x.type, 2.0**25)), x)
-    # x = m * 2**n with m in [sqrt(1/2), sqrt(2)): taking off the bits of sqrt(1/2) rounds the exponent.
-    bits = builder.sub(integers(builder, normal), constant(kind, 0x3F3504F3))
-    power = builder.ashr(bits, constant(kind, MANTISSA_BITS))
-    mantissa = builder.add(builder.and_(bits, constant(kind, 0x007FFFFF)), constant(kind, 0x3F3504F3))
-    exponent = builder.sitofp(power, x.type)
+    # Taking off the bits of sqrt(1/2) rounds the exponent.
+    bits = builder.sub(integers(builder, normal), constant(kind, SQRT_HALF_BITS))
+    mantissa = builder.add(builder.and_(bits, constant(kind, 0x007FFFFF)), constant(kind, SQRT_HALF_BITS))
+    exponent = builder.sitofp(builder.ashr(bits, constant(kind, MANTISSA_BITS)), x.type)
     exponent = builder.select(tiny, builder.fsub(exponent, constant(x.type, 25.0)), exponent)
-    r = builder.fsub(floats(builder, mantissa), constant(x.type, 1.0))
+    return floats(builder, mantissa), exponent
+
+
+def emit_log(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    mantissa, exponent = split(builder, x)
+    r = builder.fsub(mantissa, constant(x.type, 1.0))
     square = builder.fmul(r, r)
     tail = builder.fmul(builder.fmul(square, r), polynomial(builder, r, LOG1P))
     tail = lanewise(builder, "fma", exponent, constant(x.type, LN_2_LOW), tail)
     tail = lanewise(builder, "fma", square, constant(x.type, -0.5), tail)
     result = lanewise(builder, "fma", exponent, constant(x.type, LN_2_HIGH), builder.fadd(r, tail))
-    zero, infinity = constant(x.type, 0.0), constant(x.type, float("inf"))
-    result = builder.select(builder.fcmp_ordered("==", x, infinity), infinity, result)
-    result = builder.select(builder.fcmp_ordered("==", x, zero), constant(x.type, float("-inf")), result)
-    return builder.select(builder.fcmp_ordered(">=", x, zero), result, constant(x.type, float("nan")))
+    return with_ends_of_log(builder, x, result)
+
+
+def with_ends_of_log(builder: ir.IRBuilder, x: ir.Value, result: ir.Value) -> ir.Value:
+    """The result where x is a positive number; -inf at 0, inf at inf, NaN elsewhere."""
+    zero, infinity = constant(x.type, 0.0), constant(x.type, INFINITY)
+    low, high, nan = (constant(result.type, value) for value in (-INFINITY, INFINITY, NAN))
+    result = builder.select(builder.fcmp_ordered("==", x, infinity), high, result)
+    result = builder.select(builder.fcmp_ordered("==", x, zero), low, result)
+    return builder.select(builder.fcmp_ordered(">=", x, zero), result, nan)
 
 
 def emit_tanh(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
     size = lanewise(builder, "fabs", x)
-    square = builder.fmul(x, x)
-    small = lanewise(builder, "fma", builder.fmul(square, x), polynomial(builder, square, TANH), x)
+    square = builder.fmul(size, size)
+    small = lanewise(builder, "fma", builder.fmul(square, size), polynomial(builder, square, TANH), size)
     # tanh|x| = 1 - 2 / (e**(2|x|) + 1); no cancellation from 0.625 up
     one = constant(x.type, 1.0)
     power = emit_exp(builder, builder.fadd(size, size), target)
     large = builder.fsub(one, builder.fdiv(constant(x.type, 2.0), builder.fadd(power, one)))
-    large = lanewise(builder, "copysign", large, x)
-    return builder.select(builder.fcmp_ordered(">=", size, constant(x.type, 0.625)), large, small)
+    is_large = builder.fcmp_ordered(">=", size, constant(x.type, 0.625))
+    return lanewise(builder, "copysign", builder.select(is_large, large, small), x)
 
 
 def emit_sigmoid(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
+    # 1 / (1 + e**-x), below 0 as e**x / (1 + e**x): nothing overflows, and small results keep their digits.
     one = constant(x.type, 1.0)
-    return builder.fdiv(one, builder.fadd(one, emit_exp(builder, builder.fneg(x), target)))
+    power = emit_exp(builder, builder.fneg(lanewise(builder, "fabs", x)), target)
+    below = builder.fcmp_ordered("<", x, constant(x.type, 0.0))
+    return builder.fdiv(builder.select(below, power, one), builder.fadd(one, power))
+
+
+def emit_power(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, target: Target) -> ir.Value:
+    """The cases of C's pow around |x| ** y."""
+    zero, one, infinity = (constant(x.type, value) for value in (0.0, 1.0, INFINITY))
+    size = lanewise(builder, "fabs", x)
+    result = builder.select(
+        builder.fcmp_ordered("==", size, one), one, emit_power_of_size(builder, size, y, target)
+    )
+    whole = builder.fcmp_ordered("==", lanewise(builder, "floor", y), y)
+    half = builder.fmul(y, constant(x.type, 0.5))
+    odd = builder.and_(whole, builder.fcmp_ordered("!=", lanewise(builder, "floor", half), half))
+    result = builder.select(odd, lanewise(builder, "copysign", result, x), result)
+    finite = builder.fcmp_ordered("<", size, infinity)
+    invalid = builder.and_(builder.and_(finite, builder.fcmp_ordered("<", x, zero)), builder.not_(whole))
+    result = builder.select(invalid, constant(x.type, NAN), result)
+    trivial = builder.or_(builder.fcmp_ordered("==", y, zero), builder.fcmp_ordered("==", x, one))
+    return builder.select(trivial, one, result)
+
+
+def emit_power_of_size(builder: ir.IRBuilder, size: ir.Value, y: ir.Value, target: Target) -> ir.Value:
+    """size ** y for size >= 0, as 2 ** (y log2 size).
+
+    The logarithm is float64: the product magnifies its relative error by up to 128 ln 2.
+    """
+    wide = ir.VectorType(F64, size.type.count)
+    product = builder.fmul(builder.fpext(y, wide), emit_log2(builder, size, wide))
+    product = at_least(builder, at_most(builder, product, 200.0), -200.0)
+    whole = lanewise(builder, "rint", product)
+    rest = builder.fmul(builder.fsub(product, whole), constant(wide, LN_2))
+    fraction = polynomial(builder, builder.fptrunc(rest, size.type), EXP)
+    return scale_by_power(builder, fraction, builder.fptrunc(whole, size.type), target)
+
+
+def emit_log2(builder: ir.IRBuilder, x: ir.Value, wide: ir.VectorType) -> ir.Value:
+    """The logarithm of float32 lanes as float64 lanes."""
+    mantissa, exponent = (builder.fpext(part, wide) for part in split(builder, x))
+    one = constant(wide, 1.0)
+    s = builder.fdiv(builder.fsub(mantissa, one), builder.fadd(mantissa, one))
+    tail = polynomial(builder, builder.fmul(s, s), LOG2)
+    return with_ends_of_log(builder, x, lanewise(builder, "fma", s, tail, exponent))
 
 
 def emit_floor_division(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Quotient and remainder as Python's: the remainder has the divisor's sign."""
-    zero = constant(x.type, 0)
+    """Quotient and remainder as Python's: the remainder has the divisor's sign.
+
+    Numbers   x // 0 = x, x % 0 = 0, the least integer // -1 is itself: the instruction would end the process
+    """
+    zero, one = constant(x.type, 0), constant(x.type, 1)
+    faults = builder.icmp_unsigned("<=", builder.add(y, one), one)  # y is -1 or 0
+    negate = builder.icmp_signed("==", y, constant(x.type, -1))
+    x = builder.select(negate, builder.neg(x), x)
+    y = builder.select(faults, one, y)
     quotient, remainder = builder.sdiv(x, y), builder.srem(x, y)
     signs_differ = builder.icmp_signed("<", builder.xor(remainder, y), zero)
     off = builder.and_(signs_differ, builder.icmp_signed("!=", remainder, zero))
     quotient = builder.sub(quotient, builder.zext(off, x.type))
     return quotient, builder.add(remainder, builder.select(off, y, zero))
-
-
-def emit_power(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, target: Target) -> ir.Value:
-    zero, one = constant(x.type, 0.0), constant(x.type, 1.0)
-    size = emit_exp2_of_product(builder, y, lanewise(builder, "fabs", x), target)
-    whole = builder.fcmp_ordered("==", lanewise(builder, "floor", y), y)
-    half = builder.fmul(y, constant(x.type, 0.5))
-    odd = builder.and_(whole, builder.fcmp_ordered("!=", lanewise(builder, "floor", half), half))
-    signed = builder.select(odd, lanewise(builder, "copysign", size, x), size)
-    invalid = builder.and_(builder.fcmp_ordered("<", x, zero), builder.not_(whole))
-    result = builder.select(invalid, constant(x.type, float("nan")), signed)
-    trivial = builder.or_(builder.fcmp_ordered("==", y, zero), builder.fcmp_ordered("==", x, one))
-    return builder.select(trivial, one, result)
-
-
-def emit_exp2_of_product(builder: ir.IRBuilder, y: ir.Value, size: ir.Value, target: Target) -> ir.Value:
-    """size ** y for size >= 0, as 2 ** (y log2 size) with the product kept in two float32 parts."""
-    log = builder.fmul(emit_log(builder, size), constant(y.type, LOG2_E))
-    product = builder.fmul(y, log)
-    highest = constant(y.type, 200.0)
-    product = builder.select(builder.fcmp_ordered(">", product, highest), highest, product)
-    rest = lanewise(builder, "fma", y, log, builder.fneg(product))
-    rest = builder.select(builder.fcmp_ordered("==", rest, rest), rest, constant(y.type, 0.0))
-    correction = lanewise(builder, "fma", rest, constant(y.type, LN_2), constant(y.type, 1.0))
-    return builder.fmul(emit_exp2(builder, product, target), correction)
 
 
 def transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
