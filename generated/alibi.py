@@ -43,7 +43,6 @@ if __package__:
         transpose_tile,
         transpose_tile_first,
         where,
-        wide,
     )
     from .mhagen_runtime.sizes import Sizes
 else:
@@ -67,7 +66,6 @@ else:
         transpose_tile,
         transpose_tile_first,
         where,
-        wide,
     )
     from mhagen_runtime.sizes import Sizes
 
@@ -224,8 +222,8 @@ def score_tile(state, weights, row, key, key_stride, q_first, k_first, h, slope_
     k5 = k_first + 5
     k6 = k_first + 6
     k7 = k_first + 7
-    q0 = wide(lane_numbers()) + (q_first + 0 * LANES)
-    q1 = wide(lane_numbers()) + (q_first + 1 * LANES)
+    q0 = lane_numbers() + (q_first + 0 * LANES)
+    q1 = lane_numbers() + (q_first + 1 * LANES)
     s0_0 = (s0_0 + (slope_a * (k0 - q0))) * SCORE_SCALE
     s0_1 = (s0_1 + (slope_a * (k0 - q1))) * SCORE_SCALE
     s1_0 = (s1_0 + (slope_a * (k1 - q0))) * SCORE_SCALE
@@ -391,8 +389,8 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
     k5 = k_first + min(5, tile_keys - 1)
     k6 = k_first + min(6, tile_keys - 1)
     k7 = k_first + min(7, tile_keys - 1)
-    q0 = wide(lane_numbers()) + (q_first + 0 * LANES)
-    q1 = wide(lane_numbers()) + (q_first + 1 * LANES)
+    q0 = lane_numbers() + (q_first + 0 * LANES)
+    q1 = lane_numbers() + (q_first + 1 * LANES)
     s0_0 = (s0_0 + (slope_a * (k0 - q0))) * SCORE_SCALE
     seen0_0 = k0 <= q0
     s0_1 = (s0_1 + (slope_a * (k0 - q1))) * SCORE_SCALE

@@ -42,7 +42,6 @@ if __package__:
         transpose_tile,
         transpose_tile_first,
         where,
-        wide,
     )
     from .mhagen_runtime.sizes import Sizes
 else:
@@ -66,7 +65,6 @@ else:
         transpose_tile,
         transpose_tile_first,
         where,
-        wide,
     )
     from mhagen_runtime.sizes import Sizes
 
@@ -360,8 +358,8 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
     k5 = k_first + min(5, tile_keys - 1)
     k6 = k_first + min(6, tile_keys - 1)
     k7 = k_first + min(7, tile_keys - 1)
-    q0 = wide(lane_numbers()) + (q_first + 0 * LANES)
-    q1 = wide(lane_numbers()) + (q_first + 1 * LANES)
+    q0 = lane_numbers() + (q_first + 0 * LANES)
+    q1 = lane_numbers() + (q_first + 1 * LANES)
     seen0_0 = (k0 <= q0) & ((q0 - k0) < WINDOW)
     seen0_1 = (k0 <= q1) & ((q1 - k0) < WINDOW)
     seen1_0 = (k1 <= q0) & ((q0 - k1) < WINDOW)

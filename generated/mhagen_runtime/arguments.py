@@ -22,8 +22,8 @@ from .sizes import Axes, Sizes
 
 Array = NDArray[Any]
 
-# Positions, and sums and differences of two, stay exact in int32 lanes.
-LIMIT = 1 << 30
+# Of lengths and offsets: positions stay below 2**30, so differences of two are exact in int32 lanes.
+LIMIT = 1 << 29
 # How hard to look for an element that two arrays with overlapping bounds share, before assuming one.
 OVERLAP_EFFORT = 10_000
 
@@ -104,7 +104,7 @@ def _check(name: str, array: object, dtype: str, axes: Axes, sizes: Sizes) -> Ar
         raise complaints.wrong_shape(name, array.shape, axes, sizes)
     # Only these can have an axis beyond the limit. Broadcasting makes such arrays for free.
     if not 0 < array.size < LIMIT and array.shape and max(array.shape) >= LIMIT:
-        raise InputError(f"{name} has shape {array.shape}; needs fewer than 2**30 along each axis")
+        raise InputError(f"{name} has shape {array.shape}; needs fewer than 2**29 along each axis")
     return array
 
 

@@ -19,7 +19,7 @@ from ..expr.intervals import Interval, bounds
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
 
 INT32 = Interval(-(2**31), 2**31 - 1)
-POSITION = Interval(-(2**30), 2**30)  # checked at the call: lengths and offsets stay below 2**30
+POSITION = Interval(-(2**30) + 1, 2**30 - 1)  # checked at the call: lengths and offsets stay below 2**29
 LENGTHS = ("batch", "queries", "keys")  # axes whose length is known at the call only
 INLINE_WIDTH = 60
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

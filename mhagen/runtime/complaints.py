@@ -100,4 +100,4 @@ def not_an_offset(value: object, batch: int) -> InputError:
 
 def far_offset(lowest: int, highest: int) -> InputError:
     has = f"is {lowest}" if lowest == highest else f"goes from {lowest} to {highest}"
-    return InputError(f"query_offset {has}; needs to lie between -2**30 and 2**30")
+    return InputError(f"query_offset {has}; needs to lie between -2**29 and 2**29")

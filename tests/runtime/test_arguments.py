@@ -88,7 +88,7 @@ WRONG_KEYS: dict[str, tuple[Callable[[], object], str]] = {
     "transposed": (lambda: array().swapaxes(2, 3), "axis 3 is 5, but this kernel needs 64"),
     "endless": (
         lambda: np.broadcast_to(np.float32(0), (2, 8, LIMIT, 64)),
-        "needs fewer than 2**30 along each axis",
+        "needs fewer than 2**29 along each axis",
     ),
 }
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_read_by_address_is_copied_once(kind: str) -> None:
 
 
 def test_an_endless_axis_is_refused_even_where_the_array_is_empty() -> None:
-    with pytest.raises(InputError, match=re.escape("needs fewer than 2**30 along each axis")):
+    with pytest.raises(InputError, match=re.escape("needs fewer than 2**29 along each axis")):
         bind("bias", np.empty((LIMIT, 0), np.float32), "float32", ("queries", "keys"), Sizes())
 
 
@@ -289,10 +289,10 @@ WRONG_OFFSETS: dict[str, tuple[object, str]] = {
     "too many": (np.array([1, 2, 3]), "has shape (3,); needs () or (batch=2,)"),
     "too few": (np.array([1]), "has shape (1,); needs () or (batch=2,)"),
     "a matrix of them": (np.array([[1, 2]]), "has shape (1, 2)"),
-    "far": (1 << 30, "query_offset is 1073741824; needs to lie between -2**30 and 2**30"),
-    "far below": (-(1 << 30), "query_offset is -1073741824"),
+    "far": (1 << 29, "query_offset is 536870912; needs to lie between -2**29 and 2**29"),
+    "far below": (-(1 << 29), "query_offset is -536870912"),
     "beyond int64": (1 << 70, "needs to lie between"),
-    "one of them far": (np.array([0, 1 << 30]), "query_offset goes from 0 to 1073741824"),
+    "one of them far": (np.array([0, 1 << 29]), "query_offset goes from 0 to 536870912"),
     "beyond int64 unsigned": (
         np.array([0, 1 << 63], "u8"),
         "query_offset goes from 0 to 9223372036854775808",
