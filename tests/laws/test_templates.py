@@ -1,0 +1,190 @@
+"""Templates and the model: each reads exactly what the other has, and nothing is decided in a template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from typing import Any, get_args, get_type_hints
+
+import jinja2
+import pytest
+from jinja2 import meta, nodes
+
+from laws.house import TEMPLATES, told
+from mhagen.codegen.model import KernelModel
+from mhagen.codegen.render import environment
+
+FIRST = "cpu/module.py.j2"
+NAMES = sorted(path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.j2"))
+# What a template is made of: holes, choices by one field, repetitions, parts by name, calls of `layout`.
+ALLOWED = (
+    *(nodes.Template, nodes.TemplateData, nodes.Output, nodes.If, nodes.For, nodes.Include),
+    *(nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Const, nodes.Tuple, nodes.List),
+    *(nodes.Filter, nodes.Call, nodes.Keyword, nodes.Concat),
+)
+FILTERS = ("join",)
+
+
+@dataclass
+class Reader:
+    """Reads templates as the types of the model allow it; collects the fields that they read."""
+
+    environment: jinja2.Environment
+    read: set[tuple[type, str]] = field(default_factory=set)
+    breaches: list[str] = field(default_factory=list)
+
+    def template(self, name: str, scope: dict[str, Any]) -> None:
+        text = self.environment.loader.get_source(self.environment, name)[0]
+        self.parts(self.environment.parse(text, name).body, name, scope)
+
+    def parts(self, parts: list[nodes.Node], name: str, scope: dict[str, Any]) -> None:
+        for part in parts:
+            match part:
+                case nodes.For(target=target, iter=values):
+                    element = self.element(self.type_of(values, name, scope), f"{name}:{part.lineno}")
+                    self.parts(part.body, name, scope | self.bound(target, element))
+                case nodes.If():
+                    self.type_of(part.test, name, scope)
+                    self.parts([*part.body, *part.elif_, *part.else_], name, scope)
+                case nodes.Include():
+                    self.template(part.template.value, scope)
+                case nodes.Output():
+                    for hole in part.nodes:
+                        self.type_of(hole, name, scope)
+
+    def type_of(self, node: nodes.Node, name: str, scope: dict[str, Any]) -> Any:
+        """The type of an expression; every field on the way is noted."""
+        place = f"{name}:{node.lineno}"
+        match node:
+            case nodes.Name():
+                if node.name not in scope:
+                    self.breaches.append(f"{place}: the model has no field {node.name}")
+                return scope.get(node.name)
+            case nodes.Getattr():
+                return self.attribute(self.type_of(node.node, name, scope), node.attr, place)
+            case nodes.Getitem():
+                self.type_of(node.arg, name, scope)
+                return self.element(self.type_of(node.node, name, scope), place)
+            case _:
+                for child in node.iter_child_nodes():
+                    self.type_of(child, name, scope)
+                return str
+
+    def attribute(self, owner: Any, name: str, place: str) -> Any:
+        hints = get_type_hints(owner) if is_dataclass(owner) else {}
+        if name not in hints:
+            self.breaches.append(f"{place}: {getattr(owner, '__name__', owner)} has no field {name}")
+            return None
+        self.read.add((owner, name))
+        return hints[name]
+
+    def element(self, values: Any, place: str) -> Any:
+        match get_args(values):
+            case (element, end) if end is ...:
+                return element
+        self.breaches.append(f"{place}: {values} has no elements of one type")
+        return None
+
+    def bound(self, target: nodes.Node, element: Any) -> dict[str, Any]:
+        if isinstance(target, nodes.Name):
+            return {target.name: element}
+        return {each.name: kind for each, kind in zip(target.items, get_args(element), strict=True)}
+
+
+def parts_of(model: type) -> Iterator[type]:
+    """The model's own dataclass and those of its fields, however deep."""
+    yield model
+    for kind in get_type_hints(model).values():
+        for part in (kind, *get_args(kind)):
+            if is_dataclass(part):
+                yield from parts_of(part)
+
+
+def reader_of(model: type, environment: jinja2.Environment, first: str) -> Reader:
+    reader = Reader(environment)
+    hints = get_type_hints(model)
+    reader.template(first, {**hints, **{name: str for name in environment.globals}})
+    undeclared = names_read(environment, first)
+    reader.read |= {(model, name) for name in undeclared & set(hints)}
+    return reader
+
+
+def names_read(environment: jinja2.Environment, name: str) -> set[str]:
+    """The variables of a template and of those it includes, by Jinja's own account."""
+    tree = environment.parse(environment.loader.get_source(environment, name)[0])
+    names = set(meta.find_undeclared_variables(tree)) - set(environment.globals)
+    return names.union(*(names_read(environment, part) for part in meta.find_referenced_templates(tree)))
+
+
+def unread(model: type, reader: Reader) -> list[str]:
+    fields_of = {(part, each.name) for part in parts_of(model) for each in fields(part)}
+    return sorted(f"{part.__name__}.{name}" for part, name in fields_of - reader.read)
+
+
+def test_templates_read_only_what_the_model_has() -> None:
+    reader = reader_of(KernelModel, environment(), FIRST)
+    assert not reader.breaches, told(reader.breaches)
+    assert names_read(environment(), FIRST) <= {each.name for each in fields(KernelModel)}
+
+
+def test_templates_read_all_that_the_model_has() -> None:
+    lost = unread(KernelModel, reader_of(KernelModel, environment(), FIRST))
+    assert not lost, f"no template reads {', '.join(lost)}: delete it, or decide by it in the template"
+
+
+def test_every_template_has_a_part_in_the_module() -> None:
+    def reached(name: str) -> set[str]:
+        text = (TEMPLATES / name).read_text()
+        return {name}.union(*map(reached, meta.find_referenced_templates(environment().parse(text))))
+
+    assert sorted(reached(FIRST)) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_decides_and_computes_nothing(name: str) -> None:
+    tree = environment().parse((TEMPLATES / name).read_text())
+    breaches = list(decisions(name, tree))
+    assert not breaches, told(breaches)
+
+
+def decisions(name: str, tree: nodes.Template) -> Iterator[str]:
+    for node in tree.find_all(nodes.Node):
+        what = type(node).__name__
+        match node:
+            case nodes.If() if not isinstance(node.test, nodes.Name | nodes.Getattr):
+                yield f"{name}:{node.lineno}: `if` asks one field; decide in lower, and name the answer"
+            case nodes.Filter() if node.name not in FILTERS:
+                yield f"{name}:{node.lineno}: filter {node.name}; let the model hold the text"
+            case nodes.Call() if not (isinstance(node.node, nodes.Name) and node.node.name == "layout"):
+                yield f"{name}:{node.lineno}: a call; `layout` alone may be called, for long lines"
+        if not isinstance(node, ALLOWED):
+            yield f"{name}:{node.lineno}: {what} belongs in lower: a template is a kernel with holes"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_begins_with_a_glossary_of_its_names(name: str) -> None:
+    text = (TEMPLATES / name).read_text()
+    glossary = text.partition("#}")[0]
+    assert text.startswith("{#-")
+    assert "Names of the model" in glossary
+    mentioned = [each for each in names_of_one(text) if each not in glossary]
+    assert not mentioned, f"{name}: say in the glossary what {', '.join(mentioned)} is"
+
+
+def names_of_one(text: str) -> list[str]:
+    return sorted(meta.find_undeclared_variables(environment().parse(text)) - set(environment().globals))
+
+
+def test_a_breach_is_seen() -> None:
+    part = make_dataclass("Part", [("size", int), ("unused", int)], frozen=True)
+    model = make_dataclass("Model", [("parts", tuple[part, ...]), ("name", str), ("lost", str)], frozen=True)
+    texts = {
+        "first": "{% for each in parts %}{{ each.size }}{{ each.colour }}{% endfor %}{% include 'second' %}",
+        "second": "{{ name }}{{ title }}"
+        "{% if name == 'a' %}{% endif %}{{ 1 + 1 }}{{ name | upper }}{{ name() }}",
+    }
+    made = jinja2.Environment(loader=jinja2.DictLoader(texts))
+    reader = reader_of(model, made, "first")
+    assert reader.breaches == ["first:1: Part has no field colour", "second:1: the model has no field title"]
+    assert unread(model, reader) == ["Model.lost", "Part.unused"]
+    assert len(list(decisions("second", made.parse(texts["second"])))) == 6  # `==` is two nodes of Jinja's
