@@ -19,7 +19,7 @@ from .host import Cpu
 from .vocabulary import vocabulary
 
 # error_model="numpy": a division by zero is inf or NaN, as IEEE says, and never an exception in a kernel.
-OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def compile_kernel(functions: Sequence[Callable[..., Any]], target: Target, cpu: Cpu, symbol: str) -> bytes:
