@@ -48,6 +48,13 @@ def cpu_features() -> str | None:
     return os.environ.get(CPU_FEATURES.name)  # set to nothing, it says: no features
 
 
+def numba_settings() -> tuple[str, ...]:
+    """Numba's other variables that are set, as NAME=value: NUMBA_OPT, say, changes what it compiles."""
+    read_here = {setting.name for setting in SETTINGS}
+    others = (name for name in os.environ if name.startswith("NUMBA_") and name not in read_here)
+    return tuple(sorted(f"{name}={os.environ[name]}" for name in others))
+
+
 def thread_count() -> int:
     """How many threads a kernel may use: NUMBA_NUM_THREADS, else the CPUs this process may run on.
 

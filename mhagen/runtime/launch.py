@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from ..base import settings
 from ..base.digest import digest
 from ..base.errors import InternalError
 from ..base.target import Target, target_named
 from ..base.version import __version__
 from . import simd
-from .host import host_cpu, require
+from .host import Cpu, host_cpu, require
 from .native import Function
 from .obtain import obtain_function
 from .store import default_store
@@ -37,11 +38,11 @@ class KernelKey:
     """Everything that shapes the machine code of a kernel: the digest of these fields is its cache key."""
 
     functions: str
-    target: str
-    cpu: str
-    cpu_flags: tuple[str, ...]
+    target: Target
+    cpu: Cpu
     python: str
     numba: str
+    numba_settings: tuple[str, ...]
     llvmlite: str
     compiler: str
     mhagen: str
@@ -91,14 +92,13 @@ class Kernel:
 
     @cached_property
     def key(self) -> KernelKey:
-        cpu = host_cpu()
         return KernelKey(
             functions=digest(tuple(function_identity(f, self.functions) for f in self.functions)),
-            target=self.target.name,
-            cpu=cpu.name,
-            cpu_flags=cpu.flags,
+            target=self.target,
+            cpu=host_cpu(),
             python=f"{sys.implementation.cache_tag}-{sys.version_info.micro}",
             numba=version("numba"),
+            numba_settings=settings.numba_settings(),
             llvmlite=version("llvmlite"),
             compiler=compiler_identity(),
             mhagen=__version__,
