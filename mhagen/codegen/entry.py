@@ -62,7 +62,6 @@ def attention_model(facts: Lowering) -> AttentionModel:
     out_shape = shape_text(('sizes["batch"]', *lengths[1:]))
     swapped = graph.layout is Layout.BSHD
     statistics = work.op.statistics
-    lse = tuple(statistics)
     return AttentionModel(
         doc_lines=attention_doc(facts),
         parameters=("query", "key", "value", "*", *operands, f"{QUERY_OFFSET}=None", "out=None"),
@@ -80,8 +79,13 @@ def attention_model(facts: Lowering) -> AttentionModel:
         ),
         view_lines=tuple(f"{name}_heads = {name}{HEADS_FIRST}" for name in HEADS if swapped),
         statistics=statistics,
-        attend_parameters=("query", "key", "value", "out", *lse, QUERY_OFFSET, *operands),
-        attend_arguments=(*(f"{n}_heads" if swapped else n for n in HEADS), *lse, QUERY_OFFSET, *operands),
+        attend_parameters=("query", "key", "value", "out", *statistics, QUERY_OFFSET, *operands),
+        attend_arguments=(
+            *(f"{n}_heads" if swapped else n for n in HEADS),
+            *statistics,
+            QUERY_OFFSET,
+            *operands,
+        ),
         kernel_arguments=kernel_arguments(facts),
         returns=f"Attention(out, {', '.join(statistics)})" if statistics else "out",
     )

@@ -21,10 +21,10 @@ from .tiles import EXTENT_LOADS, EXTENTS, TileCode, emit_visibility
 RESERVED = frozenset(
     {
         "ACCUMULATORS", "ATTENTION", "BLOCK_KEYS", "DIM", "FULL", "GROUP_QUERIES", "GROUP_SIZE", "HEADROOM",
-        "HIDDEN", "HIDDEN_BITS", "HIDDEN_WEIGHT", "KERNEL", "KEY_ROWS", "KEY_VALUE_HEADS", "LANES",
+        "HIDDEN", "HIDDEN_BITS", "HIDDEN_WEIGHT", "KERNEL", "KEY_ROWS", "KEY_VALUE", "KEY_VALUE_HEADS", "LANES",
         "LINEAR", "LINEAR_BLOCK_ROWS", "LINEAR_DEPTH", "LINEAR_PANEL_ROW", "LINEAR_ROWS", "LINEAR_VECTORS",
         "LN_2", "LOG2_E", "LOWEST", "MAXIMA", "MINUS_INFINITY", "MODEL_DIM", "OUTPUT", "OUT_ROW", "PANEL",
-        "PARTIAL", "PEAKS", "QUERY_HEADS", "QUERY_SCALE", "ROW", "SCORE_SCALE", "SCRATCH_BYTES",
+        "PARTIAL", "PEAKS", "QUERY", "QUERY_HEADS", "QUERY_KEY_VALUE", "QUERY_SCALE", "ROW", "SCORE_SCALE", "SCRATCH_BYTES",
         "STATE_BYTES", "SUMS", "TILE_QUERIES", "VALUE_DIM", "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS",
         "WHOLE_DIM", "WHOLE_OUT",
     }
@@ -117,9 +117,6 @@ class Lowering:
     def block_place(self) -> Names:
         views = self.view_code.names if self.view_code else frozenset()
         return self.place(self.full_code.names | self.partial_code.names | views)
-
-    def has_position(self, code: Code) -> tuple[bool, bool]:
-        return "q_first" in code.names, "k_first" in code.names
 
 
 def tile_model(facts: Lowering) -> TileModel:

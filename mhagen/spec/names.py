@@ -20,6 +20,12 @@ _DEVICES = frozenset(
 _PACKAGES = frozenset({"numpy", "numba", "llvmlite", "mhagen"})
 _ARGUMENTS = frozenset({"query", "key", "value", "out", "query_offset", "x", "weights", "context"})
 _FUNCTIONS = frozenset({"attention", "layer", "prepare"})
+_STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "argmax"})
+# What the functions of a generated module call their own.
+_LOCALS = frozenset(
+    {"attend", "batch", "bind", "bind_offset", "bind_out", "inputs", "keys", "np", "prepared", "queries"}
+    | {"sizes", "tiles"}
+)
 
 
 def why_not_a_name(name: str) -> str:
@@ -52,6 +58,10 @@ def why_not_a_variable(name: str) -> str:
         return f"`{name}` is an argument of every kernel"
     if name in _FUNCTIONS:
         return f"`{name}` is a function of the generated module"
+    if name in _STATISTICS:
+        return f"`{name}` is a statistic that kernels return"
+    if name in _LOCALS:
+        return f"`{name}` is a name that the generated module uses itself"
     return why_not_a_name(name)
 
 
