@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import mmap
 import os
+import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,6 +141,8 @@ def survives(work: Callable[[], None]) -> bool:
     """Does a child process come to the end of the work? A fault kills it, and not the tests."""
     child = os.fork()
     if child == 0:
+        faulthandler.disable()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
             work()
         except BaseException:

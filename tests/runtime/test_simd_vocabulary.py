@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 from numba.core.errors import TypingError
@@ -21,6 +23,12 @@ def test_every_word_has_a_meaning_and_every_meaning_a_word() -> None:
 @pytest.mark.parametrize("name", WORDS)
 def test_a_word_has_as_many_parameters_as_its_meaning(name: str) -> None:
     assert len(inspect.signature(WORDS[name]).parameters) == len(MEANINGS[name].parameters)
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_every_word_is_compared_with_its_meaning(name: str) -> None:
+    claims = "".join(path.read_text() for path in Path(__file__).parent.glob("test_simd_*.py"))
+    assert re.search(rf'\b{name}\(|"{name}"', claims)
 
 
 @pytest.mark.parametrize("name", WORDS)
