@@ -1,0 +1,274 @@
+"""Keys: whatever shapes a kernel is in its cache key, so that no change of it is served old machine code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from laws.house import HOUSE
+from mhagen.backend import cpu
+from mhagen.base.digest import digest
+from mhagen.base.errors import InternalError, UnsupportedError
+from mhagen.base.target import AVX2
+from mhagen.ir.program import Program, build_program
+from mhagen.passes import PASSES, run_passes
+from mhagen.pipeline import compile_to_source
+from mhagen.runtime import compiler, launch, simd
+from mhagen.runtime.host import host_cpu
+from mhagen.runtime.launch import Kernel, KernelKey, function_identity
+from mhagen.schedule.choose import choose_schedule
+from mhagen.schedule.plan import Schedule
+from mhagen.spec.fields import Fields
+from mhagen.spec.load import load_spec
+
+# A spec that says something with every key that this version can serve.
+SPEC = {
+    "name": "keyed",
+    "layout": "bhsd",
+    "heads": {"query": 4, "key_value": 2, "dim": 40, "value_dim": 36},
+    "scores": {"scale": 0.25, "modify": "score + slope[h] * (k - q) / reach"},
+    "mask": {"keep": "k <= q and q - k < window", "align": "start"},
+    "constants": {"window": 64, "reach": 2.0},
+    "inputs": {"slope": {"shape": ["query_heads"], "dtype": "float32"}},
+    "projections": {"model_dim": 48, "bias": False, "output_bias": False},
+    "outputs": {"statistics": ["lse"]},
+}
+# Another value for each key. A key of the spec that is missing here, or in NOT_YET, fails a test below.
+CHANGES: dict[str, Any] = {
+    "name": "other",
+    "layout": "bshd",
+    "heads.query": 6,
+    "heads.key_value": 1,
+    "heads.dim": 48,
+    "heads.value_dim": 40,
+    "scores.scale": 0.5,
+    "scores.modify": "score - slope[h] * (k - q) / reach",
+    "mask.keep": "k <= q and q - k <= window",
+    "mask.align": "end",
+    "constants": {"window": 65, "reach": 2.0},
+    "inputs.slope.shape": [5],
+    "inputs.slope.dtype": "int32",
+    "projections.model_dim": 64,
+    "projections.bias": True,
+    "projections.output_bias": True,
+    "outputs.statistics": [],
+}
+NOT_YET: dict[str, Any] = {
+    "dtype": "float64",
+    "heads.pruned": [1],
+    "softmax.sink": "slope[h]",
+    "groups": [{"heads": [1], "mask": {"keep": "k <= q"}}],
+    "projections.rotary": {"base": 10000.0},
+}
+
+
+def with_key(path: str, value: Any) -> dict[str, Any]:
+    """SPEC with one key changed."""
+
+    def changed(table: dict[str, Any], names: list[str]) -> dict[str, Any]:
+        name, *rest = names
+        return {**table, name: changed(table.get(name, {}), rest) if rest else value}
+
+    return changed(SPEC, path.split("."))
+
+
+@cache
+def program() -> Program:
+    return build_program(load_spec(SPEC)).map(lambda graph: run_passes(graph, PASSES))
+
+
+def scheduled(schedule: Schedule) -> cpu.Source:
+    return cpu.generate(program(), schedule, AVX2)
+
+
+def functions_of(module: ModuleType) -> tuple[str, ...]:
+    return tuple(kernel.key.functions for kernel in cpu.kernels(module))
+
+
+@pytest.fixture(scope="module")
+def schedule() -> Schedule:
+    return choose_schedule(program().attention, AVX2)
+
+
+@pytest.fixture(scope="module")
+def module(schedule: Schedule) -> ModuleType:
+    return cpu.load(scheduled(schedule))
+
+
+def keys_of(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """The keys of a spec, tables as dotted names; lists and tables of any names as one key."""
+    for name, key in model.model_fields.items():
+        kind = key.annotation
+        if inspect.isclass(kind) and issubclass(kind, BaseModel):
+            yield from keys_of(kind, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
+def test_every_key_of_a_spec_is_changed_below() -> None:
+    known = {*CHANGES, *NOT_YET}
+    tables = {path.partition(".")[0] for path in known if "." in path}
+    missing = {path for path in keys_of(Fields) if path not in known and path not in tables}
+    assert not missing, f"add another value for {missing} to CHANGES"
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_every_key_of_a_spec_shapes_its_module(path: str, schedule: Schedule) -> None:
+    source = compile_to_source(with_key(path, CHANGES[path]), target=AVX2)[2]
+    assert source.text != scheduled(schedule).text
+
+
+@pytest.mark.parametrize("path", NOT_YET)
+def test_a_key_that_is_not_supported_shapes_nothing_in_silence(path: str) -> None:
+    """When this fails, the key is supported now: move it to CHANGES."""
+    with pytest.raises(UnsupportedError):
+        compile_to_source(with_key(path, NOT_YET[path]), target=AVX2)
+
+
+# Of each field another value than the one chosen; legal or not, code can be written for it.
+OTHER_SCHEDULE = {
+    "tile_queries": 144,
+    "block_keys": 128,
+    "key_rows": 2,
+    "query_vectors": 1,
+    "value_rows": 3,
+    "value_vectors": 1,
+    "linear_rows": 4,
+    "linear_vectors": 1,
+    "linear_block_rows": 240,
+    "linear_depth": 64,
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Schedule)])
+def test_every_field_of_a_schedule_is_in_the_key(field: str, schedule: Schedule, module: ModuleType) -> None:
+    other = replace(schedule, **{field: OTHER_SCHEDULE[field]})
+    changed = cpu.load(scheduled(other))
+    assert functions_of(changed) != functions_of(module)
+
+
+def test_every_field_of_the_key_changes_its_digest(module: ModuleType) -> None:
+    """Also the fields of the fields: of Target and of Cpu."""
+    for kernel in cpu.kernels(module):
+        assert (kernel.key.target, kernel.key.cpu) == (kernel.target, host_cpu())
+        variants = {path: digest(variant) for path, variant in perturbed(kernel.key)}
+        assert {path.partition(".")[0] for path in variants} == {field.name for field in fields(KernelKey)}
+        assert len({digest(kernel.key), *variants.values()}) == len(variants) + 1
+
+
+def perturbed(value: Any) -> Iterator[tuple[str, Any]]:
+    """The value with each of its fields changed, however deep, under the field's name."""
+    for field in fields(value):
+        part = getattr(value, field.name)
+        if is_dataclass(part):
+            for path, variant in perturbed(part):
+                yield f"{field.name}.{path}", replace(value, **{field.name: variant})
+        else:
+            yield field.name, replace(value, **{field.name: other_than(part)})
+
+
+def other_than(value: Any) -> Any:
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case str():
+            return value + "x"
+        case tuple():
+            return (*value, "x")
+    raise AssertionError(f"say here what differs from a {type(value).__name__}")
+
+
+def test_compiling_takes_nothing_that_the_key_lacks() -> None:
+    taken = set(inspect.signature(compiler.compile_kernel).parameters)
+    symbol_is_the_same_for_all = {"symbol"}
+    assert taken - symbol_is_the_same_for_all <= {field.name for field in fields(KernelKey)}
+
+
+def test_every_source_of_the_compiler_is_in_the_key() -> None:
+    """But for runtime.host, whose one answer, the Cpu, is in the key itself."""
+    reached = {
+        name.partition(".")[2] for name in HOUSE.reach("runtime.compiler") if name.startswith("runtime.")
+    }
+    assert reached == {*launch.COMPILER_SOURCES, "host"}
+
+
+@pytest.mark.parametrize("variable", ["NUMBA_OPT", "NUMBA_BOUNDSCHECK", "NUMBA_DEBUGINFO"])
+def test_what_changes_how_numba_compiles_is_in_the_key(
+    variable: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key() -> KernelKey:
+        made = module.KERNEL
+        functions = made.functions
+        return Kernel(name="k", target=made.target.name, functions=functions, scratch_bytes=0).key
+
+    before = key()
+    monkeypatch.setenv(variable, "1")
+    assert key() != before
+    monkeypatch.delenv(variable)
+    assert key() == before
+
+
+def names_read(functions: tuple[Callable[..., Any], ...], names: dict[str, Any]) -> list[str]:
+    return sorted({name for each in functions for name in each.__code__.co_names if name in names})
+
+
+def test_every_global_name_that_a_kernel_reads_is_in_the_key(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kernel in cpu.kernels(module):
+        before = identity(kernel)
+        for name in names_read(kernel.functions, vars(module)):
+            value = getattr(module, name)
+            if any(value is function for function in kernel.functions):
+                continue  # its own identity is part of the kernel's
+            with monkeypatch.context() as patch:
+                patch.setattr(module, name, another(value))
+                assert identity(kernel) != before, f"{name} can change, and the key does not"
+        assert identity(kernel) == before
+
+
+def identity(kernel: Kernel) -> str:
+    return digest(tuple(function_identity(each, kernel.functions) for each in kernel.functions))
+
+
+def another(value: float | Callable[..., Any]) -> float | Callable[..., Any]:
+    if isinstance(value, int | float):
+        return 2 * value + 1
+    return simd.maximum if value is not simd.maximum else simd.minimum
+
+
+def test_a_kernel_that_reads_what_the_key_cannot_hold_is_refused(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LANES", [8])
+    with pytest.raises(InternalError, match="LANES"):
+        identity(module.KERNEL)
+
+
+def test_the_code_of_every_function_is_in_the_key() -> None:
+    def one(x):  # type: ignore[no-untyped-def]
+        return x + 1
+
+    def two(x):  # type: ignore[no-untyped-def]
+        return x + 2
+
+    def three(x):  # type: ignore[no-untyped-def]
+        return x - 1
+
+    def four(x, y):  # type: ignore[no-untyped-def]
+        return x + 1
+
+    found = []
+    for function in (one, two, three, four):
+        function.__name__ = "same"
+        found.append(digest(function_identity(function, (function,))))
+    assert len(set(found)) == len(found)
