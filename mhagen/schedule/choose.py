@@ -23,7 +23,7 @@ DEFAULTS = {
         linear_rows=6, linear_vectors=2, linear_block_rows=120, linear_depth=512,
     ),
     NEON.name: Schedule(
-        tile_queries=64, block_keys=256, key_rows=6, query_vectors=4, value_rows=4, value_vectors=4,
+        tile_queries=64, block_keys=252, key_rows=6, query_vectors=4, value_rows=4, value_vectors=4,
         linear_rows=6, linear_vectors=4, linear_block_rows=120, linear_depth=512,
     ),
 }  # fmt: skip
