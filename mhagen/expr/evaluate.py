@@ -1,4 +1,4 @@
-"""What an expression means: its value for given names and arrays, in float64 and int64."""
+"""What an expression means: its value for given names and arrays, in reals and int64."""
 
 from __future__ import annotations
 
@@ -13,33 +13,40 @@ from .tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator
 
 Array: TypeAlias = NDArray[Any]
 
-_DTYPES = {Kind.INTEGER: np.int64, Kind.REAL: np.float64, Kind.CONDITION: np.bool_}
+_EXACT = {Kind.INTEGER: np.int64, Kind.CONDITION: np.bool_}
 
 
-def evaluate(expr: Expr, names: Mapping[str, ArrayLike], arrays: Mapping[str, Array]) -> Array:
+def evaluate(
+    expr: Expr,
+    names: Mapping[str, ArrayLike],
+    arrays: Mapping[str, Array],
+    real: type[np.floating[Any]] = np.float64,
+) -> Array:
     """The value, with names broadcast against each other.
 
-    Numbers  int64 wraps around, // and % floor; reals follow IEEE 754 without complaint; min and max of a
-             NaN are NaN. An index outside an axis is clamped to it, and an empty axis reads as 0.
+    Numbers  int64 wraps around, // and % floor; reals, float64 or what `real` says, follow IEEE 754 without
+             complaint; min and max of a NaN are NaN. An index outside an axis is clamped to it, and an empty axis reads as 0.
     """
     with np.errstate(all="ignore"):
-        return _evaluate(expr, names, arrays)
+        return _evaluate(expr, names, arrays, {**_EXACT, Kind.REAL: real})
 
 
-def _evaluate(expr: Expr, names: Mapping[str, ArrayLike], arrays: Mapping[str, Array]) -> Array:
+def _evaluate(
+    expr: Expr, names: Mapping[str, ArrayLike], arrays: Mapping[str, Array], dtypes: Mapping[Kind, type]
+) -> Array:
     match expr:
         case Literal(value=value) | Constant(value=value):
-            return np.asarray(value, _DTYPES[expr.kind])
+            return np.asarray(value, dtypes[expr.kind])
         case Name(name=name):
-            return np.asarray(names[name], _DTYPES[expr.kind])
+            return np.asarray(names[name], dtypes[expr.kind])
         case Element(array=array, indices=indices):
-            positions = [_evaluate(index, names, arrays) for index in indices]
-            return _gather(np.asarray(arrays[array], _DTYPES[expr.kind]), positions)
+            positions = [_evaluate(index, names, arrays, dtypes) for index in indices]
+            return _gather(np.asarray(arrays[array], dtypes[expr.kind]), positions)
         case Apply(operator=operator, arguments=arguments):
-            operands = [_evaluate(argument, names, arrays) for argument in arguments]
+            operands = [_evaluate(argument, names, arrays, dtypes) for argument in arguments]
             if expr.kind is Kind.REAL and operator is not Operator.WHERE:
-                operands = [operand.astype(np.float64) for operand in operands]
-            return np.asarray(_RULES[operator](*operands), _DTYPES[expr.kind])
+                operands = [operand.astype(dtypes[Kind.REAL], copy=False) for operand in operands]
+            return np.asarray(_RULES[operator](*operands), dtypes[expr.kind])
         case _:
             assert_never(expr)
 
