@@ -48,7 +48,7 @@ def print_graph(graph: Graph) -> str:
 def print_node(node: Node) -> str:
     """The node as it stands in a graph's text: one line if it fits, else one for each result and field."""
     results = [_typed(value) for value in node.results]
-    arguments = [", ".join(f"%{name}" for name in node.operands), *_printed_fields(node.op)]
+    arguments = [", ".join(f"%{name}" for name in node.operands), *print_fields(node.op)]
     line = f"{', '.join(results)} = {node.op.mnemonic()}({', '.join(arguments)})"
     if len(line) + 2 <= LINE_LENGTH:
         return line
@@ -60,7 +60,8 @@ def _typed(value: Value) -> str:
     return f"%{value.name}: {value.type}"
 
 
-def _printed_fields(op: Op) -> Iterator[str]:
+def print_fields(op: Op) -> Iterator[str]:
+    """The op's fields as keywords, but for those that have their default."""
     for field in fields(op):
         value = getattr(op, field.name)
         if field.default is MISSING or value != field.default:
