@@ -20,10 +20,7 @@ Array: TypeAlias = NDArray[Any]
 
 
 class NumpyBaseline:
-    """`attention` and `layer` of a spec in float32 NumPy, without statistics.
-
-    Numbers  products and softmax in float32; `modify` and `keep` by the expression evaluator, in float64
-    """
+    """`attention` and `layer` of a spec in float32 NumPy, without statistics."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -34,8 +31,8 @@ class NumpyBaseline:
         """Shapes   as the kernel's, in the spec's layout."""
         if self.spec.layout is Layout.BHSD:
             return self._attend(query, key, value, query_offset, inputs)
-        heads_first = (each.swapaxes(1, 2) for each in (query, key, value))
-        return self._attend(*heads_first, query_offset, inputs).swapaxes(1, 2)
+        query, key, value = (rows.swapaxes(1, 2) for rows in (query, key, value))
+        return self._attend(query, key, value, query_offset, inputs).swapaxes(1, 2)
 
     def layer(
         self, x: Floats, weights: Mapping[str, Floats], *, query_offset: int = 0, **inputs: Array
@@ -56,21 +53,22 @@ class NumpyBaseline:
         batch, query_heads, queries, dim = query.shape
         key_value_heads = key.shape[1]
         grouped = query.reshape(batch, key_value_heads, query_heads // key_value_heads, queries, dim)
-        products = (grouped * np.float32(self.spec.scale)) @ key[:, :, np.newaxis].swapaxes(-1, -2)
-        scores = self._visible_scores(
-            products.reshape(batch, query_heads, queries, -1), query_offset, inputs
-        ).reshape(products.shape)
-        out = softmax(scores) @ value[:, :, np.newaxis]
-        return out.reshape(batch, query_heads, queries, -1)
+        scaled: Floats = grouped * np.float32(self.spec.scale)
+        products = scaled @ key[:, :, np.newaxis].swapaxes(-1, -2)
+        scores = products.reshape(batch, query_heads, queries, -1)
+        weights = softmax(self._visible(scores, query_offset, inputs)).reshape(products.shape)
+        return (weights @ value[:, :, np.newaxis]).reshape(batch, query_heads, queries, -1)
 
-    def _visible_scores(self, scores: Floats, query_offset: int, inputs: Mapping[str, Array]) -> Floats:
+    def _visible(self, scores: Floats, query_offset: int, inputs: Mapping[str, Array]) -> Floats:
+        """The scores after `modify`, and -inf where `keep` hides the key."""
         modify, keep = self.spec.score_expression, self.spec.keep_expression
         names = positions(scores.shape, query_offset)
         if modify is not None:
-            changed = evaluate(modify, {**names, "score": scores}, inputs)
-            scores = np.broadcast_to(changed, scores.shape).astype(np.float32)
+            changed = evaluate(modify, {**names, "score": scores}, inputs, np.float32)
+            is_whole = changed.shape == scores.shape
+            scores = changed if is_whole else np.broadcast_to(changed, scores.shape).copy()
         if keep is not None:
-            scores = np.where(evaluate(keep, names, inputs), scores, np.float32(-np.inf))
+            scores = np.where(evaluate(keep, names, inputs, np.float32), scores, np.float32(-np.inf))
         return scores
 
 
@@ -84,7 +82,7 @@ def positions(shape: tuple[int, ...], query_offset: int) -> dict[str, Array]:
 
 
 def softmax(scores: Floats) -> Floats:
-    """Weights over the last axis, in place; a row of -inf alone gives zeros."""
+    """Weights over the last axis, written over the scores; a row of -inf alone gives zeros."""
     greatest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
     np.subtract(scores, np.where(np.isneginf(greatest), np.float32(0), greatest), out=scores)
     np.exp(scores, out=scores)
