@@ -25,7 +25,8 @@ def evaluate(
     """The value, with names broadcast against each other.
 
     Numbers  int64 wraps around, // and % floor; reals, float64 or what `real` says, follow IEEE 754 without
-             complaint; min and max of a NaN are NaN. An index outside an axis is clamped to it, and an empty axis reads as 0.
+             complaint; min and max of a NaN are NaN. An index outside an axis is clamped to it, and an empty
+             axis reads as 0.
     """
     with np.errstate(all="ignore"):
         return _evaluate(expr, names, arrays, {**_EXACT, Kind.REAL: real})
