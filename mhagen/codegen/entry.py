@@ -40,7 +40,7 @@ def shape_text(axes: tuple[int | str, ...]) -> str:
 
 
 def input_lines(facts: Lowering) -> Lines:
-    return tuple(bind_line(a.name, a.dtype.value, a.shape) for a in facts.captured.values())
+    return tuple(bind_line(a.name, a.dtype.value, a.shape) for a in facts.inputs.values())
 
 
 def offset_line(graph: Graph) -> Lines:
@@ -55,8 +55,8 @@ def offset_line(graph: Graph) -> Lines:
 def attention_model(facts: Lowering) -> AttentionModel:
     work, graph = facts.work, facts.graph
     axes = AXES[graph.layout]
-    operands = tuple(facts.captured)
-    arrays = ", ".join(f'"{name}": {name}' for name in ("query", "key", "value", *operands))
+    operands, inputs = tuple(facts.captured), tuple(facts.inputs)
+    arrays = ", ".join(f'"{name}": {name}' for name in ("query", "key", "value", *inputs))
     out_axes = axes_text(axes("QUERY_HEADS", "queries", "VALUE_DIM"))
     lengths = axes("QUERY_HEADS", 'sizes["queries"]', "VALUE_DIM")
     out_shape = shape_text(('sizes["batch"]', *lengths[1:]))
@@ -64,7 +64,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
     statistics = work.op.statistics
     return AttentionModel(
         doc_lines=attention_doc(facts),
-        parameters=("query", "key", "value", "*", *operands, f"{QUERY_OFFSET}=None", "out=None"),
+        parameters=("query", "key", "value", "*", *inputs, f"{QUERY_OFFSET}=None", "out=None"),
         bind_lines=(
             bind_line("query", "float32", axes("QUERY_HEADS", "queries", "DIM")),
             bind_line("key", "float32", axes("KEY_VALUE_HEADS", "keys", "DIM")),
@@ -111,10 +111,7 @@ def attention_doc(facts: Lowering) -> Lines:
         ("key", shape_text(axes(work.key_value_heads, "keys", work.dim))),
         ("value", shape_text(axes(work.key_value_heads, "keys", work.value_dim))),
         ("out", shape_text(axes(work.query_heads, "queries", work.value_dim))),
-        *(
-            (array.name, f"{shape_text(array.shape)} {array.dtype.value}")
-            for array in facts.captured.values()
-        ),
+        *((array.name, f"{shape_text(array.shape)} {array.dtype.value}") for array in facts.inputs.values()),
     ]
     width = max(len(name) for name, _ in shapes) + 1
     returned = "out" if not work.op.statistics else f"Attention(out, {', '.join(work.op.statistics)})"
@@ -172,7 +169,7 @@ def layer_model(facts: Lowering) -> LayerModel:
         prepare_arguments=tuple(product.name for product in products),
         prepare_doc_lines=prepare_doc(graph),
         doc_lines=layer_doc(facts, graph),
-        parameters=("x", "weights", "*", "context=None", *operands, f"{QUERY_OFFSET}=None"),
+        parameters=("x", "weights", "*", "context=None", *facts.inputs, f"{QUERY_OFFSET}=None"),
         bind_lines=(
             bind_line("x", "float32", ("batch", "queries", "MODEL_DIM")),
             "if context is None:",
@@ -243,7 +240,7 @@ def prepare_doc(graph: Graph) -> Lines:
 
 def layer_doc(facts: Lowering, graph: Graph) -> Lines:
     model_dim = model_dim_of(graph)
-    inputs = [f"{a.name} {shape_text(a.shape)} {a.dtype.value}" for a in facts.captured.values()]
+    inputs = [f"{a.name} {shape_text(a.shape)} {a.dtype.value}" for a in facts.inputs.values()]
     return (
         "The whole layer: projections, attention, output linear.",
         "",

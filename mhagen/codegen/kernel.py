@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ..base.target import Target
 from ..expr.tree import Apply, Constant, Expr, Kind, Name, Operator, to_text, walk
-from ..ir.graph import Graph
+from ..ir.graph import QUERY_OFFSET, Graph
 from ..ir.program import Program
 from ..schedule.plan import Schedule
 from ..schedule.workload import Workload, workload_of
@@ -31,6 +31,7 @@ RESERVED = frozenset(
     }
 )
 # fmt: on
+OWN_INPUTS = ("query", "key", "value", QUERY_OFFSET)
 ORDER = ("b", "h", "batch", "queries", "keys")  # how parameters of place are ordered, before captured arrays
 
 
@@ -52,8 +53,14 @@ class Lowering:
 
     @cached_property
     def captured(self) -> dict[str, Captured]:
-        types = self.graph.types
-        return {name: Captured(name, types[name].dtype, types[name].shape) for name in self.work.op.captured}
+        """The arrays that the kernel reads."""
+        return {name: self.inputs[name] for name in self.work.op.captured}
+
+    @cached_property
+    def inputs(self) -> dict[str, Captured]:
+        """The arrays that a caller gives: also those that simplification has left unread."""
+        given = (value for value in self.graph.inputs if value.name not in OWN_INPUTS)
+        return {value.name: Captured(value.name, value.type.dtype, value.type.shape) for value in given}
 
     @cached_property
     def spec_constants(self) -> dict[str, Constant]:

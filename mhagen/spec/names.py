@@ -19,6 +19,7 @@ _DEVICES = frozenset(
 )
 _PACKAGES = frozenset({"numpy", "numba", "llvmlite", "mhagen"})
 _ARGUMENTS = frozenset({"query", "key", "value", "out", "query_offset", "x", "weights", "context"})
+_WEIGHTS = frozenset({"wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo"})
 _FUNCTIONS = frozenset({"attention", "layer", "prepare"})
 _STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "argmax"})
 # What the functions of a generated module call their own.
@@ -56,6 +57,8 @@ def why_not_a_variable(name: str) -> str:
         return f"`{name}` is a function of expressions"
     if name in _ARGUMENTS:
         return f"`{name}` is an argument of every kernel"
+    if name in _WEIGHTS:
+        return f"`{name}` is a weight of the layer"
     if name in _FUNCTIONS:
         return f"`{name}` is a function of the generated module"
     if name in _STATISTICS:
