@@ -46,9 +46,9 @@ def close(module: llvm.ModuleRef, symbol: str, emitter: llvm.TargetMachine) -> N
     Only then can LLVM see that no function ever reports an exception, and drop the code that would raise it:
     that code alone needs Python.
     """
-    for function in module.functions:
-        if function.name != symbol and not function.is_declaration:
-            function.linkage = "internal"
+    for value in (*module.functions, *module.global_variables):
+        if value.name != symbol and not value.is_declaration:
+            value.linkage = "internal"
     passes = llvm.create_new_module_pass_manager()
     passes.add_ipsccp_pass()
     passes.add_simplify_cfg_pass()
@@ -68,7 +68,7 @@ def rebound(function: Callable[..., Any], compiled: dict[str, Any], target: Targ
         ):
             names[name] = meanings[value.__name__]
     names.update(compiled)
-    return FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    return FunctionType(function.__code__, names, function.__name__)
 
 
 def machine(cpu: Cpu) -> llvm.TargetMachine:

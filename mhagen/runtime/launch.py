@@ -119,8 +119,13 @@ class Kernel:
 def function_identity(
     function: Callable[..., Any], compiled: Sequence[Callable[..., Any]]
 ) -> tuple[Any, ...]:
-    """What a function compiles to, as a value: its bytecode and what its global names stand for."""
+    """What a function compiles to, as a value: its bytecode and what its global names stand for.
+
+    Raises   InternalError for a function with defaults or a closure: nobody needs them in kernels.
+    """
     assert isinstance(function, FunctionType)
+    if function.__defaults__ or function.__kwdefaults__ or function.__closure__:
+        raise InternalError(f"{function.__name__} has defaults or a closure, which no cache key holds")
     names = function.__code__.co_names
     meanings = tuple((name, meaning(name, function.__globals__, compiled)) for name in names)
     return (function.__name__, code_identity(function.__code__), meanings)
