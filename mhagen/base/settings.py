@@ -62,7 +62,7 @@ def thread_count() -> int:
     """
     text = THREADS.text()
     if text is None:
-        return _allowed_cpus()
+        return allowed_cpus()
     if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) > 0):
         raise InputError(
             f"{THREADS.name} is {text[:32]!r}, and must be a positive integer: correct or unset it"
@@ -70,7 +70,8 @@ def thread_count() -> int:
     return int(text)
 
 
-def _allowed_cpus() -> int:
+def allowed_cpus() -> int:
+    """How many CPUs this process may run on."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
