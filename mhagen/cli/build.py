@@ -1,0 +1,174 @@
+"""`mhagen build`: from specs to files, to kernels in the cache, and to a report on how good they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+from ..backend import acceptance, cpu
+from ..base.errors import InputError, UnsupportedError
+from ..base.target import target_named
+from ..pipeline import Kernel, compile_to_source, load_kernel
+from ..runtime.host import host_cpu, require
+from ..tuning.verification import Case, verify_kernel
+from . import quantities
+from .cases import are_right, case_document, print_cases, verdict
+from .exits import Exit, worst
+from .failures import exit_code, failure_document, report
+from .output import Json, complain, document, print_exactly, results, warn
+from .progress import doing
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be built, the same for every spec of a command."""
+
+    backend: str
+    target: str | None
+    out: str
+    wants_verification: bool
+    wants_print: bool
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Machine code, compiled or found in the cache, and compared with the reference.
+
+    Units    seconds until it could be called; error relative to max(1, the greatest result)
+    """
+
+    seconds: float
+    error: float
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a spec has become, as far as it came: source, machine code, a file."""
+
+    spec: str
+    source: cpu.Source
+    compiled: Compiled | None = None
+    path: Path | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return Exit.GOOD if self.compiled is None or are_right(self.compiled.cases) else Exit.FAILED
+
+
+def build_specs(specs: Sequence[str], request: Request, as_json: bool) -> int:
+    """Build all specs, whatever becomes of each; returns the worst exit code."""
+    outcomes: list[Json] = []
+    codes: list[int] = []
+    names: dict[str, str] = {}
+    for spec in specs:
+        try:
+            built = build_spec(spec, request, names)
+            codes.append(built.exit_code)
+            outcomes.append(built_document(built, request))
+            tell(built)
+            if not as_json:
+                print_built(built, request)
+        except Exception as error:
+            codes.append(report(error))
+            outcomes.append({"spec": spec, "exit_code": exit_code(error), "error": failure_document(error)})
+    if as_json:
+        document("build", worst(codes), {"specs": outcomes})
+    return worst(codes)
+
+
+def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
+    """Take one spec as far as the request asks. `names` tells which spec has been given which file."""
+    target = None if request.target is None else target_named(request.target)
+    with doing(f"generating {path}"):
+        spec, program, source = compile_to_source(path, backend=request.backend, target=target)
+    built = Built(path, source)
+    if request.wants_print:
+        return built
+    other = names.setdefault(spec.name, path)
+    if os.path.abspath(other) != os.path.abspath(path):
+        raise InputError(f"{path} and {other} both describe {spec.name}: one file would replace the other")
+    if runs_here(source, request):
+        start = perf_counter()
+        with doing(f"compiling {spec.name} for {source.target.name}"):
+            kernel = load_kernel(spec, program, source)
+        built = replace(built, compiled=compared(kernel, perf_counter() - start, request))
+    if built.exit_code != Exit.GOOD:
+        return built
+    return replace(built, path=cpu.write(source, Path(request.out)))
+
+
+def runs_here(source: cpu.Source, request: Request) -> bool:
+    """Whether this machine can run the source.
+
+    Raises   UnsupportedError if it cannot, and is asked to
+    """
+    try:
+        require(source.target, source.name)
+    except UnsupportedError:
+        if request.wants_verification:
+            raise UnsupportedError(
+                f"this CPU ({host_cpu().name}) cannot run {source.target.name} code, so it cannot verify it: "
+                "leave out --verify here, and use it where the kernel is to run"
+            ) from None
+        return False
+    return True
+
+
+def compared(kernel: Kernel, seconds: float, request: Request) -> Compiled:
+    """Compare the kernel with the reference.
+
+    Raises   VerificationError if it differs on small inputs already
+    """
+    name = kernel.spec.name
+    with doing(f"comparing {name} with the reference"):
+        error = acceptance.compare(kernel.spec, kernel.module).error
+    if not request.wants_verification:
+        return Compiled(seconds, error, ())
+    with doing(f"verifying {name} on sizes that people use"):
+        return Compiled(seconds, error, tuple(verify_kernel(kernel)))
+
+
+def tell(built: Built) -> None:
+    """Say on stderr what has not gone as it usually does."""
+    if built.compiled is None and built.path is not None:
+        here = f"this CPU ({host_cpu().name}) cannot run {built.source.target.name} code"
+        warn(f"{here}: {built.path} was neither compiled nor compared with the reference")
+    if built.compiled is not None and built.exit_code != Exit.GOOD:
+        complain(verdict(built.source.name, built.compiled.cases))
+
+
+def print_built(built: Built, request: Request) -> None:
+    if request.wants_print:
+        print_exactly(built.source.text)
+    if built.path is not None:
+        results().print(f"{built.path}: {history(built)}")
+    if built.compiled is not None and built.compiled.cases:
+        print_cases(built.source.name, built.compiled.cases)
+
+
+def history(built: Built) -> str:
+    """What was done with a kernel, in a line."""
+    if built.compiled is None:
+        return f"generated for {built.source.target.name}"
+    ready = quantities.seconds(built.compiled.seconds)
+    return f"{built.source.target.name}, ready in {ready}, within {built.compiled.error:.1e} of the reference"
+
+
+def built_document(built: Built, request: Request) -> Json:
+    compiled = built.compiled
+    return {
+        "spec": built.spec,
+        "exit_code": int(built.exit_code),
+        "error": None,
+        "name": built.source.name,
+        "target": built.source.target.name,
+        "path": None if built.path is None else str(built.path),
+        "source": built.source.text if request.wants_print else None,
+        "seconds": None if compiled is None else compiled.seconds,
+        "largest_error": None if compiled is None else compiled.error,
+        "cases": [] if compiled is None else [case_document(case) for case in compiled.cases],
+    }

@@ -1,0 +1,233 @@
+"""The command line on one page: commands, options and their help. What they do is imported when they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ..base.target import TARGETS
+from ..base.version import __version__
+from .exits import MEANINGS
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Command(click.Command):
+    """A command whose help ends with the exit codes."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code.value), meaning) for code, meaning in MEANINGS.items()])
+
+
+class Commands(Command, click.Group):
+    """A group that lists its commands in the order in which they are written here."""
+
+    command_class = Command
+    group_class = type
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def one_spec(function: Function) -> Function:
+    return click.argument("spec", metavar="SPEC")(function)
+
+
+def many_specs(required: bool = True) -> Callable[[Function], Function]:
+    return click.argument("specs", metavar="SPEC...", nargs=-1, required=required)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+target = click.option(
+    "--target",
+    type=click.Choice([target.name for target in TARGETS]),
+    help="The instruction set to generate for.  [default: this machine's widest]",
+)
+
+
+@click.group(cls=Commands, context_settings=SETTINGS)
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+def mhagen() -> None:
+    """Compile a short description of an attention layer into a readable Python module of kernels.
+
+    \b
+    A first kernel:
+      mhagen check examples/gpt2_small.toml            is the spec right?
+      mhagen show examples/gpt2_small.toml             what does it mean, and what becomes of it?
+      mhagen build examples/gpt2_small.toml --verify   write generated/gpt2_small.py, and compare it
+      python -c "from generated import gpt2_small"     it needs numpy and numba only
+
+    Results go to stdout; progress and errors go to stderr. NO_COLOR and pipes are respected. MHAGEN_DEBUG=1
+    adds Python's traceback to an error.
+    """
+
+
+@mhagen.command()
+@many_specs(required=False)
+@click.option("--schema", "wants_schema", is_flag=True, help="Print the JSON Schema of specs instead.")
+@as_json
+def check(specs: tuple[str, ...], wants_schema: bool, as_json: bool) -> int:
+    """Check specs: every mistake, its place, and what to do.
+
+    \b
+    Examples:
+      mhagen check examples/*.toml
+      mhagen check --schema > mhagen.schema.json    put "#:schema ./mhagen.schema.json" on a spec's
+                                                    first line, and editors complete and check it
+      mhagen check layer.toml --json                for programs: code, file, line, column, remedy
+    """
+    from .check import check_specs, print_schema
+
+    if wants_schema == bool(specs):
+        raise click.UsageError("Give one SPEC or more, or --schema alone.")
+    return print_schema() if wants_schema else check_specs(specs, as_json)
+
+
+@mhagen.command()
+@many_specs()
+@click.option(
+    "--backend",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="What the kernels run on.",
+)
+@click.option(
+    "--out",
+    type=click.Path(),
+    default="generated",
+    show_default=True,
+    metavar="DIR",
+    help="The folder to write NAME.py into, with its runtime support beside it.",
+)
+@target
+@click.option("--verify", "wants_verification", is_flag=True, help="Compare with the reference and NumPy.")
+@click.option("--print", "wants_print", is_flag=True, help="Print the source instead of writing it.")
+@as_json
+def build(
+    specs: tuple[str, ...],
+    backend: str,
+    out: str,
+    target: str | None,
+    wants_verification: bool,
+    wants_print: bool,
+    as_json: bool,
+) -> int:
+    """Write, compile and cache the kernels of specs.
+
+    Every kernel is compared with the reference on small inputs before it is written; one that differs is
+    not. --verify does so on sizes that people use, and times it against plain NumPy. A target that this
+    machine cannot run is generated, and neither compiled nor compared.
+
+    Several specs are all tried; the exit code is the worst of theirs.
+
+    \b
+    Examples:
+      mhagen build layer.toml                   write generated/layer.py
+      mhagen build layer.toml --verify          how exact is it, and how fast?
+      mhagen build layer.toml --print | less    read it; nothing is written or compiled
+      mhagen build *.toml --out lib --target avx2
+    """
+    from .build import Request, build_specs
+
+    if wants_print and wants_verification:
+        raise click.UsageError("--print compiles nothing, so --verify has nothing to compare: give one.")
+    return build_specs(specs, Request(backend, target, out, wants_verification, wants_print), as_json)
+
+
+@mhagen.command()
+@one_spec
+@click.option("--after", "stage", metavar="STAGE", help="Show this stage alone.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "mermaid", "svg", "html"]),
+    default="text",
+    show_default=True,
+    help="How to show it; svg and html are not built yet.",
+)
+@target
+def show(spec: str, stage: str | None, form: str, target: str | None) -> int:
+    """Show a spec, and every value on its way to a kernel.
+
+    Without --after: the spec with its defaults resolved, a picture of its mask, the graph before and after
+    the passes, what each pass is for, and the schedule.
+
+    STAGE is spec, build_graph, the name of a pass, schedule or source. A wrong one lists them all.
+
+    \b
+    Examples:
+      mhagen show layer.toml
+      mhagen show layer.toml --after fold_scale
+      mhagen show layer.toml --after source
+      mhagen show layer.toml --format mermaid       the final graph, for Markdown
+    """
+    from .show import show_spec
+
+    return show_spec(spec, stage, form, target)
+
+
+@mhagen.group()
+def cache() -> None:
+    """See or empty the cache of compiled kernels.
+
+    It is a folder of this user's own: MHAGEN_CACHE_DIR, or mhagen in the user's cache folder. Emptying it
+    is always safe: kernels are compiled again when they are needed.
+
+    \b
+    Examples:
+      mhagen cache dir
+      mhagen cache list --json
+      mhagen cache clear
+    """
+
+
+@cache.command("dir")
+@as_json
+def cache_dir(as_json: bool) -> int:
+    """Print the folder."""
+    from .cache import print_directory
+
+    return print_directory(as_json)
+
+
+@cache.command("list")
+@as_json
+def cache_list(as_json: bool) -> int:
+    """List the kernels, the newest first."""
+    from .cache import list_entries
+
+    return list_entries(as_json)
+
+
+@cache.command("clear")
+@as_json
+def cache_clear(as_json: bool) -> int:
+    """Delete all kernels."""
+    from .cache import clear_entries
+
+    return clear_entries(as_json)
+
+
+@mhagen.command()
+@as_json
+def doctor(as_json: bool) -> int:
+    """Tell what this machine can do, and what is wrong with it.
+
+    CPU, instruction set and threads; the float32 peak and the read bandwidth, both measured, in a second or
+    two; versions, the cache, CUDA. Ends with everything that is in the way of fast kernels, and what to do
+    about it: exit code 1 if kernels cannot run at all or cannot be kept, 0 otherwise.
+
+    \b
+    Examples:
+      mhagen doctor
+      mhagen doctor --json > machine.json
+    """
+    from .doctor import examine_machine
+
+    return examine_machine(as_json)

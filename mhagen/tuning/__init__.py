@@ -1,0 +1,1 @@
+"""How fast a kernel is, and how fast this machine can be."""

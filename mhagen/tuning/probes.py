@@ -1,0 +1,126 @@
+"""Two kernels that do one thing as fast as a core can: fused multiply-adds, and reads from memory.
+
+Written in the vocabulary of all kernels, so they are compiled, cached and run as those are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..base.target import Target
+from ..runtime.launch import Kernel
+from ..runtime.simd import Address, claim, fma, load, store
+
+# Two multiply-adds a cycle of 4 cycles each keep 8 sums busy. 12 and the two factors fit AVX2's 16 registers.
+SUMS = 12
+MULTIPLY_ADD_STEPS = 1 << 16  # of all sums, in one task: a quarter of a millisecond
+CHUNK_VECTORS = 1 << 14  # that one task reads: 1 MB with AVX-512
+
+
+def multiply_add_tasks(
+    tasks: int,
+    steps: int,
+    values: Address,
+    vector_bytes: int,
+    out: Address,
+    counter: Address,
+    scratch: Address,
+    worker: int,
+) -> None:
+    """Add x * y to twelve sums, step after step. `values` holds x, y and where the sums start."""
+    x = load(values)
+    y = load(values + vector_bytes)
+    while claim(counter) < tasks:
+        sum0 = load(values + 2 * vector_bytes)
+        sum1 = load(values + 3 * vector_bytes)
+        sum2 = load(values + 4 * vector_bytes)
+        sum3 = load(values + 5 * vector_bytes)
+        sum4 = load(values + 6 * vector_bytes)
+        sum5 = load(values + 7 * vector_bytes)
+        sum6 = load(values + 8 * vector_bytes)
+        sum7 = load(values + 9 * vector_bytes)
+        sum8 = load(values + 10 * vector_bytes)
+        sum9 = load(values + 11 * vector_bytes)
+        sum10 = load(values + 12 * vector_bytes)
+        sum11 = load(values + 13 * vector_bytes)
+        for _ in range(steps):
+            sum0 = fma(x, y, sum0)
+            sum1 = fma(x, y, sum1)
+            sum2 = fma(x, y, sum2)
+            sum3 = fma(x, y, sum3)
+            sum4 = fma(x, y, sum4)
+            sum5 = fma(x, y, sum5)
+            sum6 = fma(x, y, sum6)
+            sum7 = fma(x, y, sum7)
+            sum8 = fma(x, y, sum8)
+            sum9 = fma(x, y, sum9)
+            sum10 = fma(x, y, sum10)
+            sum11 = fma(x, y, sum11)
+        low = sum0 + sum1 + sum2 + sum3 + sum4 + sum5
+        high = sum6 + sum7 + sum8 + sum9 + sum10 + sum11
+        store(out + worker * vector_bytes, low + high)
+
+
+def read_tasks(
+    tasks: int,
+    chunk: int,
+    array: Address,
+    vector_bytes: int,
+    out: Address,
+    counter: Address,
+    scratch: Address,
+    worker: int,
+) -> None:
+    """Add up an array of float32, chunk by chunk (in bytes), eight vectors at a time."""
+    sum0 = sum1 = sum2 = sum3 = load(out + worker * vector_bytes)
+    task = claim(counter)
+    while task < tasks:
+        place = array + task * chunk
+        end = place + chunk
+        while place < end:  # range() with a step that it does not know would check it for 0, and raise
+            sum0 += load(place) + load(place + vector_bytes)
+            sum1 += load(place + 2 * vector_bytes) + load(place + 3 * vector_bytes)
+            sum2 += load(place + 4 * vector_bytes) + load(place + 5 * vector_bytes)
+            sum3 += load(place + 6 * vector_bytes) + load(place + 7 * vector_bytes)
+            place += 8 * vector_bytes
+        task = claim(counter)
+    store(out + worker * vector_bytes, sum0 + sum1 + sum2 + sum3)
+
+
+class MultiplyAdds:
+    """Runs of many fused multiply-adds on a target."""
+
+    tasks = 16
+
+    def __init__(self, target: Target) -> None:
+        functions = (multiply_add_tasks,)
+        self.kernel = Kernel(name="fma_peak", target=target.name, functions=functions, scratch_bytes=0)
+        self.values = np.full((2 + SUMS, target.lanes), 2.0**-20, np.float32)
+        self.out = np.zeros((self.tasks, target.lanes), np.float32)  # a worker has at least one task
+        self.vector_bytes = target.vector_bytes
+        # A fused multiply-add counts as two.
+        self.operations = 2 * self.tasks * MULTIPLY_ADD_STEPS * SUMS * target.lanes
+
+    def run(self, all_threads: bool) -> None:
+        places = (self.values.ctypes.data, self.vector_bytes, self.out.ctypes.data)
+        shared = self.operations if all_threads else 0
+        self.kernel.run((self.tasks, MULTIPLY_ADD_STEPS, *places), self.tasks, shared)
+
+
+class Reads:
+    """Runs that read an array of about so many bytes."""
+
+    def __init__(self, target: Target, array_bytes: int) -> None:
+        self.kernel = Kernel(
+            name="read_bandwidth", target=target.name, functions=(read_tasks,), scratch_bytes=0
+        )
+        self.chunk = CHUNK_VECTORS * target.vector_bytes
+        self.tasks = max(1, array_bytes // self.chunk)
+        self.bytes = self.tasks * self.chunk
+        self.array = np.ones(self.bytes // 4, np.float32)
+        self.out = np.zeros((self.tasks, target.lanes), np.float32)
+        self.vector_bytes = target.vector_bytes
+
+    def run(self, all_threads: bool) -> None:
+        places = (self.array.ctypes.data, self.vector_bytes, self.out.ctypes.data)
+        self.kernel.run((self.tasks, self.chunk, *places), self.tasks, self.bytes if all_threads else 0)
