@@ -79,9 +79,8 @@ def parameter(target: Target) -> Any:
     return pytest.param(machine_of(target), id=target.name, marks=lacks)
 
 
-on_every_target = pytest.mark.parametrize(
-    "machine", [parameter(target) for target in TARGETS if target.architecture == host_cpu().architecture]
-)
+MACHINES = [parameter(target) for target in TARGETS if target.architecture == host_cpu().architecture]
+on_every_target = pytest.mark.parametrize("machine", MACHINES)
 
 # Numbers at which an operation could go wrong: zeros, ends of the denormal and normal numbers, ties.
 # fmt: off
