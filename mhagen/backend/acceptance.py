@@ -129,7 +129,7 @@ def differences(spec: Spec, module: ModuleType) -> Iterator[float]:
         example = Example(batch, queries, keys, seed)
         arrays, inputs = example.attention(spec), example.inputs(spec)
         for offset in (None, keys - queries):
-            keywords = {**inputs, "query_offset": offset}
+            keywords: dict[str, Any] = {**inputs, "query_offset": offset}
             yield distance(module.attention(**arrays, **keywords), reference.attention(**arrays, **keywords))
     if spec.projections is None:
         return

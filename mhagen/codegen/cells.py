@@ -227,8 +227,8 @@ class Emitter:
             place = self.flat(expr.indices, array.shape, level)
             return f"{one}({self.address(array, place)})"
         shift = shift_of_query(last)
-        is_run = shift is not None and array.dtype in RUNS
-        if is_run and not any(is_vector(index) for index in outer):
+        is_run = array.dtype in RUNS and not any(is_vector(index) for index in outer)
+        if is_run and shift is not None:
             return self.run(array, tuple(outer), shift, level)
         return f"{many}({array.parameter}, {self.flat(expr.indices, array.shape, level, lanes=True)})"
 

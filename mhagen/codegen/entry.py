@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..spec.fields import Align, Layout
 from .kernel import Lowering
 from .model import AttentionModel, LayerModel, LinearModel, Lines, Names, ProductModel
 
-AXES = {
+Axis = int | str
+AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
     Layout.BHSD: lambda heads, length, dim: ("batch", heads, length, dim),
     Layout.BSHD: lambda heads, length, dim: ("batch", length, heads, dim),
 }

@@ -7,7 +7,7 @@ cheaply (real numbers, indices that vary along three axes) is unknown, which onl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ..base.dtypes import DType
@@ -191,7 +191,7 @@ def truth(test: str) -> str:
     return f"1 if {test} else 0"
 
 
-RULES = {
+RULES: dict[Operator, Callable[..., Pair]] = {
     Operator.ADD: lambda x, y: (f"{x[0]} + {y[0]}", f"{x[1]} + {y[1]}"),
     Operator.SUBTRACT: lambda x, y: (f"{x[0]} - {y[1]}", f"{x[1]} - {y[0]}"),
     Operator.NEGATE: lambda x: (f"-{x[1]}", f"-{x[0]}"),
