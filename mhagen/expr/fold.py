@@ -68,5 +68,10 @@ def _compute(expr: Apply, operands: list[Number | None]) -> Number | None:
         case Kind.INTEGER:
             return int(value) if abs(value) <= INTEGER_LIMIT else None
         case Kind.REAL:
-            is_writable = not isinstance(value, complex) and abs(value) <= REAL_LIMIT  # NaN is not
-            return float(value) if is_writable else None
+            return float(value) if _is_writable(value, expr.operator) else None
+
+
+def _is_writable(value: complex, operator: Operator) -> bool:
+    if operator in (Operator.MIN, Operator.MAX) and value == 0:
+        return False  # of 0.0 and -0.0, NumPy and Python take different ones
+    return not isinstance(value, complex) and abs(value) <= REAL_LIMIT  # NaN is not

@@ -71,7 +71,7 @@ _INDEX = frozenset({Kind.INTEGER})
 _WRONG_KIND = {
     _NUMBERS: ("needs-number", "write where(condition, 1, 0)"),
     _CONDITION: ("needs-condition", "compare it, for instance `!= 0`"),
-    _INDEX: ("needs-integer", "use // for /, and where() for a condition"),
+    _INDEX: ("needs-integer", "divide with //, choose with where()"),
 }
 _KIND_IN_WORDS = {Kind.INTEGER: "an integer", Kind.REAL: "a real number", Kind.CONDITION: "a condition"}
 _CONDITIONS_ONLY = frozenset({Operator.AND, Operator.OR, Operator.NOT})
@@ -116,8 +116,7 @@ class Reader:
 
     @singledispatchmethod
     def read(self, node: ast.expr) -> Expr | None:
-        what = type(node).__name__.lower()
-        self.note(node, "not-in-language", f"expressions have no {what}", _VOCABULARY)
+        self.note(node, "not-in-language", "expressions have nothing like this", _VOCABULARY)
         return None
 
     @read.register
@@ -126,8 +125,8 @@ class Reader:
 
     def _number(self, node: ast.expr, value: object) -> Expr | None:
         if not isinstance(value, bool | int | float):
-            what = type(value).__name__
-            self.note(node, "not-in-language", f"expressions have no {what}", "write a number, True or False")
+            advice = "write a number, True or False"
+            self.note(node, "not-in-language", "this is neither a number nor a condition", advice)
             return None
         limit = REAL_LIMIT if isinstance(value, float) else INTEGER_LIMIT
         if not math.isfinite(value) or abs(value) > limit:
@@ -208,7 +207,7 @@ class Reader:
                 node,
                 "wrong-argument-count",
                 f"`{name}` takes {arguments_in_words(operator)}",
-                "write that many",
+                "none by name" if node.keywords else f"this has {len(node.args)}",
             )
         elif operator is Operator.WHERE:
             return self._where(node, *node.args)

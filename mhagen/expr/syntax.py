@@ -122,10 +122,9 @@ def _syntax_error(source: Source, column: int) -> ExpressionErrors:
             return _error(
                 source, found.start() + 1, len(found[0]), "expression-syntax", message, f"write `{meant}`"
             )
-    column = min(max(column, 1), len(source.text))
-    return _error(
-        source, column, 1, "expression-syntax", message, "not understood here: the syntax is Python's"
-    )
+    is_cut_short = column > len(source.text.rstrip())
+    advice = "something is missing here" if is_cut_short else "this cannot be understood"
+    return _error(source, column, 1, "expression-syntax", message, advice)
 
 
 def _refuse_size(source: Source, tree: ast.expr) -> None:

@@ -88,21 +88,30 @@ def needed_at(path: KeyPath) -> str:
     if isinstance(choices := schema.get("enum"), list):
         return "one of " + ", ".join(str(choice) for choice in choices)
     words = _TYPES.get(str(schema.get("type")), "something else")
+    if schema.get("exclusiveMinimum") == 0:
+        return f"{words} above 0"
+    low, high = _range(schema)
+    if high is None:
+        return words
+    count = "" if schema.get("type") == "integer" else " entries"
+    between = "of" if count else "from"
+    return f"{words} {between} {low} to {high}{count}"
+
+
+def _range(schema: Schema) -> tuple[int, int | None]:
     low = schema.get("minimum", schema.get("minItems"))
-    high = schema.get("maximum", schema.get("maxItems"))
-    if isinstance(exclusive := schema.get("exclusiveMaximum"), int):
+    high = schema.get("maximum", schema.get("maxItems", schema.get("maxProperties")))
+    exclusive = schema.get("exclusiveMaximum")
+    if isinstance(exclusive, int):
         high = exclusive - 1
-    if isinstance(low, int) and isinstance(high, int):
-        return f"{words} {low} to {high}"
-    return _ANY_SIZE.get(words, words)
+    return low if isinstance(low, int) else 0, high if isinstance(high, int) else None
 
 
 _TYPES = {
-    "integer": "an integer from",
+    "integer": "an integer",
     "number": "a finite number",
     "boolean": "true or false",
     "string": "a string",
-    "array": "a list of",
+    "array": "a list",
     "object": "a table",
 }
-_ANY_SIZE = {"an integer from": "an integer", "a list of": "a list"}

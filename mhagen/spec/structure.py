@@ -97,7 +97,11 @@ def _elsewhere(key: str) -> str:
 
 def _wrong_value(path: KeyPath, kind: str, value: object) -> Diagnostic:
     code = _CODES.get(kind, "wrong-type")
-    message = f"{key_text(path[-2:] if isinstance(path[-1], int) else path[-1:])} cannot be {shown(value)}"
+    name = key_text(path[-2:] if isinstance(path[-1], int) else path[-1:])
+    if isinstance(value, tuple | dict) and kind in ("too_short", "too_long"):
+        message = f"{name} cannot have {len(value)} entries"
+    else:
+        message = f"{name} cannot be {shown(value)}"
     return Diagnostic(code, message, f"needs {needed_at(path)}", _guess(path, value))
 
 
