@@ -31,10 +31,12 @@ class Door:
 
 PACKAGES = {
     "jinja2": Door(("codegen.render",), "all templates are rendered in one environment"),
-    "numba": Door(("runtime",), "a kernel is compiled in one way, which its cache key describes"),
-    "llvmlite": Door(("runtime",), "machine code is made and loaded in one way"),
+    "numba": Door(
+        ("runtime", "tuning.toolchain"), "a kernel is compiled in one way, which its cache key describes"
+    ),
+    "llvmlite": Door(("runtime", "tuning.toolchain"), "machine code is made and loaded in one way"),
     "numpy": Door(
-        ("expr.evaluate", "ir", "runtime", "backend", "tuning", "interop"),
+        ("expr.evaluate", "ir", "runtime", "backend", "tuning", "interop", "cli.picture"),
         "what checks a spec or writes code works on values of its own, and starts without waiting for NumPy",
     ),
     "pydantic": Door(("spec",), "the spec is where data from outside becomes values"),
@@ -78,7 +80,8 @@ CATCHES_EVERYTHING = {
     ): "a worker's error is raised in the thread that called",
     ("runtime.entry", "BaseException"): "a half-written file is deleted, and the error goes on",
     ("backend.cpu", "BaseException"): "a half-imported module is forgotten, and the error goes on",
-    ("cli.run", "Exception"): "the last border: whatever happens becomes a message and an exit code",
+    ("cli.failures", "Exception"): "the last border: whatever happens becomes a message and an exit code",
+    ("cli.build", "Exception"): "each spec of a build is such a border, so that the next is built too",
 }
 
 
