@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -14,10 +15,11 @@ from ..base.target import target_named
 from ..pipeline import Kernel, compile_to_source, load_kernel
 from ..runtime.host import host_cpu, require
 from ..tuning.verification import Case, verify_kernel
+from ..tuning.workers import busy
 from . import quantities
 from .cases import are_right, case_document, print_cases, verdict
 from .exits import Exit, worst
-from .failures import exit_code, failure_document, report
+from .failures import Failure, attempt, failure_document
 from .output import Json, complain, document, print_exactly, results, warn
 from .progress import doing
 
@@ -49,7 +51,6 @@ class Compiled:
 class Built:
     """What a spec has become, as far as it came: source, machine code, a file."""
 
-    spec: str
     source: cpu.Source
     compiled: Compiled | None = None
     path: Path | None = None
@@ -61,23 +62,20 @@ class Built:
 
 def build_specs(specs: Sequence[str], request: Request, as_json: bool) -> int:
     """Build all specs, whatever becomes of each; returns the worst exit code."""
-    outcomes: list[Json] = []
-    codes: list[int] = []
+    outcomes: list[tuple[str, Built | Failure]] = []
     names: dict[str, str] = {}
     for spec in specs:
-        try:
-            built = build_spec(spec, request, names)
-            codes.append(built.exit_code)
-            outcomes.append(built_document(built, request))
-            tell(built)
+        outcome = attempt(partial(build_spec, spec, request, names))
+        if isinstance(outcome, Built):
+            tell(outcome)
             if not as_json:
-                print_built(built, request)
-        except Exception as error:
-            codes.append(report(error))
-            outcomes.append({"spec": spec, "exit_code": exit_code(error), "error": failure_document(error)})
+                print_built(outcome, request)
+        outcomes.append((spec, outcome))
+    code = worst(outcome.exit_code for _, outcome in outcomes)
     if as_json:
-        document("build", worst(codes), {"specs": outcomes})
-    return worst(codes)
+        documents = [outcome_document(spec, outcome, request) for spec, outcome in outcomes]
+        document("build", code, {"specs": documents})
+    return code
 
 
 def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
@@ -85,7 +83,7 @@ def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
     target = None if request.target is None else target_named(request.target)
     with doing(f"generating {path}"):
         spec, program, source = compile_to_source(path, backend=request.backend, target=target)
-    built = Built(path, source)
+    built = Built(source)
     if request.wants_print:
         return built
     other = names.setdefault(spec.name, path)
@@ -98,7 +96,16 @@ def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
         built = replace(built, compiled=compared(kernel, perf_counter() - start, request))
     if built.exit_code != Exit.GOOD:
         return built
-    return replace(built, path=cpu.write(source, Path(request.out)))
+    return replace(built, path=written(source, request))
+
+
+def written(source: cpu.Source, request: Request) -> Path:
+    try:
+        return cpu.write(source, Path(request.out))
+    except OSError as error:
+        reason = error.strerror or error
+        what = f"cannot write {source.name}.py into {request.out}"
+        raise InputError(f"{what}: {reason}; choose another --out") from error
 
 
 def runs_here(source: cpu.Source, request: Request) -> bool:
@@ -128,6 +135,8 @@ def compared(kernel: Kernel, seconds: float, request: Request) -> Compiled:
         error = acceptance.compare(kernel.spec, kernel.module).error
     if not request.wants_verification:
         return Compiled(seconds, error, ())
+    if (load := busy()) is not None:
+        warn(f"other programs keep this machine busy (load {load:.1f}): the times below say little")
     with doing(f"verifying {name} on sizes that people use"):
         return Compiled(seconds, error, tuple(verify_kernel(kernel)))
 
@@ -158,12 +167,16 @@ def history(built: Built) -> str:
     return f"{built.source.target.name}, ready in {ready}, within {built.compiled.error:.1e} of the reference"
 
 
+def outcome_document(spec: str, outcome: Built | Failure, request: Request) -> Json:
+    common: Json = {"spec": spec, "exit_code": int(outcome.exit_code)}
+    if isinstance(outcome, Failure):
+        return {**common, "error": failure_document(outcome.error)}
+    return {**common, "error": None, **built_document(outcome, request)}
+
+
 def built_document(built: Built, request: Request) -> Json:
     compiled = built.compiled
     return {
-        "spec": built.spec,
-        "exit_code": int(built.exit_code),
-        "error": None,
         "name": built.source.name,
         "target": built.source.target.name,
         "path": None if built.path is None else str(built.path),

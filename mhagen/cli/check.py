@@ -4,61 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
-from ..base.errors import MhagenError
 from ..spec.load import load_spec
 from ..spec.model import Spec
 from ..spec.schema import json_schema
 from .exits import Exit, worst
-from .failures import exit_code, failure_document, report
+from .failures import Failure, attempt, failure_document
 from .output import Json, document, notes, results
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What became of one file."""
-
-    path: str
-    spec: Spec | None
-    error: MhagenError | None
-
-    @property
-    def exit_code(self) -> int:
-        return Exit.GOOD if self.error is None else exit_code(self.error)
 
 
 def check_specs(paths: Sequence[str], as_json: bool) -> int:
     """Check the files, in their order; a mistake in one does not hide those of the next."""
-    checked = [check_spec(path) for path in paths]
-    code = worst(each.exit_code for each in checked)
-    for each in checked:
-        if each.error is not None:
-            report(each.error)
-        elif not as_json:
-            results().print(f"{each.path}: ok")
-    if code != Exit.GOOD and len(paths) > 1:
-        wrong = sum(each.error is not None for each in checked)
-        notes().print(f"{wrong} of {len(paths)} specs cannot be used")
+    outcomes: list[tuple[str, Spec | Failure]] = []
+    for path in paths:
+        outcome = attempt(partial(load_spec, path))
+        if isinstance(outcome, Spec) and not as_json:
+            results().print(f"{path}: ok")
+        outcomes.append((path, outcome))
+    failures = [outcome for _, outcome in outcomes if isinstance(outcome, Failure)]
+    code = worst(failure.exit_code for failure in failures)
+    if failures and len(paths) > 1:
+        notes().print(f"{len(failures)} of {len(paths)} specs cannot be used")
     if as_json:
-        document("check", code, {"specs": [checked_document(each) for each in checked]})
+        document("check", code, {"specs": [outcome_document(*each) for each in outcomes]})
     return code
 
 
-def check_spec(path: str) -> Checked:
-    try:
-        return Checked(path, load_spec(path), None)
-    except MhagenError as error:
-        return Checked(path, None, error)
-
-
-def checked_document(checked: Checked) -> Json:
-    return {
-        "spec": checked.path,
-        "name": None if checked.spec is None else checked.spec.name,
-        "exit_code": int(checked.exit_code),
-        "error": None if checked.error is None else failure_document(checked.error),
-    }
+def outcome_document(path: str, outcome: Spec | Failure) -> Json:
+    if isinstance(outcome, Failure):
+        code, error = outcome.exit_code, failure_document(outcome.error)
+        return {"spec": path, "exit_code": int(code), "error": error, "name": None}
+    return {"spec": path, "exit_code": int(Exit.GOOD), "error": None, "name": outcome.name}
 
 
 def print_schema() -> int:

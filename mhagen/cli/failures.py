@@ -6,7 +6,10 @@ import platform
 import shlex
 import sys
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -16,7 +19,34 @@ from ..base.version import __version__
 from .exits import Exit
 from .output import Json, complain, notes
 
+Result = TypeVar("Result")
+
 PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What has gone wrong, after it was reported."""
+
+    error: Exception
+
+    @property
+    def exit_code(self) -> int:
+        return exit_code(self.error)
+
+
+def attempt(work: Callable[[], Result]) -> Result | Failure:
+    """The result of the work, or why there is none, which is then told on stderr.
+
+    What stops the whole command passes through: an interrupt, and a reader that went away.
+    """
+    try:
+        return work()
+    except (BrokenPipeError, click.Abort):
+        raise
+    except Exception as error:
+        report(error)
+        return Failure(error)
 
 
 def exit_code(error: Exception) -> int:
@@ -30,8 +60,8 @@ def exit_code(error: Exception) -> int:
             return Exit.BUG
 
 
-def report(error: Exception) -> int:
-    """Say on stderr what went wrong; returns the exit code."""
+def report(error: Exception) -> None:
+    """Say on stderr what went wrong."""
     if settings.debug():
         notes().print("".join(traceback.format_exception(error)), end="")
     if exit_code(error) == Exit.BUG:
@@ -40,7 +70,6 @@ def report(error: Exception) -> int:
         error.show()
     else:
         complain(message(error))
-    return exit_code(error)
 
 
 def message(error: Exception) -> str:

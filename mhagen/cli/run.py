@@ -13,7 +13,7 @@ import click
 
 from .commands import mhagen
 from .exits import Exit
-from .failures import report
+from .failures import Failure, attempt
 from .output import warn
 
 
@@ -23,15 +23,18 @@ def run(arguments: Sequence[str] | None) -> int:
         _replace_what_cannot_be_encoded(stream)
     with _warnings_as_lines():
         try:
-            code = mhagen.main(args=arguments, prog_name="mhagen", standalone_mode=False)
-            sys.stdout.flush()  # a full disk or a closed pipe shows now, not when Python ends
-            return int(code or Exit.GOOD)
+            outcome = attempt(lambda: command(arguments))
+            return outcome.exit_code if isinstance(outcome, Failure) else outcome
         except click.Abort:
             return Exit.INTERRUPTED
         except (BrokenPipeError, SystemExit):  # click and rich exit when a pipe is closed, and only then
             return _leave_pipe()
-        except Exception as error:
-            return report(error)
+
+
+def command(arguments: Sequence[str] | None) -> int:
+    code = mhagen.main(args=arguments, prog_name="mhagen", standalone_mode=False)
+    sys.stdout.flush()  # a full disk or a closed pipe shows now, not when Python ends
+    return int(code or Exit.GOOD)
 
 
 def _replace_what_cannot_be_encoded(stream: TextIO) -> None:

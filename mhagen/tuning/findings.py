@@ -98,13 +98,13 @@ def threads(machine: Machine) -> Iterator[Finding]:
         yield Finding("one-cpu", False, message, remedy)
 
 
-def load(machine: Machine) -> Iterator[Finding]:
+def busy(machine: Machine) -> Iterator[Finding]:
     workers = machine.workers
-    if workers.machine_is_busy:
+    if workers.busy is not None:
         yield Finding(
             "busy",
             False,
-            f"other programs keep this machine busy (load {workers.load:.1f}, {workers.allowed} CPUs), so "
+            f"other programs keep this machine busy (load {workers.busy:.1f}, {workers.allowed} CPUs), so "
             "measured speeds are too low",
             "measure again when it is quiet",
         )
@@ -128,4 +128,4 @@ def cache(machine: Machine) -> Iterator[Finding]:
         yield Finding("cache-damaged", False, message, "mhagen cache clear")
 
 
-RULES: tuple[Rule, ...] = (instructions, tuning_for_another_cpu, compiler, threads, load, cache)
+RULES: tuple[Rule, ...] = (instructions, tuning_for_another_cpu, compiler, threads, busy, cache)

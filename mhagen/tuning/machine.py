@@ -11,6 +11,7 @@ from .cuda import Cuda, this_cuda
 from .keeping import Keeping, this_keeping
 from .measure import fma_peak, read_bandwidth
 from .processor import Processor, this_processor
+from .toolchain import compiler_is_on
 from .workers import Workers, these_workers
 
 PACKAGES = ("numpy", "numba", "llvmlite", "jinja2", "pydantic", "tree-sitter", "click", "rich")
@@ -48,7 +49,7 @@ def this_machine() -> Machine:
     """Look, and measure for about a second."""
     processor, workers = this_processor(), these_workers()
     keeping = this_keeping()  # before the probes below are kept
-    compiles = numba_compiles()
+    compiles = compiler_is_on()
     can_measure = processor.runs_kernels and compiles and workers.used is not None
     return Machine(
         processor=processor,
@@ -69,13 +70,6 @@ def measured_limits() -> Limits:
         read_bandwidth=read_bandwidth(),
         read_bandwidth_of_all=read_bandwidth(all_threads=True),
     )
-
-
-def numba_compiles() -> bool:
-    """Whether Numba's compiler is on: NUMBA_DISABLE_JIT=1 turns it off."""
-    from numba import config
-
-    return not config.DISABLE_JIT  # type: ignore[attr-defined]
 
 
 def versions() -> tuple[tuple[str, str], ...]:

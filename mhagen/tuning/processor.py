@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..base.target import Target, best_target
 from ..runtime.host import host_cpu
+from .toolchain import own_cpu_features, own_cpu_name
 
 # What decides how fast kernels can be: today's targets, and the number formats of later ones.
 NOTABLE = {
@@ -43,17 +44,15 @@ class Processor:
 
 
 def this_processor() -> Processor:
-    import llvmlite.binding as llvm
-
     cpu = host_cpu()
-    own = frozenset(feature for feature, present in llvm.get_host_cpu_features().items() if present)
+    own = own_cpu_features()
     notable = NOTABLE.get(cpu.architecture, ())
     target = best_target(cpu.architecture, cpu.features)
     return Processor(
         model=_model(),
         architecture=cpu.architecture,
         name=cpu.name,
-        own_name=llvm.get_host_cpu_name(),
+        own_name=own_cpu_name(),
         features=tuple(feature for feature in notable if feature in cpu.features),
         lacks=tuple(feature for feature in notable if feature not in cpu.features),
         missing=tuple(sorted(cpu.features - own)),

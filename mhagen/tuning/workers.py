@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from ..base import settings
 from ..base.errors import InputError
 from ..runtime.threads import thread_count
+from .toolchain import threading_layer
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # two numbers of microseconds: CPU time, of each period
-# The modules that hold Numba's threading layers; importing one loads its library, and starts no thread.
-LAYER_MODULES = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}
+BUSY_SHARE = 0.75  # of the CPUs: one program that compiles or measures needs the rest
 
 
 @dataclass(frozen=True)
 class Workers:
     """Threads and what limits them.
 
-    `used` is None if NUMBA_NUM_THREADS is not a number. `quota` is how many CPUs' time a container may take,
-    `load` how many programs have wanted a CPU in the last minute; None where that is not known.
+    `used` is None if NUMBA_NUM_THREADS is not a number. `quota` is how many CPUs' time a container may take;
+    `busy`, how many CPUs others ask for, if that is so many that measurements say little.
     """
 
     used: int | None
@@ -30,7 +29,7 @@ class Workers:
     cpus: int
     allowed: int
     quota: float | None
-    load: float | None
+    busy: float | None
     numba_layer: str | None
 
     @property
@@ -41,11 +40,6 @@ class Workers:
         if self.allowed < self.cpus:
             return f"this process may run on {self.allowed} of {self.cpus} CPUs"
         return "one for each CPU"
-
-    @property
-    def machine_is_busy(self) -> bool:
-        """Whether others take so much time that measurements say little."""
-        return self.load is not None and self.load > max(1.0, 0.75 * self.allowed)
 
 
 def these_workers() -> Workers:
@@ -59,8 +53,8 @@ def these_workers() -> Workers:
         cpus=os.cpu_count() or 1,
         allowed=settings.allowed_cpus(),
         quota=cpu_quota(),
-        load=load(),
-        numba_layer=numba_layer(),
+        busy=busy(),
+        numba_layer=threading_layer(),
     )
 
 
@@ -73,19 +67,9 @@ def cpu_quota(file: Path = QUOTA) -> float | None:
         return None
 
 
-def load() -> float | None:
-    return None if sys.platform == "win32" else os.getloadavg()[0]
-
-
-def numba_layer() -> str | None:
-    """The threading layer that Numba's own parallel code would load here; None if there is none."""
-    from numba import config
-
-    chosen, order = str(config.THREADING_LAYER), config.THREADING_LAYER_PRIORITY  # type: ignore[attr-defined]
-    for layer in (chosen,) if chosen in LAYER_MODULES else order:
-        try:
-            import_module(f"numba.np.ufunc.{LAYER_MODULES[layer]}")
-        except ImportError:
-            continue
-        return str(layer)
-    return None
+def busy() -> float | None:
+    """How many CPUs programs have asked for in the last minute, if there are hardly so many; else None."""
+    if sys.platform == "win32":
+        return None
+    load = os.getloadavg()[0]
+    return load if load > max(1.0, BUSY_SHARE * settings.allowed_cpus()) else None

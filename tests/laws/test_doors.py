@@ -36,7 +36,7 @@ PACKAGES = {
     ),
     "llvmlite": Door(("runtime", "tuning.toolchain"), "machine code is made and loaded in one way"),
     "numpy": Door(
-        ("expr.evaluate", "ir", "runtime", "backend", "tuning", "interop", "cli.picture"),
+        ("expr.evaluate", "ir", "runtime", "backend", "tuning", "interop"),
         "what checks a spec or writes code works on values of its own, and starts without waiting for NumPy",
     ),
     "pydantic": Door(("spec",), "the spec is where data from outside becomes values"),
@@ -81,7 +81,6 @@ CATCHES_EVERYTHING = {
     ("runtime.entry", "BaseException"): "a half-written file is deleted, and the error goes on",
     ("backend.cpu", "BaseException"): "a half-imported module is forgotten, and the error goes on",
     ("cli.failures", "Exception"): "the last border: whatever happens becomes a message and an exit code",
-    ("cli.build", "Exception"): "each spec of a build is such a border, so that the next is built too",
 }
 
 
