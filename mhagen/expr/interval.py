@@ -38,13 +38,16 @@ INT32 = Interval(-(2**31), 2**31 - 1)
 INT64 = Interval(-(2**63), 2**63 - 1)
 ANY_REAL = Interval(-math.inf, math.inf, nan=True)
 
-# What every call is checked for: lengths and offsets are below 2**31, and an offset can be negative.
+MOST_HEADS = 1024
+# Every call is checked for lengths and offsets below 2**29, and an offset can be negative. So positions stay
+# below 2**30, and the square of a difference of two is an int64.
+_POSITIONS = 2**30 - 1
 NAME_RANGES: Mapping[str, Interval] = {
     "score": ANY_REAL,
-    "b": Interval(0, 2**31 - 1),
-    "h": Interval(0, 2**31 - 1),
-    "q": INT32,
-    "k": Interval(0, 2**31 - 1),
+    "b": Interval(0, _POSITIONS),
+    "h": Interval(0, MOST_HEADS - 1),
+    "q": Interval(-_POSITIONS, _POSITIONS),
+    "k": Interval(0, _POSITIONS),
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
@@ -129,7 +128,7 @@ class Reader:
             self.note(node, "not-in-language", "this is neither a number nor a condition", advice)
             return None
         limit = REAL_LIMIT if isinstance(value, float) else INTEGER_LIMIT
-        if not math.isfinite(value) or abs(value) > limit:
+        if abs(value) > limit:
             self.note(
                 node, "number-out-of-range", "this number is too large", f"at most {limit} in magnitude"
             )

@@ -111,6 +111,8 @@ def _power(expr: Apply) -> Expr:
     base, exponent = expr.arguments
     if _is_one(exponent) and base.kind is expr.kind:
         return base
+    if exponent == _ZERO and expr.kind is Kind.INTEGER:
+        return _ONE
     if expr.kind is Kind.REAL and isinstance(exponent, Literal) and exponent.kind is Kind.INTEGER:
         return applied(Operator.POWER, base, Literal(float(exponent.value)))  # an integer one would be exact
     return expr

@@ -20,11 +20,11 @@ from pydantic_core import PydanticCustomError
 
 from ..base.dtypes import DType, Kind
 from ..base.spelling import did_you_mean
+from ..expr.interval import MOST_HEADS
 from ..expr.tree import INTEGER_LIMIT, REAL_LIMIT, Number
 from .names import NAME_PATTERN, similar_name, why_not_a_module, why_not_a_variable
 from .problems import shown
 
-MOST_HEADS = 1024
 MOST_DIM = 1024
 MOST_MODEL_DIM = 65536
 
