@@ -310,6 +310,7 @@ def block_model(facts: Lowering) -> BlockModel:
         "key_stride",
         "block_keys",
         "block_view",
+        "query_count",
         *positions,
         *facts.block_place,
     )
@@ -320,12 +321,18 @@ def block_model(facts: Lowering) -> BlockModel:
         rows_parameters=("low", "high", "q_low", "q_high", "k_first", *place),
         rows_arguments=("first", "end", first_query, last_query, "k_first", *place),
         parameters=(
-            *("state", "weights", "key", "key_stride", "value", "value_stride", "block_keys"),
+            *("state", "weights", "key", "key_stride", "value", "value_stride", "block_keys", "query_count"),
             *positions,
             *facts.block_place,
         ),
-        view_of_block=("q_first", "q_last", "k_first", "k_first + block_keys - 1", *place),
-        view_of_tile=("q_first", "q_last", "k_first + row", "k_first + row + tile_keys - 1", *place),
+        view_of_block=("q_first", "q_first + query_count - 1", "k_first", "k_first + block_keys - 1", *place),
+        view_of_tile=(
+            "q_first",
+            "q_first + query_count - 1",
+            "k_first + row",
+            "k_first + row + tile_keys - 1",
+            *place,
+        ),
         view_of_last_rows=("q_low", "q_high", "k_first + tile", "k_first + high - 1", *place),
         view_of_first_rows=("q_low", "q_high", "k_first + low", "k_first + low + KEY_ROWS - 1", *place),
         full_arguments=(*tile, *full),
@@ -336,7 +343,7 @@ def block_model(facts: Lowering) -> BlockModel:
 def block_positions(facts: Lowering) -> Names:
     """The positions that attend_block takes: all of them under a mask, else those that scores read."""
     if facts.view_code is not None:
-        return "q_first", "q_last", "k_first"
+        return "q_first", "k_first"
     used = facts.full_code.names | facts.partial_code.names
     return tuple(name for name in ("q_first", "k_first") if name in used)
 
@@ -350,7 +357,6 @@ def task_model(facts: Lowering) -> TaskModel:
     lse = ("lse",) if writes_lse else ()
     positions = {
         "q_first": "position + group * GROUP_QUERIES",
-        "q_last": "position + min((group + 1) * GROUP_QUERIES, rows) - 1",
         "k_first": "block",
     }
     return TaskModel(
@@ -374,6 +380,7 @@ def task_model(facts: Lowering) -> TaskModel:
             "value_at + block * value_stride",
             "value_stride",
             "min(BLOCK_KEYS, keys - block)",
+            "min(GROUP_QUERIES, rows - group * GROUP_QUERIES)",
             *(positions[name] for name in block_positions(facts)),
             *facts.block_place,
         ),
