@@ -677,7 +677,18 @@ def add_values_one_by_one(weights, rows, value, value_stride, accumulators):
 
 
 def score_block(
-    state, weights, key, key_stride, block_keys, block_view, q_first, q_last, k_first, b, keys, segment_array
+    state,
+    weights,
+    key,
+    key_stride,
+    block_keys,
+    block_view,
+    query_count,
+    q_first,
+    k_first,
+    b,
+    keys,
+    segment_array,
 ):
     """Weights of one block of keys for one group of queries: tiles that are hidden whole are skipped.
 
@@ -690,7 +701,13 @@ def score_block(
         view = block_view
         if block_view == PARTIAL:
             view = visibility(
-                q_first, q_last, k_first + row, k_first + row + tile_keys - 1, b, keys, segment_array
+                q_first,
+                q_first + query_count - 1,
+                k_first + row,
+                k_first + row + tile_keys - 1,
+                b,
+                keys,
+                segment_array,
             )
         if view == HIDDEN:
             continue
@@ -745,15 +762,17 @@ def attend_block(
     value,
     value_stride,
     block_keys,
+    query_count,
     q_first,
-    q_last,
     k_first,
     b,
     keys,
     segment_array,
 ):
     """Attend from one group of queries to one block of keys: scores, weights, then their sum of values."""
-    block_view = visibility(q_first, q_last, k_first, k_first + block_keys - 1, b, keys, segment_array)
+    block_view = visibility(
+        q_first, q_first + query_count - 1, k_first, k_first + block_keys - 1, b, keys, segment_array
+    )
     if block_view == HIDDEN:
         return
     first, end, partial_first, partial_end = score_block(
@@ -763,8 +782,8 @@ def attend_block(
         key_stride,
         block_keys,
         block_view,
+        query_count,
         q_first,
-        q_last,
         k_first,
         b,
         keys,
@@ -772,7 +791,7 @@ def attend_block(
     )
     partial_rows = partial_end - partial_first
     finite = values_are_finite(value + partial_first * value_stride, value_stride, partial_rows)
-    for query in range(0, GROUP_QUERIES, VALUE_ROWS):
+    for query in range(0, query_count, VALUE_ROWS):
         low, high = first, end
         if block_view == PARTIAL:
             low, high = seen_rows(
@@ -864,8 +883,8 @@ def attention_tasks(
                     value_at + block * value_stride,
                     value_stride,
                     min(BLOCK_KEYS, keys - block),
+                    min(GROUP_QUERIES, rows - group * GROUP_QUERIES),
                     position + group * GROUP_QUERIES,
-                    position + min((group + 1) * GROUP_QUERIES, rows) - 1,
                     block,
                     b,
                     keys,

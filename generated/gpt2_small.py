@@ -627,7 +627,7 @@ def add_values_one_by_one(weights, rows, value, value_stride, accumulators):
                 store_real(place, load_real(place) + weight * number)
 
 
-def score_block(state, weights, key, key_stride, block_keys, block_view, q_first, q_last, k_first):
+def score_block(state, weights, key, key_stride, block_keys, block_view, query_count, q_first, k_first):
     """Weights of one block of keys for one group of queries: tiles that are hidden whole are skipped.
 
     Returns  the rows from the first key seen to behind the last; the rows among them where weights are hidden
@@ -638,7 +638,9 @@ def score_block(state, weights, key, key_stride, block_keys, block_view, q_first
         tile_keys = min(KEY_ROWS, block_keys - row)
         view = block_view
         if block_view == PARTIAL:
-            view = visibility(q_first, q_last, k_first + row, k_first + row + tile_keys - 1)
+            view = visibility(
+                q_first, q_first + query_count - 1, k_first + row, k_first + row + tile_keys - 1
+            )
         if view == HIDDEN:
             continue
         if end == 0:
@@ -674,17 +676,19 @@ def seen_rows(low, high, q_low, q_high, k_first):
     return low, high
 
 
-def attend_block(state, weights, key, key_stride, value, value_stride, block_keys, q_first, q_last, k_first):
+def attend_block(
+    state, weights, key, key_stride, value, value_stride, block_keys, query_count, q_first, k_first
+):
     """Attend from one group of queries to one block of keys: scores, weights, then their sum of values."""
-    block_view = visibility(q_first, q_last, k_first, k_first + block_keys - 1)
+    block_view = visibility(q_first, q_first + query_count - 1, k_first, k_first + block_keys - 1)
     if block_view == HIDDEN:
         return
     first, end, partial_first, partial_end = score_block(
-        state, weights, key, key_stride, block_keys, block_view, q_first, q_last, k_first
+        state, weights, key, key_stride, block_keys, block_view, query_count, q_first, k_first
     )
     partial_rows = partial_end - partial_first
     finite = values_are_finite(value + partial_first * value_stride, value_stride, partial_rows)
-    for query in range(0, GROUP_QUERIES, VALUE_ROWS):
+    for query in range(0, query_count, VALUE_ROWS):
         low, high = first, end
         if block_view == PARTIAL:
             low, high = seen_rows(first, end, q_first + query, q_first + query + VALUE_ROWS - 1, k_first)
@@ -768,8 +772,8 @@ def attention_tasks(
                     value_at + block * value_stride,
                     value_stride,
                     min(BLOCK_KEYS, keys - block),
+                    min(GROUP_QUERIES, rows - group * GROUP_QUERIES),
                     position + group * GROUP_QUERIES,
-                    position + min((group + 1) * GROUP_QUERIES, rows) - 1,
                     block,
                 )
         for group in range(groups):

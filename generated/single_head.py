@@ -526,7 +526,7 @@ def add_values_32(weights, rows, value, value_stride, accumulators):
     store(accumulators + 7 * OUT_ROW + 1 * VECTOR, sum7_1)
 
 
-def attend_block(state, weights, key, key_stride, value, value_stride, block_keys):
+def attend_block(state, weights, key, key_stride, value, value_stride, block_keys, query_count):
     """Attend from one group of queries to one block of keys: scores, weights, then their sum of values."""
     for row in range(0, block_keys, KEY_ROWS):
         tile_keys = min(KEY_ROWS, block_keys - row)
@@ -534,7 +534,7 @@ def attend_block(state, weights, key, key_stride, value, value_stride, block_key
             score_tile(state, weights, row, key + row * key_stride, key_stride)
         else:
             score_tile_partial(state, weights, row, key + row * key_stride, key_stride, tile_keys)
-    for query in range(0, GROUP_QUERIES, VALUE_ROWS):
+    for query in range(0, query_count, VALUE_ROWS):
         accumulators = state + ACCUMULATORS + query * OUT_ROW
         rows_at = weights + 4 * query
         add_values_32(rows_at, block_keys, value, value_stride, accumulators)
@@ -610,6 +610,7 @@ def attention_tasks(
                     value_at + block * value_stride,
                     value_stride,
                     min(BLOCK_KEYS, keys - block),
+                    min(GROUP_QUERIES, rows - group * GROUP_QUERIES),
                 )
         for group in range(groups):
             first = group * GROUP_QUERIES

@@ -11,22 +11,27 @@ from types import FunctionType
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba import cfunc, njit, types
+from numba import cfunc, config, njit, types
 
+from .errors import UnsupportedError
 from .target import Target
 from . import simd
 from .host import Cpu
 from .vocabulary import vocabulary
 
 # error_model="numpy": a division by zero is inf or NaN, as IEEE says, and never an exception in a kernel.
-OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def compile_kernel(functions: Sequence[Callable[..., Any]], target: Target, cpu: Cpu, symbol: str) -> bytes:
     """Compile functions that call each other, callees first, into one object.
 
     The last function is the entry point, called `symbol` there; its arguments are int64, it returns nothing.
+
+    Raises   UnsupportedError if Numba is told not to compile
     """
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        raise UnsupportedError("NUMBA_DISABLE_JIT is set, so kernels cannot be compiled: unset it")
     namespace: dict[str, Any] = {}
     for function in functions[:-1]:
         namespace[function.__name__] = njit(**OPTIONS)(rebound(function, namespace, target))
@@ -46,9 +51,9 @@ def close(module: llvm.ModuleRef, symbol: str, emitter: llvm.TargetMachine) -> N
     Only then can LLVM see that no function ever reports an exception, and drop the code that would raise it:
     that code alone needs Python.
     """
-    for function in module.functions:
-        if function.name != symbol and not function.is_declaration:
-            function.linkage = "internal"
+    for value in (*module.functions, *module.global_variables):
+        if value.name != symbol and not value.is_declaration:
+            value.linkage = "internal"
     passes = llvm.create_new_module_pass_manager()
     passes.add_ipsccp_pass()
     passes.add_simplify_cfg_pass()
@@ -68,7 +73,7 @@ def rebound(function: Callable[..., Any], compiled: dict[str, Any], target: Targ
         ):
             names[name] = meanings[value.__name__]
     names.update(compiled)
-    return FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    return FunctionType(function.__code__, names, function.__name__)
 
 
 def machine(cpu: Cpu) -> llvm.TargetMachine:

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from . import settings
 from .digest import digest
 from .errors import InternalError
 from .target import Target, target_named
 from .version import __version__
 from . import simd
-from .host import host_cpu, require
+from .host import Cpu, host_cpu, require
 from .native import Function
 from .obtain import obtain_function
 from .store import default_store
@@ -37,11 +38,11 @@ class KernelKey:
     """Everything that shapes the machine code of a kernel: the digest of these fields is its cache key."""
 
     functions: str
-    target: str
-    cpu: str
-    cpu_flags: tuple[str, ...]
+    target: Target
+    cpu: Cpu
     python: str
     numba: str
+    numba_settings: tuple[str, ...]
     llvmlite: str
     compiler: str
     mhagen: str
@@ -91,14 +92,13 @@ class Kernel:
 
     @cached_property
     def key(self) -> KernelKey:
-        cpu = host_cpu()
         return KernelKey(
             functions=digest(tuple(function_identity(f, self.functions) for f in self.functions)),
-            target=self.target.name,
-            cpu=cpu.name,
-            cpu_flags=cpu.flags,
+            target=self.target,
+            cpu=host_cpu(),
             python=f"{sys.implementation.cache_tag}-{sys.version_info.micro}",
             numba=version("numba"),
+            numba_settings=settings.numba_settings(),
             llvmlite=version("llvmlite"),
             compiler=compiler_identity(),
             mhagen=__version__,
@@ -119,8 +119,13 @@ class Kernel:
 def function_identity(
     function: Callable[..., Any], compiled: Sequence[Callable[..., Any]]
 ) -> tuple[Any, ...]:
-    """What a function compiles to, as a value: its bytecode and what its global names stand for."""
+    """What a function compiles to, as a value: its bytecode and what its global names stand for.
+
+    Raises   InternalError for a function with defaults or a closure: nobody needs them in kernels.
+    """
     assert isinstance(function, FunctionType)
+    if function.__defaults__ or function.__kwdefaults__ or function.__closure__:
+        raise InternalError(f"{function.__name__} has defaults or a closure, which no cache key holds")
     names = function.__code__.co_names
     meanings = tuple((name, meaning(name, function.__globals__, compiled)) for name in names)
     return (function.__name__, code_identity(function.__code__), meanings)

@@ -82,10 +82,10 @@ class LinearKernel:
         missing = [name for name in known if name not in weights]
         unknown = [str(name) for name in weights if name not in known]
         if missing or unknown:
-            wrong = [f"lacks {', '.join(missing)}"] * bool(missing) + [
-                f"has unknown {', '.join(unknown)}"
-            ] * bool(unknown)
-            raise InputError(f"weights {' and '.join(wrong)}; needs {', '.join(known)}")
+            lacks = f"lacks {', '.join(missing)}" if missing else ""
+            has = f"has unknown {', '.join(unknown)}" if unknown else ""
+            wrong = " and ".join(part for part in (lacks, has) if part)
+            raise InputError(f"weights {wrong}; needs {', '.join(known)}")
         return Prepared(tuple((product, self.pack(product, weights)) for product in products))
 
     def pack(self, product: Product, weights: Mapping[str, np.ndarray]) -> Panels:
@@ -93,12 +93,8 @@ class LinearKernel:
         panels, biases, places = [], [], []
         before = 0  # columns of all heads so far
         for part in product.parts:
-            outputs = part.heads * part.dim
-            weight = bind(part.weight, weights[part.weight], "float32", (outputs, product.depth), Sizes())
-            bias = np.zeros(outputs, np.float32)
-            if part.bias is not None:
-                bias = bind(part.bias, weights[part.bias], "float32", (outputs,), Sizes())
-            for first in range(0, outputs, part.dim):
+            weight, bias = bound(part, product.depth, weights)
+            for first in range(0, part.heads * part.dim, part.dim):
                 for column in range(0, part.dim, width):
                     count = min(width, part.dim - column)
                     chosen = slice(first + column, first + column + count)
@@ -107,8 +103,8 @@ class LinearKernel:
                     places.append((before, part.dim, column, count))
                 before += part.dim
         # stack follows the strides of its parts, which are transposed; the kernel wants rows of a panel.
-        weights = np.ascontiguousarray(np.stack(panels))
-        return Panels(weights, np.stack(biases), np.array(places, np.int64))
+        packed = np.ascontiguousarray(np.stack(panels))
+        return Panels(packed, np.stack(biases), np.array(places, np.int64))
 
     def project(self, product: Product, prepared: Prepared, x: np.ndarray) -> tuple[np.ndarray, ...]:
         """The heads of every part: arrays (batch, heads, length, dim), one of them contiguous per head.
@@ -155,6 +151,15 @@ class LinearKernel:
             tasks=count * -(-rows // self.rows_of_task),
             multiply_adds=rows * count * self.columns_of_panel * product.depth,
         )
+
+
+def bound(part: Part, depth: int, weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The part's weight and bias, checked; a bias of zeros where it has none."""
+    outputs = part.heads * part.dim
+    weight = bind(part.weight, weights[part.weight], "float32", (outputs, depth), Sizes())
+    if part.bias is None:
+        return weight, np.zeros(outputs, np.float32)
+    return weight, bind(part.bias, weights[part.bias], "float32", (outputs,), Sizes())
 
 
 def padded(values: np.ndarray, width: int) -> np.ndarray:

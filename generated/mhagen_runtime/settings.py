@@ -48,6 +48,13 @@ def cpu_features() -> str | None:
     return os.environ.get(CPU_FEATURES.name)  # set to nothing, it says: no features
 
 
+def numba_settings() -> tuple[str, ...]:
+    """Numba's other variables that are set, as NAME=value: NUMBA_OPT, say, changes what it compiles."""
+    read_here = {setting.name for setting in SETTINGS}
+    others = (name for name in os.environ if name.startswith("NUMBA_") and name not in read_here)
+    return tuple(sorted(f"{name}={os.environ[name]}" for name in others))
+
+
 def thread_count() -> int:
     """How many threads a kernel may use: NUMBA_NUM_THREADS, else the CPUs this process may run on.
 
@@ -55,7 +62,7 @@ def thread_count() -> int:
     """
     text = THREADS.text()
     if text is None:
-        return _allowed_cpus()
+        return allowed_cpus()
     if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) > 0):
         raise InputError(
             f"{THREADS.name} is {text[:32]!r}, and must be a positive integer: correct or unset it"
@@ -63,7 +70,8 @@ def thread_count() -> int:
     return int(text)
 
 
-def _allowed_cpus() -> int:
+def allowed_cpus() -> int:
+    """How many CPUs this process may run on."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -7,21 +7,38 @@ to one instruction.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from llvmlite import ir
-from numba.core import types
-from numba.core.imputils import lower_cast
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import lower_builtin, models, register_model
+from numba.core import imputils, types
+from numba.core.typing import templates
+from numba.extending import models, register_model
 
 from .registers import F32, I1, I32, I64, repeat
 
 ELEMENTS = {"float32": F32, "int32": I32, "int64": I64, "mask": I1}
+SCALARS = {
+    "float32": types.float32,
+    "int32": types.int32,
+    "int64": types.int64,
+    "mask": types.boolean,
+}
+RANK = ("mask", "int32", "int64", "float32")
+NUMBERS = RANK[1:]
+
+Lowering = Callable[[Any, ir.IRBuilder, Any, Sequence[ir.Value]], ir.Value]
+Cast = Callable[[Any, ir.IRBuilder, Any, Any, ir.Value], ir.Value]
+
+# Numba's functions carry no types; these are the ones that we rely on.
+signature: Callable[..., object] = templates.signature
+types_operator: Callable[[object], Callable[[type], object]] = templates.infer_global
+lowers_operator: Callable[..., Callable[[Lowering], object]] = imputils.lower_builtin
+lowers_cast: Callable[[type, type], Callable[[Cast], Cast]] = imputils.lower_cast
 
 
-class VectorType(types.Type):  # type: ignore[misc]
+class VectorType(types.Type):
     """LANES values of one element kind: float32, int32, int64 or mask."""
 
     def __init__(self, element: str, lanes: int) -> None:
@@ -30,15 +47,86 @@ class VectorType(types.Type):  # type: ignore[misc]
 
 
 @register_model(VectorType)
-class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class VectorModel(models.PrimitiveModel):
     """An LLVM vector in a register."""
 
     def __init__(self, manager: Any, vector: VectorType) -> None:
-        super().__init__(manager, vector, llvm_type(vector))
+        super().__init__(manager, vector, llvm_type(vector))  # type: ignore[no-untyped-call]  # Numba's
 
 
 def llvm_type(vector: VectorType) -> ir.VectorType:
     return ir.VectorType(ELEMENTS[vector.element], vector.lanes)
+
+
+def joined(operands: Sequence[types.Type]) -> VectorType | None:
+    """The vector type that operands meet in: the highest rank; numbers take the type of the vector."""
+    vectors = [operand for operand in operands if isinstance(operand, VectorType)]
+    if not vectors:
+        return None
+    ranks = [vector.element for vector in vectors]
+    ranks += ["float32" for operand in operands if isinstance(operand, types.Float)]
+    return VectorType(max(ranks, key=RANK.index), vectors[0].lanes)
+
+
+def can_become(operand: types.Type, kind: types.Type) -> bool:
+    """A number becomes any vector; a vector of numbers one of a higher rank; a mask nothing else."""
+    if not isinstance(operand, VectorType):
+        return True
+    if not isinstance(kind, VectorType) or operand.lanes != kind.lanes:
+        return False
+    both = (operand.element, kind.element)
+    return both[0] == both[1] or ("mask" not in both and RANK.index(both[0]) < RANK.index(both[1]))
+
+
+@dataclass(frozen=True)
+class Family:
+    """Operators of one kind: what their operands may meet in, how they are lowered, and what comes out."""
+
+    words: Mapping[Any, str]
+    elements: tuple[str, ...]  # by rank
+    lowering: Callable[[str], Lowering]
+    result: str | None = None  # None: what the operands meet in
+
+
+class VectorOperator(templates.AbstractTemplate):
+    """Typing of an operator: its operands, all of one kind of vector, and its result."""
+
+    family: ClassVar[Family]
+
+    def generic(self, operands: Sequence[types.Type], _: object) -> object:
+        kind = joined(operands)
+        if kind is None:
+            return None
+        least = max(kind.element, self.family.elements[0], key=RANK.index)
+        met = VectorType(least, kind.lanes)
+        if least not in self.family.elements or not all(can_become(operand, met) for operand in operands):
+            return None
+        return signature(VectorType(self.family.result or least, kind.lanes), *[met] * len(operands))
+
+
+def arithmetic(word: str) -> Lowering:
+    def lower(context: Any, builder: ir.IRBuilder, signature: Any, operands: Sequence[ir.Value]) -> ir.Value:
+        prefix = "f" if signature.return_type.element == "float32" else ""
+        return getattr(builder, prefix + word)(*operands)
+
+    return lower
+
+
+def comparison(spelling: str) -> Lowering:
+    def lower(context: Any, builder: ir.IRBuilder, signature: Any, operands: Sequence[ir.Value]) -> ir.Value:
+        if signature.args[0].element == "float32":
+            compare = builder.fcmp_unordered if spelling == "!=" else builder.fcmp_ordered
+            return compare(spelling, *operands)
+        return builder.icmp_signed(spelling, *operands)
+
+    return lower
+
+
+def logic(word: str) -> Lowering:
+    def lower(context: Any, builder: ir.IRBuilder, signature: Any, operands: Sequence[ir.Value]) -> ir.Value:
+        return getattr(builder, word)(*operands)
+
+    return lower
 
 
 ARITHMETIC = {
@@ -46,7 +134,6 @@ ARITHMETIC = {
     operator.iadd: "add",
     operator.sub: "sub",
     operator.mul: "mul",
-    operator.truediv: "div",
     operator.neg: "neg",
 }
 COMPARISONS = {
@@ -58,77 +145,28 @@ COMPARISONS = {
     operator.ne: "!=",
 }
 LOGIC = {operator.and_: "and_", operator.or_: "or_", operator.invert: "not_"}
-RANK = ("mask", "int32", "int64", "float32")
+UNARY = (operator.neg, operator.invert)
+FAMILIES = (
+    Family(ARITHMETIC, NUMBERS, arithmetic),
+    Family({operator.truediv: "div"}, ("float32",), arithmetic),  # of integers too, as Python's
+    Family(COMPARISONS, NUMBERS, comparison, result="mask"),
+    Family(LOGIC, ("mask",), logic),
+)
 
 
-def joined(arguments: Sequence[types.Type]) -> VectorType | None:
-    """The vector type that operands meet in: the highest rank; numbers take the type of the vector."""
-    vectors = [a for a in arguments if isinstance(a, VectorType)]
-    if not vectors:
-        return None
-    ranks = [a.element for a in vectors]
-    ranks += ["float32" for a in arguments if isinstance(a, types.Float)]
-    return VectorType(max(ranks, key=RANK.index), vectors[0].lanes)
+def register_operators() -> None:
+    for family in FAMILIES:
+        for symbol, word in family.words.items():
+            name = f"Vector_{symbol.__name__}"
+            types_operator(symbol)(type(name, (VectorOperator,), {"key": symbol, "family": family}))
+            arity = 1 if symbol in UNARY else 2
+            lowers_operator(symbol, *[VectorType] * arity)(family.lowering(word))
 
 
-class Arithmetic(AbstractTemplate):  # type: ignore[misc]
-    """Typing of + - * / and logic: the operands' joined type."""
-
-    def generic(self, arguments: Sequence[types.Type], _: object) -> object:
-        kind = joined(arguments)
-        return None if kind is None else signature(kind, *[kind] * len(arguments))
+register_operators()
 
 
-class Comparison(AbstractTemplate):  # type: ignore[misc]
-    """Typing of comparisons: a mask."""
-
-    def generic(self, arguments: Sequence[types.Type], _: object) -> object:
-        kind = joined(arguments)
-        return None if kind is None else signature(VectorType("mask", kind.lanes), kind, kind)
-
-
-for _symbol in (*ARITHMETIC, *LOGIC):
-    infer_global(_symbol)(type(f"Vector_{_symbol.__name__}", (Arithmetic,), {"key": _symbol}))
-for _symbol in COMPARISONS:
-    infer_global(_symbol)(type(f"Vector_{_symbol.__name__}", (Comparison,), {"key": _symbol}))
-
-
-def arithmetic_lowering(word: str) -> Callable[..., Any]:
-    def lower(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        prefix = "f" if signature.return_type.element == "float32" else ""
-        return getattr(builder, prefix + word)(*arguments)
-
-    return lower
-
-
-def comparison_lowering(spelling: str) -> Callable[..., Any]:
-    def lower(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        if signature.args[0].element == "float32":
-            compare = builder.fcmp_unordered if spelling == "!=" else builder.fcmp_ordered
-            return compare(spelling, *arguments)
-        return builder.icmp_signed(spelling, *arguments)
-
-    return lower
-
-
-def logic_lowering(word: str) -> Callable[..., Any]:
-    def lower(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Sequence[ir.Value]) -> ir.Value:
-        return getattr(builder, word)(*arguments)
-
-    return lower
-
-
-for _symbol, _word in ARITHMETIC.items():
-    _arity = 1 if _symbol is operator.neg else 2
-    lower_builtin(_symbol, *[VectorType] * _arity)(arithmetic_lowering(_word))
-for _symbol, _word in LOGIC.items():
-    _arity = 1 if _symbol is operator.invert else 2
-    lower_builtin(_symbol, *[VectorType] * _arity)(logic_lowering(_word))
-for _symbol, _word in COMPARISONS.items():
-    lower_builtin(_symbol, VectorType, VectorType)(comparison_lowering(_word))
-
-
-@lower_cast(VectorType, VectorType)  # type: ignore[untyped-decorator]
+@lowers_cast(VectorType, VectorType)
 def cast_vector(
     context: Any, builder: ir.IRBuilder, source: VectorType, target: VectorType, value: ir.Value
 ) -> ir.Value:
@@ -142,15 +180,14 @@ def cast_vector(
             raise NotImplementedError(f"no cast from {source} to {target}")
 
 
-@lower_cast(types.Number, VectorType)  # type: ignore[untyped-decorator]
-@lower_cast(types.Boolean, VectorType)  # type: ignore[untyped-decorator]
 def cast_number(
     context: Any, builder: ir.IRBuilder, source: types.Type, target: VectorType, value: ir.Value
 ) -> ir.Value:
-    scalar = {"float32": types.float32, "int32": types.int32, "int64": types.int64, "mask": types.boolean}[
-        target.element
-    ]
-    value = context.cast(builder, value, source, scalar)
+    value = context.cast(builder, value, source, SCALARS[target.element])
     if target.element == "mask":
         value = builder.icmp_unsigned("!=", value, ir.Constant(value.type, 0))
     return repeat(builder, value, target.lanes)
+
+
+lowers_cast(types.Number, VectorType)(cast_number)
+lowers_cast(types.Boolean, VectorType)(cast_number)

@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from llvmlite import ir
 from numba.core import types
-from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from .target import Target
@@ -44,7 +43,7 @@ from .registers import (
     repeat,
     write,
 )
-from .vectors import VectorType, joined
+from .vectors import VectorType, can_become, joined, signature
 
 
 class Slot(Enum):
@@ -59,6 +58,7 @@ class Slot(Enum):
 
 REAL, INT32, INT64, MASK, SHARED = Slot
 ADDRESS = types.intp
+Kind = Slot | types.Type
 
 
 @dataclass(frozen=True)
@@ -81,22 +81,25 @@ class Machine:
         return ir.VectorType(I32, self.lanes)
 
 
+Emit = TypeVar("Emit", bound=Callable[..., ir.Value | None])
+
+
 @dataclass(frozen=True)
 class Meaning:
     """What a name of the vocabulary lowers to: `emit(machine, *values)`, with this signature."""
 
-    emit: Callable[..., Any]
-    result: Any
-    parameters: tuple[Any, ...]
+    emit: Callable[..., ir.Value | None]
+    result: Kind
+    parameters: tuple[Kind, ...]
 
 
 MEANINGS: dict[str, Meaning] = {}
 
 
-def meaning(result: Any, *parameters: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def meaning(result: Kind, *parameters: Kind) -> Callable[[Emit], Emit]:
     """Register the function below as the meaning of the name it has."""
 
-    def register(emit: Callable[..., Any]) -> Callable[..., Any]:
+    def register(emit: Emit) -> Emit:
         MEANINGS[emit.__name__] = Meaning(emit, result, parameters)
         return emit
 
@@ -113,12 +116,8 @@ def operation(found: Meaning, target: Target) -> Any:
     """A Numba intrinsic that emits the meaning."""
 
     def definition(typing: Any, *arguments: types.Type) -> Any:
-        if len(arguments) != len(found.parameters):
-            return None
-        pairs = zip(arguments, found.parameters, strict=True)
-        shared = joined([argument for argument, slot in pairs if slot is SHARED])
-        kinds = [resolved(slot, shared, target) for slot in (found.result, *found.parameters)]
-        if any(kind is None for kind in kinds):
+        kinds = kinds_of(found, arguments, target)
+        if kinds is None:
             return None
 
         def lower(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> Any:
@@ -132,10 +131,25 @@ def operation(found: Meaning, target: Target) -> Any:
     return intrinsic(definition)
 
 
-def resolved(slot: Any, shared: VectorType | None, target: Target) -> types.Type | None:
+def kinds_of(
+    found: Meaning, arguments: Sequence[types.Type], target: Target
+) -> tuple[types.Type, ...] | None:
+    """The types of the result and of the parameters, or None where the arguments do not fit."""
+    if len(arguments) != len(found.parameters):
+        return None
+    pairs = zip(arguments, found.parameters, strict=True)
+    shared = joined([argument for argument, slot in pairs if slot is SHARED])
+    if shared is None and SHARED in found.parameters:
+        return None
+    kinds = tuple(resolved(slot, shared, target) for slot in (found.result, *found.parameters))
+    fit = all(can_become(argument, kind) for argument, kind in zip(arguments, kinds[1:], strict=True))
+    return kinds if fit else None
+
+
+def resolved(slot: Kind, shared: VectorType | None, target: Target) -> types.Type:
     if not isinstance(slot, Slot):
         return slot
-    return shared if slot is SHARED else VectorType(slot.value, target.lanes)
+    return shared if slot is SHARED and shared is not None else VectorType(slot.value, target.lanes)
 
 
 @meaning(REAL, ADDRESS)
