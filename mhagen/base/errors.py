@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from .source import Span
 
 
+# A text of more is read by nobody, and a hostile file could ask for millions of lines.
+SHOWN_DIAGNOSTICS = 50
+
+
 @dataclass(frozen=True)
 class Diagnostic:
     """One mistake: what, where, why, what to do, and a code that never changes.
@@ -50,7 +54,9 @@ class MhagenError(Exception):
 
     def __str__(self) -> str:
         if self.diagnostics:
-            return "\n\n".join(str(diagnostic) for diagnostic in self.diagnostics)
+            shown = [str(diagnostic) for diagnostic in self.diagnostics[:SHOWN_DIAGNOSTICS]]
+            left_out = len(self.diagnostics) - len(shown)
+            return "\n\n".join([*shown, f"and {left_out} more"] if left_out else shown)
         return str(self.args[0])
 
 

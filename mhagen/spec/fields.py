@@ -272,7 +272,7 @@ class Rotary(Table):
 
 
 class Projections(Table):
-    """The linear maps around attention: with them the spec describes a whole layer."""
+    """The linear maps around attention that make a whole layer; without them there is only attention()."""
 
     model_dim: int = Field(
         ge=1, le=MOST_MODEL_DIM, description="Width of a row of x, in numbers.", examples=[768]
@@ -306,18 +306,12 @@ class Fields(Table):
         description="Number format of query, key, value and out.",
         examples=["float32"],
     )
-    layout: Layout = Field(
-        default=Layout.BHSD,
-        strict=False,
-        description="Axes of query, key, value and out: b batch, h heads, s sequence, d dim.",
-        examples=["bhsd"],
-    )
-    heads: Heads = Field(
-        description="How many heads there are, and how wide they are.", examples=[{"query": 12, "dim": 64}]
-    )
-    scores: Scores = Field(default=Scores(), description="How query and key become a score.")
-    mask: Mask = Field(default=Mask(), description="Which keys a query sees.")
-    softmax: Softmax = Field(default=Softmax(), description="How scores become weights.")
+    # What has no description here has that of its type.
+    layout: Layout = Field(default=Layout.BHSD, strict=False, examples=["bhsd"])
+    heads: Heads = Field(examples=[{"query": 12, "dim": 64}])
+    scores: Scores = Scores()
+    mask: Mask = Mask()
+    softmax: Softmax = Softmax()
     constants: dict[VariableName, ConstantValue] = Field(
         default={}, max_length=64, description="Numbers that expressions may name."
     )
@@ -327,7 +321,5 @@ class Fields(Table):
     groups: Annotated[tuple[Group, ...], BeforeValidator(_from_list)] = Field(
         default=(), max_length=MOST_HEADS, description="Query heads that differ from the others."
     )
-    projections: Projections | None = Field(
-        default=None, description="The linear maps around attention; without them there is only attention()."
-    )
-    outputs: Outputs = Field(default=Outputs(), description="What is returned beside the output.")
+    projections: Projections | None = None
+    outputs: Outputs = Outputs()

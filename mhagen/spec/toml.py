@@ -31,12 +31,8 @@ _PLACE = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)$")
 def decode(name: str, data: bytes) -> Source:
     """The text of a file.
 
-    Raises   SpecError if it is larger than any spec, or not UTF-8.
+    Raises   SpecError if it is not UTF-8.
     """
-    if len(data) > MOST_BYTES:
-        raise _unplaced(
-            name, "file-too-large", "this file is too large for a spec", f"at most {MOST_BYTES} bytes"
-        )
     try:
         return Source(name, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -94,6 +90,9 @@ def _duplicate(source: Source, line: int) -> SpecError:
 
 
 def _refuse_extremes(source: Source) -> None:
+    if _size(source) > MOST_BYTES:
+        limit = f"at most {MOST_BYTES} bytes"
+        raise _unplaced(source.name, "file-too-large", "this is too large for a spec", limit)
     for number, line in enumerate(source.text.split("\n"), start=1):
         if len(line.encode()) > MOST_LINE_BYTES:
             advice = f"at most {MOST_LINE_BYTES} bytes"
@@ -108,6 +107,14 @@ def _refuse_extremes(source: Source) -> None:
         if depth > DEEPEST:
             span = _span(source, offset)
             raise _error("value-too-deep", "values are nested too deep", f"at most {DEEPEST} levels", span)
+
+
+def _size(source: Source) -> int:
+    try:
+        return len(source.text.encode())
+    except UnicodeEncodeError as error:  # half of a surrogate pair, in a text that was made in Python
+        span = _span(source, error.start)
+        raise _error("not-utf-8", "this character is not Unicode", "leave it out", span) from None
 
 
 def _error(code: str, message: str, label: str, span: Span) -> SpecError:
