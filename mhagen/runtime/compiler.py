@@ -11,8 +11,9 @@ from types import FunctionType
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba import cfunc, njit, types
+from numba import cfunc, config, njit, types
 
+from ..base.errors import UnsupportedError
 from ..base.target import Target
 from . import simd
 from .host import Cpu
@@ -26,7 +27,11 @@ def compile_kernel(functions: Sequence[Callable[..., Any]], target: Target, cpu:
     """Compile functions that call each other, callees first, into one object.
 
     The last function is the entry point, called `symbol` there; its arguments are int64, it returns nothing.
+
+    Raises   UnsupportedError if Numba is told not to compile
     """
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        raise UnsupportedError("NUMBA_DISABLE_JIT is set, so kernels cannot be compiled: unset it")
     namespace: dict[str, Any] = {}
     for function in functions[:-1]:
         namespace[function.__name__] = njit(**OPTIONS)(rebound(function, namespace, target))
