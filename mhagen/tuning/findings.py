@@ -74,7 +74,7 @@ def compiler(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             "compiler-off",
             True,
-            "NUMBA_DISABLE_JIT turns the compiler off: only kernels that are in the cache can run",
+            "NUMBA_DISABLE_JIT turns the compiler off: no kernel can be made",
             "unset NUMBA_DISABLE_JIT",
         )
 
