@@ -43,7 +43,7 @@ def load_spec(given: SpecLike) -> Spec:
 def read_source(path: str | os.PathLike[str]) -> Source:
     """The text of a spec file.
 
-    Raises   SpecError if it cannot be read or is not UTF-8.
+    Raises   SpecError if it cannot be read, is too large for a spec, or is not UTF-8.
     """
     name = os.fspath(path)
     try:

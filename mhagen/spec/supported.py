@@ -25,6 +25,10 @@ def unsupported_keys(spec: Spec) -> Iterator[Problem]:
         yield _unsupported(("groups",), "groups of heads", "make one spec for each group")
     if spec.projections is not None and spec.projections.rotary is not None:
         yield _unsupported(("projections", "rotary"), "rotary positions", "leave the table out")
+    yield from _unsupported_entries(spec)
+
+
+def _unsupported_entries(spec: Spec) -> Iterator[Problem]:
     for name, array in spec.inputs.items():
         if array.dtype not in _INPUT_DTYPES:
             remedy = "write " + ", ".join(dtype.value for dtype in _INPUT_DTYPES)

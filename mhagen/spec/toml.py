@@ -31,8 +31,10 @@ _PLACE = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)$")
 def decode(name: str, data: bytes) -> Source:
     """The text of a file.
 
-    Raises   SpecError if it is not UTF-8.
+    Raises   SpecError if it is larger than any spec, or not UTF-8.
     """
+    if len(data) > MOST_BYTES:
+        raise _too_large(name)
     try:
         return Source(name, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -44,6 +46,10 @@ def decode(name: str, data: bytes) -> Source:
 
 def _unplaced(name: str, code: str, message: str, label: str) -> SpecError:
     return SpecError((Diagnostic(code, message, label, place=name),))
+
+
+def _too_large(name: str) -> SpecError:
+    return _unplaced(name, "file-too-large", "this is too large for a spec", f"at most {MOST_BYTES} bytes")
 
 
 def _line_and_column(source: Source, offset: int) -> tuple[int, int]:
@@ -91,8 +97,7 @@ def _duplicate(source: Source, line: int) -> SpecError:
 
 def _refuse_extremes(source: Source) -> None:
     if _size(source) > MOST_BYTES:
-        limit = f"at most {MOST_BYTES} bytes"
-        raise _unplaced(source.name, "file-too-large", "this is too large for a spec", limit)
+        raise _too_large(source.name)
     for number, line in enumerate(source.text.split("\n"), start=1):
         if len(line.encode()) > MOST_LINE_BYTES:
             advice = f"at most {MOST_LINE_BYTES} bytes"
