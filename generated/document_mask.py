@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 if __package__:
-    from .mhagen_runtime.arguments import bind, bind_offset, bind_out
+    from .mhagen_runtime.arguments import bind, bind_input, bind_offset, bind_out
     from .mhagen_runtime.launch import Kernel
     from .mhagen_runtime.simd import (
         any_lane,
@@ -54,7 +54,7 @@ if __package__:
     )
     from .mhagen_runtime.sizes import Sizes
 else:
-    from mhagen_runtime.arguments import bind, bind_offset, bind_out
+    from mhagen_runtime.arguments import bind, bind_input, bind_offset, bind_out
     from mhagen_runtime.launch import Kernel
     from mhagen_runtime.simd import (
         any_lane,
@@ -951,7 +951,7 @@ def attention(query, key, value, *, segment, query_offset=None, out=None):
     query = bind("query", query, "float32", ("batch", QUERY_HEADS, "queries", DIM), sizes)
     key = bind("key", key, "float32", ("batch", KEY_VALUE_HEADS, "keys", DIM), sizes)
     value = bind("value", value, "float32", ("batch", KEY_VALUE_HEADS, "keys", VALUE_DIM), sizes)
-    segment = bind("segment", segment, "int32", ("batch", "keys"), sizes)
+    segment = bind_input("segment", segment, "int32", ("batch", "keys"), sizes)
     if query_offset is None:
         query_offset = 0
     query_offset = bind_offset(query_offset, sizes["batch"])

@@ -43,6 +43,17 @@ def bind(name: str, array: object, dtype: str, axes: Axes, sizes: Sizes) -> Arra
     return np.array(checked, order="C", copy=True)
 
 
+def bind_input(name: str, array: object, dtype: str, axes: Axes, sizes: Sizes) -> Array:
+    """As bind, for an array that expressions index: its elements lie side by side, or one copy has them so.
+
+    Raises   InputError
+    """
+    checked = _check(name, array, dtype, axes, sizes)
+    if checked.flags.c_contiguous and checked.flags.aligned:
+        return checked
+    return np.array(checked, order="C", copy=True)
+
+
 def bind_out(
     name: str, array: object, dtype: str, axes: Axes, sizes: Sizes, inputs: Mapping[str, Array]
 ) -> Array:

@@ -229,8 +229,10 @@ class Emitter:
         shift = shift_of_query(last)
         is_run = array.dtype in RUNS and not any(is_vector(index) for index in outer)
         if is_run and shift is not None:
-            return self.run(array, tuple(outer), shift, level)
-        return f"{many}({array.parameter}, {self.flat(expr.indices, array.shape, level, lanes=True)})"
+            lanes = self.run(array, tuple(outer), shift, level)
+        else:
+            lanes = f"{many}({array.parameter}, {self.flat(expr.indices, array.shape, level, lanes=True)})"
+        return f"wide({lanes})" if self.wide and array.dtype is DType.INT32 else lanes
 
     def run(
         self, array: Captured, outer: tuple[Expr, ...], shift: list[tuple[str, Expr]], level: Level

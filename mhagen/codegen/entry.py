@@ -32,8 +32,8 @@ def axes_text(axes: tuple[int | str, ...]) -> str:
     return f"({inside},)" if len(axes) == 1 else f"({inside})"
 
 
-def bind_line(name: str, dtype: str, axes: tuple[int | str, ...]) -> str:
-    return f'{name} = bind("{name}", {name}, "{dtype}", {axes_text(axes)}, sizes)'
+def bind_line(name: str, dtype: str, axes: tuple[int | str, ...], bind: str = "bind") -> str:
+    return f'{name} = {bind}("{name}", {name}, "{dtype}", {axes_text(axes)}, sizes)'
 
 
 def shape_text(axes: tuple[int | str, ...]) -> str:
@@ -43,7 +43,7 @@ def shape_text(axes: tuple[int | str, ...]) -> str:
 
 
 def input_lines(facts: Lowering) -> Lines:
-    return tuple(bind_line(a.name, a.dtype.value, a.shape) for a in facts.inputs.values())
+    return tuple(bind_line(a.name, a.dtype.value, a.shape, "bind_input") for a in facts.inputs.values())
 
 
 def offset_line(graph: Graph) -> Lines:

@@ -70,8 +70,13 @@ class Lowering:
 
     @cached_property
     def constant_names(self) -> dict[str, str]:
-        upper = {name: name.upper() for name in self.spec_constants}
-        return {name: f"{text}_CONSTANT" if text in RESERVED else text for name, text in upper.items()}
+        names: dict[str, str] = {}
+        for name in self.spec_constants:
+            text = name.upper()
+            while text in RESERVED or text in names.values():
+                text += "_CONSTANT"
+            names[name] = text
+        return names
 
     @cached_property
     def group_queries(self) -> int:
@@ -90,7 +95,7 @@ class Lowering:
         modified = op.modify if op.modify is not None else Name("score")
         if op.score_scale == 1.0:
             return modified
-        scale = Constant("score_scale", op.score_scale)
+        scale = Constant("SCORE_SCALE", op.score_scale)  # no constant of a spec has capitals
         return Apply(Operator.MULTIPLY, (modified, scale), Kind.REAL)
 
     @cached_property
@@ -106,7 +111,7 @@ class Lowering:
         return self.emit(roots)
 
     def emit(self, roots: dict[str, Expr]) -> Code:
-        names = {**self.constant_names, "score_scale": "SCORE_SCALE"}
+        names = {**self.constant_names, "SCORE_SCALE": "SCORE_SCALE"}
         return emit_cells(roots, self.captured, names, self.work.query_heads)
 
     @cached_property

@@ -73,9 +73,10 @@ def lower(program: Program, schedule: Schedule, target: Target) -> KernelModel:
 
 def support_imports(facts: Lowering, tile: TileModel) -> tuple[SupportImport, ...]:
     """What the module takes from its runtime support."""
+    bind_input = ("bind_input",) if facts.inputs else ()
     linear = SupportImport("linear", ("LinearKernel", "Part", "Prepared", "Product"))
     return (
-        SupportImport("arguments", ("bind", "bind_offset", "bind_out")),
+        SupportImport("arguments", ("bind", *bind_input, "bind_offset", "bind_out")),
         SupportImport("launch", ("Kernel",)),
         *((linear,) if facts.program.self_layer is not None else ()),
         SupportImport("simd", simd_words(facts, tile)),
