@@ -1,0 +1,31 @@
+"""One cache of machine code for a whole run of tests, and Hypothesis without a clock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The first call of a kernel compiles it: time says nothing about an example.
+settings.register_profile("mhagen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mhagen")
+
+CACHE = pytest.StashKey[str]()
+
+
+def is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers inherit the environment, so that each kernel is compiled once a run, whoever needs it first."""
+    if not is_worker(config):
+        config.stash[CACHE] = os.environ["MHAGEN_CACHE_DIR"] = tempfile.mkdtemp(prefix="mhagen-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if CACHE in config.stash:
+        shutil.rmtree(config.stash[CACHE], ignore_errors=True)
