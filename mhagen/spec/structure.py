@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
@@ -33,17 +33,15 @@ def structure_problems(raw: Mapping[str, object]) -> tuple[Problem, ...]:
         Fields.model_validate(raw)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        return tuple(_problem(details) for details in found if not _follows(details, found))
+        around = {details["loc"][:-1] for details in found}
+        return tuple(_problem(details) for details in found if not _follows(details, around))
     return ()
 
 
-def _follows(details: ErrorDetails, found: list[ErrorDetails]) -> bool:
+def _follows(details: ErrorDetails, around: Set[KeyPath]) -> bool:
     # A default that is computed from a wrong key, or a list that is too short because its items are wrong.
-    path = details["loc"]
-    return details["type"] == "default_factory_not_called" or (
-        details["type"] == "too_short"
-        and any(other["loc"][: len(path)] == path and len(other["loc"]) > len(path) for other in found)
-    )
+    is_short = details["type"] == "too_short"
+    return details["type"] == "default_factory_not_called" or (is_short and details["loc"] in around)
 
 
 def _problem(details: ErrorDetails) -> Problem:

@@ -45,6 +45,7 @@ HUGE = {
     "carriage returns": "\r" * 60_000,
     "a long expression": f'mask.keep = "{"(" * 4000}"',
     "many expressions": "[[groups]]\nheads = [0]\nmask.keep = 'k <= qq and q < kk'\n" * 900,
+    "many empty lists": "groups = [" + "{heads = []},\n" * 4000 + "]",
     "a large file": "#" + "\n#" * 40_000,
 }
 
