@@ -30,7 +30,17 @@ ENTRY = "mhagen_kernel"  # the name of the entry point in every object file
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 # Waking a second thread costs about 50 us, in which one core does this many multiply-adds.
 MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
-COMPILER_SOURCES = ("compiler", "elementary", "registers", "simd", "vectors", "vocabulary")
+COMPILER_SOURCES = (
+    "compiler",
+    "elementary",
+    "lanes",
+    "meaning",
+    "memory",
+    "registers",
+    "simd",
+    "vectors",
+    "vocabulary",
+)
 
 
 @dataclass(frozen=True)

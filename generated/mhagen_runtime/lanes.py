@@ -1,0 +1,125 @@
+"""The words of simd that work on lanes in registers: arithmetic, choices and elementary functions."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import types
+
+from .elementary import (
+    emit_exp,
+    emit_exp2,
+    emit_floor_division,
+    emit_log,
+    emit_power,
+    emit_sigmoid,
+    emit_tanh,
+)
+from .meaning import INT32, INT64, MASK, REAL, SHARED, Machine, meaning
+from .registers import F32, I64, constant, lanewise, repeat
+
+
+@meaning(REAL, types.float32)
+def splat(m: Machine, value: ir.Value) -> ir.Value:
+    return repeat(m.builder, value, m.lanes)
+
+
+@meaning(INT32)
+def lane_numbers(m: Machine) -> ir.Value:
+    return ir.Constant(m.whole, list(range(m.lanes)))
+
+
+@meaning(INT64, INT32)
+def wide(m: Machine, value: ir.Value) -> ir.Value:
+    return m.builder.sext(value, ir.VectorType(I64, m.lanes))
+
+
+@meaning(REAL, REAL, REAL, REAL)
+def fma(m: Machine, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+    return lanewise(m.builder, "fma", x, y, z)
+
+
+@meaning(types.boolean, MASK)
+def any_lane(m: Machine, condition: ir.Value) -> ir.Value:
+    bits = ir.IntType(m.lanes)
+    return m.builder.icmp_unsigned("!=", m.builder.bitcast(condition, bits), ir.Constant(bits, 0))
+
+
+@meaning(SHARED, MASK, SHARED, SHARED)
+def where(m: Machine, condition: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:
+    return m.builder.select(condition, x, y)
+
+
+def compare(m: Machine, spelling: str, x: ir.Value, y: ir.Value) -> ir.Value:
+    return (m.builder.fcmp_ordered if x.type.element == F32 else m.builder.icmp_signed)(spelling, x, y)
+
+
+@meaning(SHARED, SHARED, SHARED)
+def maximum(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    return m.builder.select(compare(m, ">", x, y), x, y)
+
+
+@meaning(SHARED, SHARED, SHARED)
+def minimum(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    return m.builder.select(compare(m, "<", x, y), x, y)
+
+
+@meaning(SHARED, SHARED, SHARED)
+def floor_divide(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    return emit_floor_division(m.builder, x, y)[0]
+
+
+@meaning(SHARED, SHARED, SHARED)
+def modulo(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    return emit_floor_division(m.builder, x, y)[1]
+
+
+@meaning(SHARED, SHARED)
+def absolute(m: Machine, x: ir.Value) -> ir.Value:
+    if x.type.element == F32:
+        return lanewise(m.builder, "fabs", x)
+    return m.builder.select(m.builder.icmp_signed("<", x, constant(x.type, 0)), m.builder.neg(x), x)
+
+
+@meaning(REAL, SHARED)
+def real(m: Machine, x: ir.Value) -> ir.Value:
+    return x if x.type.element == F32 else m.builder.sitofp(x, m.vector)
+
+
+@meaning(REAL, REAL)
+def round_down(m: Machine, x: ir.Value) -> ir.Value:
+    return lanewise(m.builder, "floor", x)
+
+
+@meaning(REAL, REAL)
+def square_root(m: Machine, x: ir.Value) -> ir.Value:
+    return lanewise(m.builder, "sqrt", x)
+
+
+@meaning(REAL, REAL)
+def exp2(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_exp2(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL)
+def exp(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_exp(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL)
+def log(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_log(m.builder, x)
+
+
+@meaning(REAL, REAL)
+def tanh(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_tanh(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL)
+def sigmoid(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_sigmoid(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL, REAL)
+def power(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    return emit_power(m.builder, x, y, m.target)

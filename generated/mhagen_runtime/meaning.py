@@ -1,0 +1,62 @@
+"""What a word of simd means to a machine: the code it emits, and the types that it takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from llvmlite import ir
+from numba.core import types
+
+from .target import Target
+from .registers import F32, I32
+
+
+class Slot(Enum):
+    """Types of a signature that depend on the target: vectors, or the operands' joined type."""
+
+    REAL = "float32"
+    INT32 = "int32"
+    INT64 = "int64"
+    MASK = "mask"
+    SHARED = "shared"
+
+
+REAL, INT32, INT64, MASK, SHARED = Slot
+ADDRESS = types.intp
+Kind = Slot | types.Type
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where an operation is emitted: the builder and the target it builds for."""
+
+    builder: ir.IRBuilder
+    target: Target
+
+    @property
+    def lanes(self) -> int:
+        return self.target.lanes
+
+    @property
+    def vector(self) -> ir.VectorType:
+        return ir.VectorType(F32, self.lanes)
+
+    @property
+    def whole(self) -> ir.VectorType:
+        return ir.VectorType(I32, self.lanes)
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a word lowers to: `emit(machine, *values)`, with this signature."""
+
+    emit: Callable[..., ir.Value | None]
+    result: Kind
+    parameters: tuple[Kind, ...]
+
+
+def meaning(result: Kind, *parameters: Kind) -> Callable[[Callable[..., ir.Value | None]], Meaning]:
+    """Make the function below the meaning of the word that has its name."""
+    return lambda emit: Meaning(emit, result, parameters)
