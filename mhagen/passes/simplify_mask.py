@@ -25,7 +25,7 @@ def simplify_mask(graph: Graph) -> Graph:
     Before   mask(scores, query_offset, keep="k >= 0 and h < 8 and k <= q"), of 8 heads
     After    mask(scores, query_offset, keep="k <= q")
     Leaves   no mask whose keep is True; arrays no longer indexed are no longer operands
-    Numbers  none: intervals are sound for every position from -2**31 to 2**31 - 1
+    Numbers  none: intervals are sound for every position below 2**30 in magnitude
     """
     return rewrite(graph, simplify_keep)
 
