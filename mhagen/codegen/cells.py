@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import reduce
 from typing import assert_never
 
 from ..base.dtypes import DType
 from ..expr.intervals import Interval, bounds
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
+from .words import INFIX, LOGIC, REAL_FUNCTIONS, choice, division, grouped, makes_vector, power
 
 INT32 = Interval(-(2**31), 2**31 - 1)
 POSITION = Interval(-(2**30) + 1, 2**30 - 1)  # checked at the call: lengths and offsets stay below 2**29
@@ -61,30 +61,9 @@ class Code:
     runs: frozenset[DType]  # element types read by load_run
 
 
-INFIX = {
-    Operator.ADD: "+",
-    Operator.SUBTRACT: "-",
-    Operator.MULTIPLY: "*",
-    Operator.DIVIDE: "/",
-    Operator.LESS: "<",
-    Operator.LESS_EQUAL: "<=",
-    Operator.GREATER: ">",
-    Operator.GREATER_EQUAL: ">=",
-    Operator.EQUAL: "==",
-    Operator.NOT_EQUAL: "!=",
-}
-LOGIC = {Operator.AND: ("and", "&"), Operator.OR: ("or", "|")}
 STEMS = {Kind.CONDITION: "test", Kind.INTEGER: "count", Kind.REAL: "part"}
 SUFFIXES = {Level.TILE: "", Level.ROW: "_{i}", Level.COLUMN: "_{j}", Level.CELL: "_{i}_{j}"}
 RUNS = {DType.FLOAT32: "load_run", DType.INT32: "load_run_int32"}
-REAL_FUNCTIONS = {
-    Operator.EXP: "exp",
-    Operator.LOG: "log",
-    Operator.SQRT: "square_root",
-    Operator.TANH: "tanh",
-    Operator.SIGMOID: "sigmoid",
-    Operator.FLOOR: "round_down",
-}
 LOADS = {
     DType.FLOAT32: ("load_real", "take"),
     DType.INT32: ("load_int32", "take_int32"),
@@ -207,7 +186,7 @@ class Emitter:
             case Operator.POWER:
                 return power(expr, self.sides(expr, level))
             case _:
-                return choice(operator, [self.value(each, level) for each in expr.arguments], vector)
+                return choice(expr, [self.value(each, level) for each in expr.arguments], vector)
 
     def sides(self, expr: Apply, level: Level) -> list[str]:
         texts = [self.operand(argument, level) for argument in expr.arguments]
@@ -287,70 +266,6 @@ def is_vector(expr: Expr) -> bool:
     if level_of(expr) >= Level.COLUMN:
         return True
     return any(isinstance(part, Apply) and makes_vector(part) for part in walk(expr))
-
-
-def makes_vector(expr: Apply) -> bool:
-    floors = expr.operator in (Operator.FLOOR_DIVIDE, Operator.MODULO) and expr.kind is Kind.REAL
-    return expr.operator in REAL_FUNCTIONS or floors or is_real_power(expr)
-
-
-def is_single(text: str) -> bool:
-    """Is it a name, a number or one call, which no operator beside it can tear apart?"""
-    opened = text.find("(")
-    if opened < 0:
-        return " " not in text and not text.startswith(("-", "~"))
-    depth = 0
-    for place, letter in enumerate(text[opened:], opened):
-        depth += {"(": 1, ")": -1}.get(letter, 0)
-        if depth == 0:
-            return place == len(text) - 1 and " " not in text[:opened]
-    return False
-
-
-def grouped(text: str) -> str:
-    return text if is_single(text) else f"({text})"
-
-
-def choice(operator: Operator, values: list[str], vector: bool) -> str:
-    match operator, vector:
-        case Operator.WHERE, True:
-            return f"where({', '.join(values)})"
-        case Operator.WHERE, False:
-            return f"{grouped(values[1])} if {grouped(values[0])} else {grouped(values[2])}"
-        case Operator.ABS, _:
-            return f"{'absolute' if vector else 'abs'}({values[0]})"
-        case _:
-            name = {Operator.MIN: ("min", "minimum"), Operator.MAX: ("max", "maximum")}[operator][vector]
-            return reduce(lambda text, value: f"{name}({text}, {value})", values)
-
-
-def division(expr: Apply, values: list[str], vector: bool) -> str:
-    whole = expr.operator is Operator.FLOOR_DIVIDE
-    if expr.kind is Kind.INTEGER and vector:
-        return f"{'floor_divide' if whole else 'modulo'}({values[0]}, {values[1]})"
-    if expr.kind is Kind.INTEGER:
-        return f"{values[0]} {'//' if whole else '%'} {values[1]}"
-    quotient = f"round_down(splat(1.0) * {values[0]} / {values[1]})"
-    return quotient if whole else f"{values[0]} - {values[1]} * {quotient}"
-
-
-def power(expr: Apply, values: list[str]) -> str:
-    if is_real_power(expr):
-        return f"power({values[0]}, {values[1]})"
-    exponent = expr.arguments[1]
-    assert isinstance(exponent, Literal | Constant)
-    unit = "1" if expr.kind is Kind.INTEGER else "1.0"
-    return " * ".join([values[0]] * int(exponent.value)) or unit
-
-
-def is_real_power(expr: Apply) -> bool:
-    """Is it a power that repeated multiplication does not give?"""
-    if expr.operator is not Operator.POWER:
-        return False
-    exponent = expr.arguments[1]
-    if not isinstance(exponent, Literal | Constant):
-        return True
-    return exponent.value != int(exponent.value) or not 0 <= exponent.value <= 16
 
 
 def stays_inside(index: Expr, axis: int | str) -> bool:

@@ -32,7 +32,8 @@ LSE_WORDS = frozenset(("log", "store_first"))
 EXPRESSION_WORDS = frozenset(
     {
         "absolute", "exp", "floor_divide", "lane_numbers", "load_bool", "load_byte", "load_first",
-        "load_int32", "load_int32_lanes", "load_int64", "load_real", "log", "minimum", "modulo", "power",
+        "load_int32", "load_int32_lanes", "load_int64", "load_real", "log", "maximum_or_nan", "minimum",
+        "minimum_or_nan", "modulo", "power",
         "real", "round_down", "sigmoid", "square_root", "take", "take_bool", "take_int32", "take_int64",
         "tanh", "wide",
     }
