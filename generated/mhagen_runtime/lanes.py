@@ -63,6 +63,18 @@ def minimum(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
     return m.builder.select(compare(m, "<", x, y), x, y)
 
 
+@meaning(REAL, REAL, REAL)
+def maximum_or_nan(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    chosen = m.builder.or_(m.builder.fcmp_ordered(">", x, y), m.builder.fcmp_unordered("uno", x, x))
+    return m.builder.select(chosen, x, y)
+
+
+@meaning(REAL, REAL, REAL)
+def minimum_or_nan(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
+    chosen = m.builder.or_(m.builder.fcmp_ordered("<", x, y), m.builder.fcmp_unordered("uno", x, x))
+    return m.builder.select(chosen, x, y)
+
+
 @meaning(SHARED, SHARED, SHARED)
 def floor_divide(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
     return emit_floor_division(m.builder, x, y)[0]

@@ -168,6 +168,16 @@ def minimum(x: Vector, y: Vector) -> Vector:
     raise _compiled_only("minimum")
 
 
+def maximum_or_nan(x: Vector, y: Vector) -> Vector:
+    """The greater of real numbers, lane by lane; NaN where either is NaN."""
+    raise _compiled_only("maximum_or_nan")
+
+
+def minimum_or_nan(x: Vector, y: Vector) -> Vector:
+    """The smaller of real numbers, lane by lane; NaN where either is NaN."""
+    raise _compiled_only("minimum_or_nan")
+
+
 def floor_divide(x: Vector, y: Vector) -> Vector:
     """Integers: the floor of x / y, as Python's //; x where y is 0, and for the least integer // -1."""
     raise _compiled_only("floor_divide")
