@@ -17,7 +17,7 @@ _RULE = "a name is a lower-case letter, then up to 47 lower-case letters, digits
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 )
-_PACKAGES = frozenset({"numpy", "numba", "llvmlite", "mhagen"})
+_PACKAGES = frozenset({"numpy", "numba", "llvmlite", "mhagen", "mhagen_runtime"})
 _ARGUMENTS = frozenset({"query", "key", "value", "out", "query_offset", "x", "weights", "context"})
 _WEIGHTS = frozenset({"wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo"})
 _FUNCTIONS = frozenset({"attention", "layer", "prepare"})

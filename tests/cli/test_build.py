@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mhagen.backend import acceptance
+from mhagen.backend import acceptance, cpu
 from mhagen.base.errors import VerificationError
 from mhagen.base.target import TARGETS
 from mhagen.cli import build
@@ -176,3 +176,10 @@ def test_times_on_a_busy_machine_come_with_a_warning(
 
 def verified_at_once(_: object) -> Iterator[Case]:
     yield RIGHT
+
+
+def test_no_kernel_takes_the_name_of_its_own_support(mhagen: Run, tiny: Path) -> None:
+    spec = written(tiny.with_name("support.toml"), TINY.replace("tiny", cpu.SUPPORT))
+    said = mhagen("build", spec)
+    assert said.code == 2
+    assert "error[bad-name]" in said.err
