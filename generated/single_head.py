@@ -116,13 +116,15 @@ def start_group(query, query_stride, rows, state):
 
 
 def raise_maxima(state, weights, rows):
-    """Take the peaks as new maxima and rescale sums, accumulators and the weights of this block so far.
+    """Take peaks as new maxima and rescale sums, accumulators and the weights of this block so far.
 
-    Rare: scores must rise by more than HEADROOM (a factor of 256) before it is called.
+    Rare: scores must rise by more than HEADROOM (a factor of 256) before it is called. Lanes that have not
+    risen so far stay as they are, so that no query's result depends on its neighbours.
     """
     for lane in range(0, ROW, VECTOR):
         maxima = load(state + MAXIMA + lane)
-        raised = maximum(load(state + PEAKS + lane), maxima)
+        peaks = load(state + PEAKS + lane)
+        raised = where(peaks > maxima + HEADROOM, peaks, maxima)
         shrink = exp2(maxima - raised)
         store(state + MAXIMA + lane, raised)
         store(state + SUMS + lane, shrink * load(state + SUMS + lane))

@@ -35,11 +35,9 @@ if __package__:
         load_bits,
         load_each,
         load_int64,
-        load_real,
         maximum,
         splat,
         store,
-        store_real,
         tanh,
         transpose_tile,
         transpose_tile_first,
@@ -59,11 +57,9 @@ else:
         load_bits,
         load_each,
         load_int64,
-        load_real,
         maximum,
         splat,
         store,
-        store_real,
         tanh,
         transpose_tile,
         transpose_tile_first,
@@ -140,13 +136,15 @@ def start_group(query, query_stride, rows, state):
 
 
 def raise_maxima(state, weights, rows):
-    """Take the peaks as new maxima and rescale sums, accumulators and the weights of this block so far.
+    """Take peaks as new maxima and rescale sums, accumulators and the weights of this block so far.
 
-    Rare: scores must rise by more than HEADROOM (a factor of 256) before it is called.
+    Rare: scores must rise by more than HEADROOM (a factor of 256) before it is called. Lanes that have not
+    risen so far stay as they are, so that no query's result depends on its neighbours.
     """
     for lane in range(0, ROW, VECTOR):
         maxima = load(state + MAXIMA + lane)
-        raised = maximum(load(state + PEAKS + lane), maxima)
+        peaks = load(state + PEAKS + lane)
+        raised = where(peaks > maxima + HEADROOM, peaks, maxima)
         shrink = exp2(maxima - raised)
         store(state + MAXIMA + lane, raised)
         store(state + SUMS + lane, shrink * load(state + SUMS + lane))
@@ -681,17 +679,17 @@ def values_are_finite(value, value_stride, rows):
 def add_values_one_by_one(weights, rows, value, value_stride, accumulators):
     """accumulators += weights * values for VALUE_ROWS queries, without touching values of hidden keys.
 
-    Runs only where such a value is NaN or infinite: 0 times it would be NaN.
+    Runs only where such a value is NaN or infinite: 0 times it would be NaN. Rounds as add_values does.
     """
     for query in range(VALUE_ROWS):
+        sums = accumulators + query * OUT_ROW
         for row in range(rows):
             if load_bits(weights + row * ROW + 4 * query) == HIDDEN_BITS:
                 continue
-            weight = load_real(weights + row * ROW + 4 * query)
-            for column in range(VALUE_DIM):
-                place = accumulators + query * OUT_ROW + 4 * column
-                number = load_real(value + row * value_stride + 4 * column)
-                store_real(place, load_real(place) + weight * number)
+            weight = load_each(weights + row * ROW + 4 * query)
+            place = value + row * value_stride
+            for column in range(0, WHOLE_OUT, VECTOR):
+                store(sums + column, fma(weight, load(place + column), load(sums + column)))
 
 
 def score_block(state, weights, key, key_stride, block_keys, block_view, query_count, q_first, k_first):

@@ -22,7 +22,7 @@ ATTENTION_WORDS = frozenset(
     }
 )
 # fmt: on
-MASK_WORDS = frozenset(("load_bits", "load_real", "store_real"))
+MASK_WORDS = frozenset(("load_bits",))
 RUN_WORDS = frozenset(("lane_numbers", "minimum", "wide"))
 POSITION_WORDS = frozenset(("load_int64",))
 LINEAR_WORDS = frozenset(("load_first", "load_int64", "store_first"))
