@@ -1,13 +1,15 @@
-"""Attention as a person would write it in NumPy, in float32: the yardstick of rounding, and a second oracle.
+"""Attention as a person would write it in NumPy, in the precision of its arguments.
 
-It shares nothing with mhagen: Python's own parser reads the expressions, which have Python's syntax.
+In float32 it is the yardstick of rounding, in float64 a second oracle beside the reference. It shares nothing
+with mhagen: Python's own parser reads the expressions, which have Python's syntax.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,9 @@ class Elementwise(ast.NodeTransformer):
     """Python's logic, which knows one truth only, turned into NumPy's."""
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
-        operator = ast.BitAnd() if isinstance(node.op, ast.And) else ast.BitOr()
-        return reduce(lambda left, right: ast.BinOp(left, operator, right), map(self.visit, node.values))
+        return joined(
+            ast.BitAnd() if isinstance(node.op, ast.And) else ast.BitOr(), list(map(self.visit, node.values))
+        )
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         operand = self.visit(node.operand)
@@ -36,12 +39,16 @@ class Elementwise(ast.NodeTransformer):
         return ast.Call(ast.Name("where", ast.Load()), branches, [])
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        terms = list(map(self.visit, (node.left, *node.comparators)))
+        terms = (node.left, *node.comparators)
         links = [
-            ast.Compare(left, [operator], [right])
-            for left, operator, right in zip(terms, node.ops, terms[1:], strict=False)
+            ast.Compare(self.visit(left), [operator], [self.visit(right)])
+            for (left, right), operator in zip(pairwise(terms), node.ops, strict=True)
         ]
-        return reduce(lambda left, right: ast.BinOp(left, ast.BitAnd(), right), links)
+        return joined(ast.BitAnd(), links)
+
+
+def joined(operator: ast.operator, terms: Sequence[ast.expr]) -> ast.expr:
+    return reduce(lambda left, right: ast.BinOp(left, operator, right), terms)
 
 
 class Clamped:
@@ -52,7 +59,9 @@ class Clamped:
 
     def __getitem__(self, indices: Any) -> Array:
         places = indices if isinstance(indices, tuple) else (indices,)
-        return self.array[tuple(np.clip(i, 0, n - 1) for i, n in zip(places, self.array.shape, strict=True))]
+        limits = zip(places, self.array.shape, strict=True)
+        found: Array = self.array[tuple(np.clip(place, 0, length - 1) for place, length in limits)]
+        return found
 
 
 FUNCTIONS = {
@@ -79,28 +88,50 @@ def attention(
     spec: Spec, query: Array, key: Array, value: Array, query_offset: Any = None, **inputs: Array
 ) -> dict[str, Array]:
     """`out` and `lse` of a call without NaNs and infinities."""
-    if spec.layout is Layout.BSHD:
-        query, key, value = (each.swapaxes(1, 2) for each in (query, key, value))
+    query, key, value = (heads_first(spec, each) for each in (query, key, value))
     times = spec.heads.query // spec.heads.key_value
     key, value = np.repeat(key, times, axis=1), np.repeat(value, times, axis=1)
-    names = dict(spec.constants) | {name: Clamped(array) for name, array in inputs.items()}
     with np.errstate(all="ignore"):
-        score = np.float32(spec.scale) * (query @ key.swapaxes(2, 3))
-        names |= positions(spec, score.shape, query_offset)
+        score = spec.scale * (query @ key.swapaxes(2, 3))
+        names = meanings(spec, score.shape, query_offset, inputs)
         if spec.scores.modify is not None:
-            score = np.asarray(value_of(spec.scores.modify, {**names, "score": score}), np.float32)
-        seen = np.asarray(True if spec.mask.keep is None else value_of(spec.mask.keep, names))
-        score = np.where(seen, score, np.float32(-np.inf))
-        peak = score.max(axis=3, initial=np.finfo(np.float32).min, keepdims=True)
+            score = np.asarray(value_of(spec.scores.modify, {**names, "score": score}), query.dtype)
+        score = np.where(seen(spec, names), score, -np.inf)
+        peak = score.max(axis=3, initial=np.finfo(query.dtype).min, keepdims=True)
         weights = np.exp(score - peak)
         total = weights.sum(axis=3, keepdims=True)
         out = np.where(total > 0, (weights @ value) / total, 0)
         lse = (peak + np.log(total))[..., 0]
-    return {"out": out if spec.layout is Layout.BHSD else out.swapaxes(1, 2), "lse": lse}
+    return {"out": heads_first(spec, out), "lse": lse}
 
 
-def positions(spec: Spec, shape: tuple[int, ...], query_offset: Any) -> dict[str, Array]:
+def widened(array: Array) -> Array:
+    return array.astype(np.float64) if array.dtype == np.float32 else array
+
+
+def heads_first(spec: Spec, array: Array) -> Array:
+    """A view with axes (batch, heads, length, dim); and back."""
+    return array if spec.layout is Layout.BHSD else array.swapaxes(1, 2)
+
+
+def seen(spec: Spec, names: Mapping[str, Any]) -> Array:
+    return np.asarray(True if spec.mask.keep is None else value_of(spec.mask.keep, names))
+
+
+def visible(spec: Spec, query: Array, key: Array, query_offset: Any, inputs: Mapping[str, Array]) -> Array:
+    """Which keys each query sees: (batch, query_heads, queries, keys)."""
+    length = 2 if spec.layout is Layout.BHSD else 1
+    shape = (len(query), spec.heads.query, query.shape[length], key.shape[length])
+    return np.broadcast_to(seen(spec, meanings(spec, shape, query_offset, inputs)), shape)
+
+
+def meanings(
+    spec: Spec, shape: tuple[int, ...], query_offset: Any, inputs: Mapping[str, Array]
+) -> dict[str, Any]:
+    """What the names of an expression stand for, but `score`."""
     b, h, q, k = np.ix_(*map(np.arange, shape))
     if query_offset is None:
         query_offset = shape[3] - shape[2] if spec.mask.align is Align.END else 0
-    return {"b": b, "h": h, "q": q + np.broadcast_to(query_offset, shape[0])[:, None, None, None], "k": k}
+    positions = q + np.broadcast_to(query_offset, shape[0])[:, None, None, None]
+    arrays = {name: Clamped(array) for name, array in inputs.items()}
+    return {**spec.constants, **arrays, "b": b, "h": h, "q": positions, "k": k}

@@ -23,12 +23,15 @@ Table = dict[str, Any]
 ANY_INT32 = (-(2**31), 2**31 - 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """A spec, and the range of the integers that its inputs are filled with."""
 
     spec: Spec
     ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return self.spec.name
 
     @property
     def target(self) -> Target:
@@ -77,15 +80,15 @@ def case(
         "outputs": {"statistics": ["lse"] * lse},
         "projections": projections,
     }
-    return Case(
-        load_spec({key: given(value) for key, value in spec.items() if value is not None}), ranges or {}
-    )
+    return Case(load_spec(without_none(spec)), ranges or {})
 
 
-def given(value: Any) -> Any:
-    return (
-        {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
-    )
+def without_none(table: Table) -> Table:
+    return {
+        key: without_none(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None
+    }
 
 
 def axis(text: str) -> str | int:
@@ -176,9 +179,10 @@ CASES = (
     case(
         "named",
         "2/2 16/16",
-        modify="score * score_scale + load[h] * tile_keys + key_value * weight + query_heads - query_heads_constant",
+        modify="score * score_scale + load[h] * tile_keys + key_value * weight"
+        " + query_heads - query_heads_constant",
         keep="scratch[b, k] != full and (view[q] or offsets[q, k] < counter[q - k]) and hidden"
-        " or worker[b] > k + row[h] * row[b]",
+        " or worker[b] > k + row[h] * row[h + q]",
         constants={
             "tile_keys": 0.25, "key_value": 2, "weight": 0.125, "full": 3, "hidden": True,
             "query_heads": 7, "query_heads_constant": 6, "score_scale": 0.5,
@@ -217,7 +221,12 @@ CASES = (
         ranges={"segment": (0, 1)},
     ),
 )  # fmt: skip
-BY_NAME = {each.spec.name: each for each in CASES}
+# Cases for single claims: in these a call says what the scores are, or which keys are seen.
+ORDERED = case("ordered", "1/1 4/4", scale=3.0, modify="log(k - 2.5) + 2 * score", keep="k >= 3")
+BIASED = case("biased", "2/1 16/16", modify="score + bias[h, q, k]", bias="float32 query_heads queries keys")
+CHOSEN = case("chosen", "2/2 8/16", keep="chosen[b, q, k]", chosen="bool batch queries keys")
+BY_NAME = {each.spec.name: each for each in (*CASES, ORDERED, BIASED, CHOSEN)}
+MASKED = tuple(each for each in CASES if each.spec.mask.keep is not None)
 
 
 @cache

@@ -9,26 +9,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mhagen import reference
+
+from . import plain
 from .calls import OUT_STRIDES, STRIDES, Shape, assert_right, drafts, named, same_bits
-from .specs import BY_NAME
+from .specs import BY_NAME, CASES, Case
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("case", CASES, ids=repr)
 @given(data=st.data())
 @settings(max_examples=25)
-def test_a_kernel_equals_the_reference(name: str, data: st.DataObject) -> None:
-    case = BY_NAME[name]
+def test_a_kernel_equals_the_reference(case: Case, data: st.DataObject) -> None:
     call = data.draw(drafts(case)).call(case)
     assert_right(case.spec, case.module.attention(**call), call)
 
 
-@pytest.mark.parametrize("name", ["plain", "narrow", "everything"])
+@pytest.mark.parametrize("case", [BY_NAME[name] for name in ("plain", "narrow", "everything")], ids=repr)
 @given(data=st.data())
 @settings(max_examples=15)
 def test_out_is_written_in_place_whatever_its_strides_and_nothing_beside_it(
-    name: str, data: st.DataObject
+    case: Case, data: st.DataObject
 ) -> None:
-    case = BY_NAME[name]
     call = data.draw(drafts(case)).call(case)
     expected = case.module.attention(**call)
     fresh = named(case.spec, expected)["out"]
@@ -41,9 +42,18 @@ def test_out_is_written_in_place_whatever_its_strides_and_nothing_beside_it(
     assert np.count_nonzero(np.isnan(memory)) == untouched
 
 
-@pytest.mark.parametrize("name", BY_NAME)
-def test_a_long_call_equals_the_reference(name: str) -> None:
-    case = BY_NAME[name]
+@pytest.mark.parametrize("case", CASES, ids=repr)
+def test_a_long_call_equals_the_reference(case: Case) -> None:
     shape = Shape(1, 3 * case.schedule.tile_queries + 5, 3 * case.schedule.block_keys + 3, seed=5)
     call = shape.random(case) | {"query_offset": shape.keys - shape.queries}
     assert_right(case.spec, case.module.attention(**call), call)
+
+
+@pytest.mark.parametrize("case", CASES, ids=repr)
+def test_the_reference_and_numpy_written_by_hand_agree(case: Case) -> None:
+    call = Shape(2, 33, 70, seed=3).random(case)
+    wide = {name: plain.widened(array) for name, array in call.items()}
+    expected = plain.attention(case.spec, **wide, query_offset=np.array([5, -20]))
+    found = named(case.spec, reference(case.spec).attention(**call, query_offset=np.array([5, -20])))
+    for name, array in found.items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-10, atol=1e-10)
