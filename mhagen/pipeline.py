@@ -21,7 +21,7 @@ from .spec.model import Spec
 SpecLike = str | Path | Mapping[str, Any] | Spec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Kernel:
     """A built kernel, and every value on the way to it."""
 
@@ -29,6 +29,9 @@ class Kernel:
     program: Program
     source: cpu.Source
     module: ModuleType
+
+    def __repr__(self) -> str:
+        return f"<Kernel {self.spec.name} for {self.source.target.name}>"
 
     @property
     def attention(self) -> Callable[..., Any]:

@@ -50,11 +50,15 @@ class Panels:
     places: np.ndarray  # (panels, 4) int64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prepared:
     """All packed weights of a layer; made by prepare(), read-only, free to be shared between threads."""
 
     panels: tuple[tuple[Product, Panels], ...]
+
+    def __repr__(self) -> str:
+        names = dict.fromkeys(name for product, _ in self.panels for name in product.names)
+        return f"<Prepared {', '.join(names)}>"
 
     def of(self, product: Product) -> Panels:
         for mine, panels in self.panels:
@@ -78,7 +82,7 @@ class LinearKernel:
         """
         if not isinstance(weights, Mapping):
             raise InputError(f"weights is a {type(weights).__name__}; needs a mapping of names to arrays")
-        known = [name for product in products for name in product.names]
+        known = tuple(dict.fromkeys(name for product in products for name in product.names))
         missing = [name for name in known if name not in weights]
         unknown = [str(name) for name in weights if name not in known]
         if missing or unknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def why_not_usable(directory: Path) -> str:
             return f"{place} is not a directory"
         if place == directory:
             require_private(status)
+        else:
+            os.rmdir(tempfile.mkdtemp(dir=place))  # some places refuse even those who may write there
     except OSError as error:
         return f"{place}: {error.strerror}"
     except Doubt as doubt:
