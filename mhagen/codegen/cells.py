@@ -14,9 +14,9 @@ from enum import IntEnum
 from typing import assert_never
 
 from ..base.dtypes import DType
-from ..expr.intervals import Interval, bounds
+from ..expr.intervals import ANY_REAL, Interval, bounds
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
-from .words import INFIX, LOGIC, REAL_FUNCTIONS, choice, division, grouped, makes_vector, power
+from .words import INFIX, LOGIC, REAL_FUNCTIONS, choice, division, grouped, in_lanes, makes_vector, power
 
 INT32 = Interval(-(2**31), 2**31 - 1)
 POSITION = Interval(-(2**30) + 1, 2**30 - 1)  # checked at the call: lengths and offsets stay below 2**29
@@ -84,7 +84,7 @@ def level_of(expr: Expr) -> Level:
 
 def needs_wide_lanes(expr: Expr, arrays: Mapping[str, Captured], heads: int) -> bool:
     """Can an integer of the expression leave 32 bits? Then its lanes hold 64."""
-    names = {"q": POSITION, "k": POSITION, "b": POSITION, "h": Interval(0, heads - 1)}
+    names = {"q": POSITION, "k": POSITION, "b": POSITION, "h": Interval(0, heads - 1), "score": ANY_REAL}
     limits = {name: array_bounds(array) for name, array in arrays.items()}
     for node in walk(expr):
         if node.kind is Kind.INTEGER:
@@ -103,7 +103,7 @@ def array_bounds(array: Captured) -> Interval:
         case DType.BOOL:
             return Interval(0, 1)
         case _:
-            return Interval(float("-inf"), float("inf"))
+            return ANY_REAL
 
 
 @dataclass
@@ -143,10 +143,14 @@ class Emitter:
         return grouped(self.value(expr, user))
 
     def root(self, expr: Expr) -> str:
-        """The text of an expression as the right-hand side of an assignment in a cell."""
+        """The right-hand side of an assignment in a cell: a condition, or lanes of reals."""
         if isinstance(expr, Apply) and expr not in self.named and level_of(expr) == Level.CELL:
-            return self.apply(expr, Level.CELL)
-        return self.value(expr, Level.CELL)
+            text = self.apply(expr, Level.CELL)
+        else:
+            text = self.value(expr, Level.CELL)
+        if expr.kind is Kind.CONDITION or is_vector(expr):
+            return self.as_real(expr, text)
+        return f"splat({text})"
 
     def assign(self, stem: str, level: Level, text: str) -> str:
         """A new name for a text, assigned at a level."""
@@ -172,6 +176,9 @@ class Emitter:
         operator, vector = expr.operator, is_vector(expr)
         if operator in REAL_FUNCTIONS:
             return f"{REAL_FUNCTIONS[operator]}({self.value(expr.arguments[0], level)})"
+        if vector and operator in (Operator.EQUAL, Operator.NOT_EQUAL) and is_condition(expr.arguments[0]):
+            differ = " ^ ".join(self.sides(expr, level))
+            return differ if operator is Operator.NOT_EQUAL else f"~({differ})"
         if operator in INFIX:
             return f" {INFIX[operator]} ".join(self.sides(expr, level))
         if operator in LOGIC:
@@ -186,7 +193,14 @@ class Emitter:
             case Operator.POWER:
                 return power(expr, self.sides(expr, level))
             case _:
-                return choice(expr, [self.value(each, level) for each in expr.arguments], vector)
+                return choice(expr, self.branches(expr, level, vector), vector)
+
+    def branches(self, expr: Apply, level: Level, vector: bool) -> list[str]:
+        """The operands of a choice; of two plain numbers the first is repeated in the lanes that choose."""
+        texts = [self.value(argument, level) for argument in expr.arguments]
+        if expr.operator is Operator.WHERE and vector and not any(map(is_vector, expr.arguments[1:])):
+            texts[1] = in_lanes(expr.kind, texts[1], self.wide)
+        return texts
 
     def sides(self, expr: Apply, level: Level) -> list[str]:
         texts = [self.operand(argument, level) for argument in expr.arguments]
@@ -261,6 +275,10 @@ class Emitter:
         return str(axis - 1) if isinstance(axis, int) else f"{self.size(axis)} - 1"
 
 
+def is_condition(expr: Expr) -> bool:
+    return expr.kind is Kind.CONDITION
+
+
 def is_vector(expr: Expr) -> bool:
     """Do lanes differ, or does a function make it a vector? Everything else is a plain number."""
     if level_of(expr) >= Level.COLUMN:
@@ -272,7 +290,7 @@ def stays_inside(index: Expr, axis: int | str) -> bool:
     """Indices that lie inside their axis by what they are; rows past the last key repeat it."""
     if isinstance(index, Literal):
         return isinstance(axis, int) and 0 <= index.value < axis
-    symbol = {"b": "batch", "h": "query_heads", "k": "keys"}
+    symbol = {"b": "batch", "k": "keys"}
     return isinstance(index, Name) and symbol.get(index.name) == axis
 
 
@@ -284,11 +302,11 @@ def shift_of_query(index: Expr) -> list[tuple[str, Expr]] | None:
         case Apply(operator=Operator.ADD, arguments=(left, right)):
             for query, other in ((left, right), (right, left)):
                 shift = shift_of_query(query)
-                if shift is not None and level_of(other) <= Level.ROW:
+                if shift is not None and not is_vector(other):
                     return [*shift, ("+", other)]
         case Apply(operator=Operator.SUBTRACT, arguments=(left, right)):
             shift = shift_of_query(left)
-            if shift is not None and level_of(right) <= Level.ROW:
+            if shift is not None and not is_vector(right):
                 return [*shift, ("-", right)]
     return None
 

@@ -15,7 +15,7 @@ def constant_groups(facts: Lowering) -> tuple[ConstantGroup, ...]:
         ConstantGroup("The layer.", layer_lines(facts)),
         ConstantGroup("The schedule: what is computed together.", schedule_lines(facts)),
         ConstantGroup("Memory: byte offsets in the scratch of a thread.", memory_lines(facts)),
-        ConstantGroup("Numbers of the streaming softmax, in powers of two.", number_lines(facts)),
+        ConstantGroup("Numbers of the streaming softmax.", number_lines(facts)),
         ConstantGroup("What a tile of queries and keys looks like to visibility().", view_lines(facts)),
     )
     return tuple(group for group in groups if group.entries)
@@ -95,10 +95,12 @@ def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     op = facts.work.op
     lines = [line("QUERY_SCALE", op.query_scale, query_scale_comment(facts))]
     if op.score_scale != 1.0:
-        lines.append(line("SCORE_SCALE", op.score_scale, "log2(e): scores become powers of two"))
+        lines.append(line("SCORE_SCALE", op.score_scale, "log2(e): weights are powers of two"))
     lines += [
         line("LOWEST", "-3.4028234663852886e38", "float32's lowest: where running maxima start"),
-        line("HEADROOM", "8.0", "scores may top the running maximum by this before it is raised"),
+        line(
+            "HEADROOM", 8.0 / op.score_scale, "by what scores may top the running maximum before it is raised"
+        ),
     ]
     lines.append(
         line("HIDDEN_WEIGHT", "-0.0", "the weight of a hidden key: adds nothing, and can be told from 0")
@@ -106,7 +108,7 @@ def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     if facts.view_code is not None:
         lines.append(line("HIDDEN_BITS", "-(2**31)", "its bits"))
     if "lse" in op.statistics:
-        lines.append(line("LN_2", "0.6931471805599453"))
+        lines += [line("LN_2", "0.6931471805599453")] if op.score_scale == 1.0 else []
         lines.append(line("MINUS_INFINITY", 'float("-inf")'))
     return tuple(lines)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..base.target import Target
-from ..expr.tree import Apply, Constant, Expr, Kind, Name, Operator, to_text, walk
+from ..expr.tree import Constant, Expr, to_text, walk
 from ..ir.graph import QUERY_OFFSET, Graph
 from ..ir.program import Program
 from ..schedule.plan import Schedule
@@ -87,32 +87,28 @@ class Lowering:
         return -(-self.work.value_dim // self.target.lanes)
 
     @cached_property
-    def score(self) -> Expr | None:
-        """What becomes of a product: `modify`, times what the softmax's base needs; None when nothing."""
-        op = self.work.op
-        if op.modify is None and op.score_scale == 1.0:
-            return None
-        modified = op.modify if op.modify is not None else Name("score")
-        if op.score_scale == 1.0:
-            return modified
-        scale = Constant("SCORE_SCALE", op.score_scale)  # no constant of a spec has capitals
-        return Apply(Operator.MULTIPLY, (modified, scale), Kind.REAL)
-
-    @cached_property
     def full_code(self) -> Code:
-        roots = {} if self.score is None else {"s{i}_{j}": self.score}
-        return self.emit(roots)
+        modify = self.work.op.modify
+        return self.emit({} if modify is None else {"s{i}_{j}": modify})
 
     @cached_property
     def partial_code(self) -> Code:
-        roots = {} if self.score is None else {"s{i}_{j}": self.score}
-        if self.work.op.keep is not None:
-            roots["seen{i}_{j}"] = self.work.op.keep
-        return self.emit(roots)
+        roots = {"s{i}_{j}": self.work.op.modify, "seen{i}_{j}": self.work.op.keep}
+        return self.emit({target: expr for target, expr in roots.items() if expr is not None})
 
     def emit(self, roots: dict[str, Expr]) -> Code:
-        names = {**self.constant_names, "SCORE_SCALE": "SCORE_SCALE"}
-        return emit_cells(roots, self.captured, names, self.work.query_heads)
+        return emit_cells(roots, self.captured, self.constant_names, self.work.query_heads)
+
+    def power(self, difference: str) -> str:
+        """The text of the softmax's power of a difference of scores.
+
+        Scores themselves are not scaled: their differences lose less, and the lowest float32 stays finite.
+        """
+        return (
+            f"exp2({difference})"
+            if self.work.op.score_scale == 1.0
+            else f"exp2(({difference}) * SCORE_SCALE)"
+        )
 
     @cached_property
     def view_code(self) -> TileCode | None:
@@ -147,6 +143,7 @@ def tile_model(facts: Lowering) -> TileModel:
         score_variants=(full_variant(facts), partial_variant(facts)),
         value_tiles=tiles,
         value_columns=columns,
+        shrink=facts.power("maxima - raised"),
         run_loads=tuple(
             (RUNS[d], "load" if d.value == "float32" else "load_int32_lanes", LOADS[d][1]) for d in runs
         ),
@@ -249,7 +246,7 @@ def weight_lines(facts: Lowering, *, partial: bool) -> Names:
     lines = []
     for i in range(facts.schedule.key_rows):
         for j in range(facts.schedule.query_vectors):
-            lines.append(f"weight = exp2(s{i}_{j} - maximum{j})")
+            lines.append(f"weight = {facts.power(f's{i}_{j} - maximum{j}')}")
             if partial and seen(facts, i, j):
                 lines.append(f"weight = where(seen{i}_{j}, weight, HIDDEN_WEIGHT)")
             lines.append(f"sum{j} += weight")
@@ -359,6 +356,7 @@ def tile_arguments(facts: Lowering, code: Code) -> Names:
 
 def task_model(facts: Lowering) -> TaskModel:
     writes_lse = "lse" in facts.work.op.statistics
+    natural = " * LN_2" if facts.work.op.score_scale == 1.0 else ""
     lse = ("lse",) if writes_lse else ()
     positions = {
         "q_first": "position + group * GROUP_QUERIES",
@@ -376,6 +374,7 @@ def task_model(facts: Lowering) -> TaskModel:
             *("counter", "scratch", "worker"),
         ),
         writes_lse=writes_lse,
+        lse=f"load(state + MAXIMA + lane){natural} + log(total)",
         reads_positions="q_first" in block_positions(facts),
         block_arguments=(
             "scratch + group * STATE_BYTES",

@@ -82,6 +82,7 @@ class TileModel:
     score_variants: tuple[ScoreVariant, ...]
     value_tiles: tuple[ValueTile, ...]
     value_columns: tuple[ValueColumn, ...]
+    shrink: str  # by what all is rescaled when maxima have been raised
     run_loads: tuple[tuple[str, str, str], ...]  # name, load, take of functions that read neighbours
     extents: tuple[tuple[str, str, int], ...]  # name, load, bytes of functions that bound captured arrays
 
@@ -121,6 +122,7 @@ class TaskModel:
 
     parameters: Names
     writes_lse: bool
+    lse: str
     reads_positions: bool
     block_arguments: Names
     finish_parameters: Names

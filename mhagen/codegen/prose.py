@@ -73,8 +73,8 @@ def schedule(facts: Lowering) -> Lines:
 
 def numbers(facts: Lowering) -> Lines:
     text = (
-        "Numbers: float32 throughout, fused multiply-adds; exp2 in registers, 1.3 ulp. Scores are held in "
-        "powers of two. A query that sees no key gives exactly 0"
+        "Numbers: float32 throughout, fused multiply-adds; exp2 in registers, 2 ulp. "
+        "A query that sees no key gives exactly 0"
     )
     text += " and lse -inf. " if "lse" in facts.work.op.statistics else ". "
     text += "A NaN or an infinity in a key or value reaches only the queries that see it."

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..base.dtypes import DType
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator
-from .cells import LENGTHS, Captured
+from .cells import LENGTHS, Captured, stays_inside
 
 UNKNOWN = ("0", "1")
 EXTENTS = {DType.INT32: "extent_int32", DType.INT64: "extent_int64", DType.BOOL: "extent_bool"}
@@ -119,7 +119,7 @@ class Bounder:
 
     def clamped(self, index: Expr, axis: int | str) -> tuple[str, str]:
         low, high = self.bound(index)
-        if isinstance(index, Literal) or (low == high and (index, axis) in INSIDE):
+        if stays_inside(index, axis) and low == high:
             return low, high
         limit = str(axis - 1) if isinstance(axis, int) else f"{self.size(axis)} - 1"
         return self.name(f"min(max({low}, 0), {limit})", f"min(max({high}, 0), {limit})")
@@ -136,7 +136,6 @@ class Bounder:
         return " * ".join(self.size(length) for length in array.shape[axis + 1 :]) or "1"
 
 
-INSIDE = {(Name("b"), "batch"), (Name("h"), "query_heads")}
 Pair = tuple[str, str]
 
 
@@ -167,7 +166,8 @@ def remainder(x: Pair, y: Pair) -> Pair:
 
 def one_value(x: Pair, y: Pair) -> str:
     """The test that both can only have one value, and the same."""
-    return " == ".join(dict.fromkeys((*x, *y)))
+    texts = tuple(dict.fromkeys((*x, *y)))
+    return " == ".join(texts) if len(texts) > 1 else "True"
 
 
 def minimum_of(*pairs: Pair) -> Pair:

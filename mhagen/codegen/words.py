@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import assert_never
 
 from ..expr.tree import Apply, Constant, Kind, Literal, Operator
 
@@ -39,6 +40,20 @@ def makes_vector(expr: Apply) -> bool:
     if expr.operator in REAL_FUNCTIONS or is_real_power(expr):
         return True
     return expr.kind is Kind.REAL and expr.operator in REAL_LANES
+
+
+def in_lanes(kind: Kind, text: str, wide: bool) -> str:
+    """A plain number or condition as a vector."""
+    match kind:
+        case Kind.REAL:
+            return f"splat({text})"
+        case Kind.INTEGER:
+            zeros = "wide(lane_numbers()) * 0" if wide else "lane_numbers() * 0"
+            return f"{zeros} + {grouped(text)}"
+        case Kind.CONDITION:
+            return f"(lane_numbers() >= 0) & {grouped(text)}"
+        case _:
+            assert_never(kind)
 
 
 def choice(expr: Apply, values: list[str], vector: bool) -> str:
