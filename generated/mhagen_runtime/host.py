@@ -67,5 +67,5 @@ def require(target: Target, kernel: str) -> None:
     if missing:
         raise UnsupportedError(
             f"{kernel} was generated for {target.name}, but this CPU ({cpu.name}) lacks "
-            f"{', '.join(missing)}; build it again on this machine: mhagen build {kernel}.toml"
+            f"{', '.join(missing)}; build its spec again on this machine: mhagen build SPEC"
         )

@@ -76,10 +76,12 @@ class Kernel:
         """Run all tasks, on as many threads as there is work for. Results do not depend on how many."""
         function = self._function or self.load()
         workers = min(tasks, thread_count(), 1 + multiply_adds // MULTIPLY_ADDS_OF_A_THREAD)
-        counter, scratch = self._workspace(workers)
-        counter[0] = 0
-        places = (counter.ctypes.data, scratch)
-        TEAM.run(workers, lambda worker: function(*arguments, *places, worker))
+        memory = self._workspace(workers)
+        start = memory.ctypes.data + -memory.ctypes.data % ALIGNMENT
+        try:
+            TEAM.run(workers, lambda worker: function(*arguments, start, start + ALIGNMENT, worker))
+        finally:
+            self._own.memory = memory
 
     def load(self) -> Function:
         """The machine code, ready to call: from the cache, or compiled now and left there.
@@ -114,16 +116,18 @@ class Kernel:
             mhagen=__version__,
         )
 
-    def _workspace(self, workers: int) -> tuple[np.ndarray, int]:
-        """A task counter and scratch for the workers, kept by the calling thread from call to call."""
+    def _workspace(self, workers: int) -> np.ndarray:
+        """A task counter at 0 and scratch for the workers, kept by the calling thread from call to call.
+
+        While a call has it, a call inside that call, from a signal handler say, makes its own.
+        """
         size = ALIGNMENT * 2 + workers * self.scratch_bytes
-        memory = getattr(self._own, "memory", None)
+        memory: np.ndarray | None = getattr(self._own, "memory", None)
+        self._own.memory = None
         if memory is None or memory.nbytes < size:
-            memory = self._own.memory = np.empty(size, np.uint8)
-            start = -memory.ctypes.data % ALIGNMENT
-            self._own.counter = memory[start : start + 8].view(np.int64)
-        counter = self._own.counter
-        return counter, counter.ctypes.data + ALIGNMENT
+            memory = np.empty(size, np.uint8)
+        memory[: 2 * ALIGNMENT] = 0  # the counter is the first aligned word
+        return memory
 
 
 def function_identity(

@@ -50,15 +50,20 @@ class Panels:
     places: np.ndarray  # (panels, 4) int64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prepared:
     """All packed weights of a layer; made by prepare(), read-only, free to be shared between threads."""
 
     panels: tuple[tuple[Product, Panels], ...]
 
-    def of(self, product: Product) -> Panels:
+    def __repr__(self) -> str:
+        names = dict.fromkeys(name for product, _ in self.panels for name in product.names)
+        return f"<Prepared {', '.join(names)}>"
+
+    def of(self, product: Product, width: int) -> Panels:
+        """The panels of a product, `width` columns each."""
         for mine, panels in self.panels:
-            if mine == product:
+            if mine == product and panels.weights.shape[2] == width:
                 return panels
         raise InputError("weights were prepared for another layer; call prepare() of this module")
 
@@ -78,7 +83,7 @@ class LinearKernel:
         """
         if not isinstance(weights, Mapping):
             raise InputError(f"weights is a {type(weights).__name__}; needs a mapping of names to arrays")
-        known = [name for product in products for name in product.names]
+        known = tuple(dict.fromkeys(name for product in products for name in product.names))
         missing = [name for name in known if name not in weights]
         unknown = [str(name) for name in weights if name not in known]
         if missing or unknown:
@@ -104,7 +109,10 @@ class LinearKernel:
                 before += part.dim
         # stack follows the strides of its parts, which are transposed; the kernel wants rows of a panel.
         packed = np.ascontiguousarray(np.stack(panels))
-        return Panels(packed, np.stack(biases), np.array(places, np.int64))
+        arrays = packed, np.stack(biases), np.array(places, np.int64)
+        for array in arrays:
+            array.setflags(write=False)  # shared by calls, and places say where a kernel writes
+        return Panels(*arrays)
 
     def project(self, product: Product, prepared: Prepared, x: np.ndarray) -> tuple[np.ndarray, ...]:
         """The heads of every part: arrays (batch, heads, length, dim), one of them contiguous per head.
@@ -114,7 +122,9 @@ class LinearKernel:
         batch, length, _ = x.shape
         rows = batch * length
         out = np.empty(rows * sum(part.heads * part.dim for part in product.parts), np.float32)
-        self.multiply(product, prepared.of(product), x.reshape(rows, product.depth), out)
+        self.multiply(
+            product, prepared.of(product, self.columns_of_panel), x.reshape(rows, product.depth), out
+        )
         results, start = [], 0
         for part in product.parts:
             end = start + rows * part.heads * part.dim
@@ -128,7 +138,12 @@ class LinearKernel:
         batch, length = heads.shape[:2]
         (part,) = product.parts
         out = np.empty((batch, length, part.dim), np.float32)
-        self.multiply(product, prepared.of(product), heads.reshape(batch * length, product.depth), out)
+        self.multiply(
+            product,
+            prepared.of(product, self.columns_of_panel),
+            heads.reshape(batch * length, product.depth),
+            out,
+        )
         return out
 
     def multiply(self, product: Product, panels: Panels, x: np.ndarray, out: np.ndarray) -> None:

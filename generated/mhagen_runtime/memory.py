@@ -76,7 +76,9 @@ def load_int64(m: Machine, address: ir.Value) -> ir.Value:
 
 @meaning(types.int64, ADDRESS)
 def load_byte(m: Machine, address: ir.Value) -> ir.Value:
-    return m.builder.zext(read(m.builder, address, I8, align=1), I64)
+    # Any byte but 0 is true: a view of other bytes as bool has more than two.
+    is_true = m.builder.icmp_unsigned("!=", read(m.builder, address, I8, align=1), ir.Constant(I8, 0))
+    return m.builder.zext(is_true, I64)
 
 
 @meaning(types.boolean, ADDRESS)

@@ -38,6 +38,10 @@ def lanewise(builder: ir.IRBuilder, name: str, *arguments: ir.Value) -> ir.Value
 
 
 def pointer(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    # Numba optimises a function once more in each of its callers, after code generation has put addresses as
+    # `getelementptr i8, ptr null, i64 address`. Such a load would be taken for one of null, which is never
+    # reached, and what leads to it would be dropped. llvmlite's list of attributes lacks this one.
+    set.add(builder.function.attributes, "null_pointer_is_valid")
     return builder.inttoptr(address, kind.as_pointer())
 
 

@@ -8,7 +8,7 @@ Terms
     address     an integer, in bytes; nothing is checked here: launch has checked every array before
     vector      LANES float32 values in one register; `+ - * /` and comparisons work lane by lane, a number
                 is repeated in every lane; vectors of integers hold LANES int32 (or int64) values
-    mask        LANES booleans, the result of a comparison; `& | ~` combine masks
+    mask        LANES booleans, the result of a comparison; `& | ^ ~` combine masks
     first       operations named *_first touch `count` lanes only: memory behind them is not touched
 """
 
@@ -79,7 +79,7 @@ def load_int64(address: Address) -> int:
 
 
 def load_byte(address: Address) -> int:
-    """One byte from memory, 0 to 255."""
+    """One byte from memory: 1 if it is not zero, else 0."""
     raise _compiled_only("load_byte")
 
 

@@ -144,7 +144,7 @@ COMPARISONS = {
     operator.eq: "==",
     operator.ne: "!=",
 }
-LOGIC = {operator.and_: "and_", operator.or_: "or_", operator.invert: "not_"}
+LOGIC = {operator.and_: "and_", operator.or_: "or_", operator.xor: "xor", operator.invert: "not_"}
 UNARY = (operator.neg, operator.invert)
 FAMILIES = (
     Family(ARITHMETIC, NUMBERS, arithmetic),
