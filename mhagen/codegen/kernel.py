@@ -104,11 +104,8 @@ class Lowering:
 
         Scores themselves are not scaled: their differences lose less, and the lowest float32 stays finite.
         """
-        return (
-            f"exp2({difference})"
-            if self.work.op.score_scale == 1.0
-            else f"exp2(({difference}) * SCORE_SCALE)"
-        )
+        scale = self.work.op.score_scale
+        return f"exp2({difference})" if scale == 1.0 else f"exp2(({difference}) * SCORE_SCALE)"
 
     @cached_property
     def view_code(self) -> TileCode | None:

@@ -95,7 +95,8 @@ def attention(
         score = spec.scale * (query @ key.swapaxes(2, 3))
         names = meanings(spec, score.shape, query_offset, inputs)
         if spec.scores.modify is not None:
-            score = np.asarray(value_of(spec.scores.modify, {**names, "score": score}), query.dtype)
+            modified = value_of(spec.scores.modify, {**names, "score": score})
+            score = np.broadcast_to(modified, score.shape).astype(query.dtype)
         score = np.where(seen(spec, names), score, -np.inf)
         peak = score.max(axis=3, initial=np.finfo(query.dtype).min, keepdims=True)
         weights = np.exp(score - peak)

@@ -224,8 +224,10 @@ CASES = (
 # Cases for single claims: in these a call says what the scores are, or which keys are seen.
 ORDERED = case("ordered", "1/1 4/4", scale=3.0, modify="log(k - 2.5) + 2 * score", keep="k >= 3")
 BIASED = case("biased", "2/1 16/16", modify="score + bias[h, q, k]", bias="float32 query_heads queries keys")
+FLAT = case("flat", "2/2 8/16", modify="slope[h] - 1", keep="h >= 0", slope="float32 query_heads")
+DISTANCE = case("distance", "2/2 8/16", modify="k - q", keep="h < 1")
 CHOSEN = case("chosen", "2/2 8/16", keep="chosen[b, q, k]", chosen="bool batch queries keys")
-BY_NAME = {each.spec.name: each for each in (*CASES, ORDERED, BIASED, CHOSEN)}
+BY_NAME = {each.spec.name: each for each in (*CASES, ORDERED, BIASED, FLAT, DISTANCE, CHOSEN)}
 MASKED = tuple(each for each in CASES if each.spec.mask.keep is not None)
 
 

@@ -164,6 +164,16 @@ def assert_isolated(case: Case, call: Call, name: str, poison: float, rng: np.ra
         assert np.isnan(by_key_value_head(case, found["out"])[~spared]).all()
 
 
+@EVERY_MASK
+@pytest.mark.parametrize("keys", [1, 2, 3, 8, 9])
+def test_a_nan_among_few_values_reaches_every_query_that_sees_it(case: Case, keys: int) -> None:
+    call = Shape(1, 3, keys, seed=keys).random(case) | {"query_offset": 0}
+    visible = seen_by(case, call)
+    call["value"][...] = np.nan
+    out = by_key_value_head(case, run(case, call)["out"])
+    np.testing.assert_array_equal(np.isnan(out).all(axis=3), visible.any(axis=3))
+
+
 @given(
     st.integers(1, 70), st.integers(1, 300), POISONS, st.sampled_from(["key", "value"]), NUMBERS,
     st.sampled_from([0.02, 0.3, 0.9]),
