@@ -231,6 +231,11 @@ BY_NAME = {each.spec.name: each for each in (*CASES, ORDERED, BIASED, FLAT, DIST
 MASKED = tuple(each for each in CASES if each.spec.mask.keep is not None)
 
 
+def register(case: Case) -> Case:
+    """Make a case of another file known by its name."""
+    return BY_NAME.setdefault(case.spec.name, case)
+
+
 @cache
 def compiled(name: str) -> tuple[Program, cpu.Source, ModuleType]:
     spec, program, source = compile_to_source(BY_NAME[name].spec)
