@@ -76,10 +76,9 @@ class Kernel:
         """Run all tasks, on as many threads as there is work for. Results do not depend on how many."""
         function = self._function or self.load()
         workers = min(tasks, thread_count(), 1 + multiply_adds // MULTIPLY_ADDS_OF_A_THREAD)
-        memory = self._workspace(workers)
-        start = memory.ctypes.data + -memory.ctypes.data % ALIGNMENT
+        memory, counter = self._workspace(workers)
         try:
-            TEAM.run(workers, lambda worker: function(*arguments, start, start + ALIGNMENT, worker))
+            TEAM.run(workers, lambda worker: function(*arguments, counter, counter + ALIGNMENT, worker))
         finally:
             self._own.memory = memory
 
@@ -116,18 +115,20 @@ class Kernel:
             mhagen=__version__,
         )
 
-    def _workspace(self, workers: int) -> np.ndarray:
-        """A task counter at 0 and scratch for the workers, kept by the calling thread from call to call.
+    def _workspace(self, workers: int) -> tuple[np.ndarray, int]:
+        """Memory that the calling thread keeps from call to call, and the address of a task counter in it.
 
-        While a call has it, a call inside that call, from a signal handler say, makes its own.
+        The counter is at 0; the workers' scratch begins a cache line behind it. While a call has it, a call
+        inside that call, from a signal handler say, makes its own.
         """
         size = ALIGNMENT * 2 + workers * self.scratch_bytes
         memory: np.ndarray | None = getattr(self._own, "memory", None)
         self._own.memory = None
         if memory is None or memory.nbytes < size:
             memory = np.empty(size, np.uint8)
-        memory[: 2 * ALIGNMENT] = 0  # the counter is the first aligned word
-        return memory
+        start = -memory.ctypes.data % ALIGNMENT
+        memory[start : start + 8] = 0
+        return memory, memory.ctypes.data + start
 
 
 def function_identity(
