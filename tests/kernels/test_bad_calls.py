@@ -48,7 +48,12 @@ def arguments(batch: int = 2, queries: int = 5, keys: int = 9) -> Arguments:
 
 def weights() -> Arguments:
     rng = np.random.default_rng(1)
-    shapes = {"wq": (80, WIDTH), "wk": (40, WIDTH), "wv": (24, WIDTH), "wo": (WIDTH, 48)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "wq": (80, WIDTH),
+        "wk": (40, WIDTH),
+        "wv": (24, WIDTH),
+        "wo": (WIDTH, 48),
+    }
     shapes |= {"bq": (80,), "bk": (40,), "bv": (24,)}
     return {name: rng.standard_normal(shape, dtype=np.float32) / 5 for name, shape in shapes.items()}
 
