@@ -65,7 +65,10 @@ STEMS = {Kind.CONDITION: "test", Kind.INTEGER: "count", Kind.REAL: "part"}
 SUFFIXES = {Level.TILE: "", Level.ROW: "_{i}", Level.COLUMN: "_{j}", Level.CELL: "_{i}_{j}"}
 RUNS = {DType.FLOAT32: "load_run", DType.INT32: "load_run_int32"}
 LOADS = {
-    DType.FLOAT32: ("load_real", "take"),
+    DType.FLOAT32: ("load_float32", "take_float32"),
+    DType.FLOAT64: ("load_float64", "take_float64"),
+    DType.BFLOAT16: ("load_bfloat16", "take_bfloat16"),
+    DType.FLOAT16: ("load_float16", "take_float16"),
     DType.INT32: ("load_int32", "take_int32"),
     DType.INT64: ("load_int64", "take_int64"),
     DType.BOOL: ("load_bool", "take_bool"),

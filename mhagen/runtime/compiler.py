@@ -15,18 +15,22 @@ from numba import cfunc, config, njit, types
 
 from ..base.errors import UnsupportedError
 from ..base.target import Target
-from . import simd
+from . import simd, simd_formats
 from .host import Cpu
 from .vocabulary import vocabulary
 
 # error_model="numpy": a division by zero is inf or NaN, as IEEE says, and never an exception in a kernel.
+VOCABULARY = (simd.__name__, simd_formats.__name__)
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-def compile_kernel(functions: Sequence[Callable[..., Any]], target: Target, cpu: Cpu, symbol: str) -> bytes:
+def compile_kernel(
+    functions: Sequence[Callable[..., Any]], target: Target, computed: str, cpu: Cpu, symbol: str
+) -> bytes:
     """Compile functions that call each other, callees first, into one object.
 
     The last function is the entry point, called `symbol` there; its arguments are int64, it returns nothing.
+    Vectors hold numbers of the type that is computed in: float32 or float64.
 
     Raises   UnsupportedError if Numba is told not to compile
     """
@@ -34,8 +38,10 @@ def compile_kernel(functions: Sequence[Callable[..., Any]], target: Target, cpu:
         raise UnsupportedError("NUMBA_DISABLE_JIT is set, so kernels cannot be compiled: unset it")
     namespace: dict[str, Any] = {}
     for function in functions[:-1]:
-        namespace[function.__name__] = njit(**OPTIONS)(rebound(function, namespace, target))
-    entry = rebound(functions[-1], namespace, target)
+        namespace[function.__name__] = njit(**OPTIONS)(
+            rebound(function, namespace, vocabulary(target, computed))
+        )
+    entry = rebound(functions[-1], namespace, vocabulary(target, computed))
     integers = [types.intp] * entry.__code__.co_argcount
     compiled = cfunc(types.void(*integers), error_model="numpy", nogil=True)(entry)
     module = llvm.parse_assembly(compiled.inspect_llvm().replace(compiled.native_name, symbol))
@@ -61,16 +67,12 @@ def close(module: llvm.ModuleRef, symbol: str, emitter: llvm.TargetMachine) -> N
     passes.run(module, llvm.create_pass_builder(emitter, llvm.create_pipeline_tuning_options(speed_level=3)))
 
 
-def rebound(function: Callable[..., Any], compiled: dict[str, Any], target: Target) -> FunctionType:
+def rebound(function: Callable[..., Any], compiled: dict[str, Any], meanings: dict[str, Any]) -> FunctionType:
     """The function with the vocabulary's names bound to their meaning on the target."""
     assert isinstance(function, FunctionType)
-    meanings = vocabulary(target)
     names = dict(function.__globals__)
     for name, value in names.items():
-        if (
-            getattr(value, "__module__", None) == simd.__name__
-            and getattr(value, "__name__", None) in meanings
-        ):
+        if getattr(value, "__module__", None) in VOCABULARY and getattr(value, "__name__", None) in meanings:
             names[name] = meanings[value.__name__]
     names.update(compiled)
     return FunctionType(function.__code__, names, function.__name__)

@@ -19,13 +19,14 @@ from ..base.digest import digest
 from ..base.errors import InternalError
 from ..base.target import Target, target_named
 from ..base.version import __version__
-from . import simd
+from . import simd, simd_formats
 from .host import Cpu, host_cpu, require
 from .native import Function
 from .obtain import obtain_function
 from .store import default_store
 from .threads import TEAM, thread_count
 
+VOCABULARY = (simd.__name__, simd_formats.__name__)
 ENTRY = "mhagen_kernel"  # the name of the entry point in every object file
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 # Waking a second thread costs about 50 us, in which one core does this many multiply-adds.
@@ -33,11 +34,15 @@ MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
 COMPILER_SOURCES = (
     "compiler",
     "elementary",
+    "formats",
     "lanes",
     "meaning",
     "memory",
+    "pairs",
     "registers",
+    "notcompiled",
     "simd",
+    "simd_formats",
     "vectors",
     "vocabulary",
 )
@@ -49,6 +54,7 @@ class KernelKey:
 
     functions: str
     target: Target
+    computed: str
     cpu: Cpu
     python: str
     numba: str
@@ -62,10 +68,17 @@ class Kernel:
     """Functions that are compiled together, callees first; the last one claims tasks until none is left."""
 
     def __init__(
-        self, *, name: str, target: str, functions: tuple[Callable[..., Any], ...], scratch_bytes: int
+        self,
+        *,
+        name: str,
+        target: str,
+        functions: tuple[Callable[..., Any], ...],
+        scratch_bytes: int,
+        computed: str = "float32",
     ) -> None:
         self.name = name
         self.target: Target = target_named(target)
+        self.computed = computed
         self.functions = functions
         self.scratch_bytes = -(-scratch_bytes // ALIGNMENT) * ALIGNMENT
         self._loading = threading.Lock()
@@ -99,13 +112,14 @@ class Kernel:
     def _compile(self) -> bytes:
         from .compiler import compile_kernel  # brings Numba, which the warm path does without
 
-        return compile_kernel(self.functions, self.target, host_cpu(), ENTRY)
+        return compile_kernel(self.functions, self.target, self.computed, host_cpu(), ENTRY)
 
     @cached_property
     def key(self) -> KernelKey:
         return KernelKey(
             functions=digest(tuple(function_identity(f, self.functions) for f in self.functions)),
             target=self.target,
+            computed=self.computed,
             cpu=host_cpu(),
             python=f"{sys.implementation.cache_tag}-{sys.version_info.micro}",
             numba=version("numba"),
@@ -162,7 +176,7 @@ def meaning(name: str, names: dict[str, Any], compiled: Sequence[Callable[..., A
         return value
     if any(value is function for function in compiled):
         return f"function {name}"
-    if getattr(value, "__module__", None) == simd.__name__:
+    if getattr(value, "__module__", None) in VOCABULARY:
         return f"simd {value.__name__}"
     raise InternalError(f"a kernel reads the global name {name!r}, which is not part of its cache key")
 

@@ -8,6 +8,8 @@ from llvmlite import ir
 
 F32, F64 = ir.FloatType(), ir.DoubleType()
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+# How intrinsics on memory spell an element, and its bytes, to which alone addresses are aligned.
+MEMORY = {F32: ("f32", 4), F64: ("f64", 8), I16: ("i16", 2), I32: ("i32", 4)}
 
 
 def constant(like: ir.VectorType, value: float) -> ir.Constant:
@@ -63,14 +65,16 @@ def first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
 
 def masked_read(builder: ir.IRBuilder, address: ir.Value, mask: ir.Value, kind: ir.VectorType) -> ir.Value:
     where = pointer(builder, address, kind)
-    arguments = [where, ir.Constant(I32, 4), mask, constant(kind, 0)]
-    return call(builder, f"llvm.masked.load.v{kind.count}f32.p0", kind, arguments)
+    letter, size = MEMORY[kind.element]
+    arguments = [where, ir.Constant(I32, size), mask, constant(kind, 0)]
+    return call(builder, f"llvm.masked.load.v{kind.count}{letter}.p0", kind, arguments)
 
 
 def masked_write(builder: ir.IRBuilder, address: ir.Value, value: ir.Value, mask: ir.Value) -> None:
     where = pointer(builder, address, value.type)
-    arguments = [value, where, ir.Constant(I32, 4), mask]
-    call(builder, f"llvm.masked.store.v{value.type.count}f32.p0", ir.VoidType(), arguments)
+    letter, size = MEMORY[value.type.element]
+    arguments = [value, where, ir.Constant(I32, size), mask]
+    call(builder, f"llvm.masked.store.v{value.type.count}{letter}.p0", ir.VoidType(), arguments)
 
 
 def polynomial(builder: ir.IRBuilder, x: ir.Value, coefficients: Sequence[float]) -> ir.Value:

@@ -18,19 +18,20 @@ import numpy as np
 import pytest
 
 from mhagen.base.target import TARGETS, Target
-from mhagen.runtime import simd
+from mhagen.runtime import simd, simd_formats
 from mhagen.runtime.compiler import compile_kernel
 from mhagen.runtime.host import Cpu, host_cpu, host_target
 from mhagen.runtime.native import Function, load_function
 
 WORDS = {
     name: value
-    for name, value in vars(simd).items()
-    if isinstance(value, FunctionType) and not name.startswith("_")
+    for module in (simd, simd_formats)
+    for name, value in vars(module).items()
+    if isinstance(value, FunctionType) and value.__module__ == module.__name__
 }
 FORBIDDEN = 0  # PROT_NONE of mprotect
 # The least CPU of each class, as LLVM names it.
-LEAST_CPUS = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "neon": "generic"}
+LEAST_CPUS = {"avx512_bf16": "cooperlake", "avx512": "x86-64-v4", "avx2": "x86-64-v3", "neon": "generic"}
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,15 @@ class Machine:
 
     target: Target
     cpu: Cpu
+    computed: str = "float32"
 
     @property
     def lanes(self) -> int:
-        return self.target.lanes
+        return self.target.lanes_of(self.computed)
 
     def compile(self, *functions: Callable[..., None]) -> Function:
         """The last of the functions, ready to call."""
-        code = compile_kernel(functions, self.target, self.cpu, "kernel")
+        code = compile_kernel(functions, self.target, self.computed, self.cpu, "kernel")
         return load_function(code, "kernel", functions[-1].__code__.co_argcount)
 
     def compile_text(self, text: str) -> Function:
@@ -70,7 +72,7 @@ def _compiled_text(machine: Machine, text: str) -> Function:
 
 def machine_of(target: Target) -> Machine:
     least = Cpu(target.architecture, LEAST_CPUS[target.name], tuple(f"+{f}" for f in target.features))
-    return Machine(target, host_cpu() if target == host_target() else least)
+    return Machine(target, host_cpu() if target == host_target(target.pair_dtype or "float32") else least)
 
 
 def parameter(target: Target) -> Any:
@@ -79,8 +81,10 @@ def parameter(target: Target) -> Any:
     return pytest.param(machine_of(target), id=target.name, marks=lacks)
 
 
-MACHINES = [parameter(target) for target in TARGETS if target.architecture == host_cpu().architecture]
+OURS = [target for target in TARGETS if target.architecture == host_cpu().architecture]
+MACHINES = [parameter(target) for target in OURS if not target.pair_dtype]
 on_every_target = pytest.mark.parametrize("machine", MACHINES)
+on_every_target_of_pairs = pytest.mark.parametrize("machine", [parameter(target) for target in OURS])
 
 # Numbers at which an operation could go wrong: zeros, ends of the denormal and normal numbers, ties.
 # fmt: off

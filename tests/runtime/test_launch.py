@@ -129,7 +129,7 @@ def test_threads_that_call_first_at_once_compile_once(monkeypatch: pytest.Monkey
 
     def counted(self: Kernel) -> bytes:
         compiled.append(self)
-        return compile_kernel(self.functions, self.target, host_cpu(), ENTRY)
+        return compile_kernel(self.functions, self.target, self.computed, host_cpu(), ENTRY)
 
     monkeypatch.setattr(Kernel, "_compile", counted)
     kernel = make(only_for(7))
@@ -197,7 +197,7 @@ def test_a_kernel_for_another_cpu_is_refused_before_it_runs() -> None:
 
 
 def test_compiled_code_refers_to_nothing_of_python() -> None:
-    code = compile_kernel((forget, fading_sums), TARGET, host_cpu(), ENTRY)
+    code = compile_kernel((forget, fading_sums), TARGET, "float32", host_cpu(), ENTRY)
     symbols = read_symbols(code)
     assert symbols.defined == {ENTRY}
     assert symbols.undefined <= ALLOWED_SYMBOLS

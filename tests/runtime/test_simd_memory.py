@@ -129,7 +129,7 @@ def test_a_number_is_read_as_what_it_is(machine: Machine, word: str) -> None:
 
 
 TAKES = {
-    "take": (np.float32, 100, "take(x, at)"),
+    "take_float32": (np.float32, 100, "take_float32(x, at)"),
     "take_int32": (np.int32, 100, "real(take_int32(x, at))"),
     "take_int64": (np.int64, 100, "real(take_int64(x, at))"),
     "take_bool": (np.bool_, 2, "where(take_bool(x, at), splat(1.0), 0.0)"),
@@ -159,7 +159,9 @@ def test_lanes_take_elements_by_index(machine: Machine, word: str) -> None:
 def test_an_index_beyond_32_bits_is_whole(machine: Machine) -> None:
     values = reals()
     far = 2**33
-    kernel = machine.compile_text(text_of(["x", "out"], f"store(out, take(x, wide(lane_numbers()) + {far}))"))
+    kernel = machine.compile_text(
+        text_of(["x", "out"], f"store(out, take_float32(x, wide(lane_numbers()) + {far}))")
+    )
     found = np.empty(machine.lanes, np.float32)
     kernel(address(values) - 4 * far, address(found), 1)
     assert np.array_equal(found, values[: machine.lanes])

@@ -10,7 +10,8 @@ import pytest
 from numba.core.errors import TypingError
 
 from mhagen.base.target import AVX2, AVX512, TARGETS
-from mhagen.runtime.simd import NotCompiledError
+from mhagen.runtime.formats import FORMATS
+from mhagen.runtime.notcompiled import NotCompiledError
 from mhagen.runtime.vocabulary import MEANINGS, vocabulary
 
 from .lanes import WORDS, Machine, on_every_target, text_of
@@ -28,7 +29,9 @@ def test_a_word_has_as_many_parameters_as_its_meaning(name: str) -> None:
 @pytest.mark.parametrize("name", WORDS)
 def test_every_word_is_compared_with_its_meaning(name: str) -> None:
     claims = "".join(path.read_text() for path in Path(__file__).parent.glob("test_simd_*.py"))
-    assert re.search(rf'\b{name}\(|"{name}"', claims)
+    # The words of a number format are tested by a pattern: load_{stored}_lanes.
+    pattern = re.sub("|".join(FORMATS), "{stored}", name)
+    assert re.search(rf'\b{name}\(|"{name}"', claims) or f"{pattern}(" in claims
 
 
 @pytest.mark.parametrize("name", WORDS)
@@ -45,15 +48,15 @@ def test_a_word_called_from_plain_python_says_so(name: str) -> None:
 
 def test_each_target_has_meanings_of_its_own() -> None:
     for target in TARGETS:
-        assert vocabulary(target).keys() == WORDS.keys()
-    assert vocabulary(AVX512)["exp2"] is not vocabulary(AVX2)["exp2"]
+        assert vocabulary(target, "float32").keys() == WORDS.keys()
+    assert vocabulary(AVX512, "float32")["exp2"] is not vocabulary(AVX2, "float32")["exp2"]
 
 
 MISUSES: dict[str, str] = {
     "an address that is a vector": "load(load(at))",
     "a mask that is a vector of numbers": "where(load(at), load(at), load(at))",
     "real lanes made wide": "wide(load(at))",
-    "an index that is real": "take(at, load(at))",
+    "an index that is real": "take_float32(at, load(at))",
     "the greater of two numbers": "maximum(1.0, 2.0)",
     "a mask beside a number": "(load(at) < 1.0) * 2.0",
     "two arguments for one": "exp(load(at), load(at))",

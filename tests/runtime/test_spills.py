@@ -34,7 +34,9 @@ def generated(target: Target) -> cpu.Source:
 
 
 def loops_of_kernel(kernel: Kernel, folder: Path) -> tuple[Loop, ...]:
-    code = compile_kernel(kernel.functions, kernel.target, machine_of(kernel.target).cpu, ENTRY)
+    code = compile_kernel(
+        kernel.functions, kernel.target, kernel.computed, machine_of(kernel.target).cpu, ENTRY
+    )
     return innermost_loops(code, folder)
 
 
