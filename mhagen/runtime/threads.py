@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from queue import SimpleQueue
 
 from ..base import settings
@@ -137,13 +139,27 @@ def _end(errands: list[_Errand]) -> BaseException | None:
 
 
 TEAM = Team()
+_CHOSEN: ContextVar[int | None] = ContextVar("threads", default=None)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let calls inside, of this Python thread, use so many threads, whatever numba and settings say."""
+    before = _CHOSEN.set(max(1, count))
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(before)
 
 
 def thread_count() -> int:
-    """How many threads a call may use: Numba's own mask where a program has set it, else what settings say.
+    """How many threads a call may use: as `threads` or Numba's own mask says, else what settings say.
 
     Numba is neither imported for this, nor are its threads launched.
     """
+    chosen = _CHOSEN.get()
+    if chosen is not None:
+        return chosen
     parallel = sys.modules.get("numba.np.ufunc.parallel")
     if parallel is not None and getattr(parallel, "_is_initialized", False):
         return int(parallel.get_num_threads())

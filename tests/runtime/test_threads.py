@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mhagen.runtime.threads import Team, thread_count
+from mhagen.runtime.threads import Team, thread_count, threads
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -309,3 +309,16 @@ print(before, imported, thread_count())
     pytest.importorskip("numba")
     done = run_python(script, NUMBA_NUM_THREADS="3", NUMBA_THREADING_LAYER="workqueue")
     assert done.stdout == "(3, False) (3, False) 2\n", done.stderr
+
+
+def test_a_caller_chooses_for_its_own_thread_and_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
+    seen: list[int] = []
+    with threads(2):
+        other = threading.Thread(target=lambda: seen.append(thread_count()))
+        other.start()
+        other.join()
+        with threads(1):
+            seen.append(thread_count())
+        seen.append(thread_count())
+    assert [*seen, thread_count()] == [3, 1, 2, 3]
