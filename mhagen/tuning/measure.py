@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import TypeAlias
 
+from ..base.target import Target
 from ..runtime.host import host_target
 from .caches import last_level_cache_bytes
 from .probes import MultiplyAdds, Reads
@@ -38,16 +39,21 @@ class Timing:
         return min(self.rounds)
 
 
-def interleave(candidates: Mapping[str, Candidate], rounds: int) -> dict[str, Timing]:
+def interleave(
+    candidates: Mapping[str, Candidate], rounds: int, rest_seconds: float = 0.0
+) -> dict[str, Timing]:
     """Time the candidates in turn, round after round, so that what disturbs one disturbs the others.
 
     Each is called twice before. Every other round goes backwards: no candidate always follows the same one.
+    Before each reading there is a rest, for threads of the one before that look for more work.
     """
     calls = {name: calls_of_a_reading(candidate) for name, candidate in candidates.items()}
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     forwards = tuple(candidates)
     for number in range(rounds):
         for name in forwards if number % 2 == 0 else reversed(forwards):
+            if rest_seconds:
+                sleep(rest_seconds)
             seconds[name].append(reading(candidates[name], calls[name]) / calls[name])
     return {name: Timing(tuple(each)) for name, each in seconds.items()}
 
@@ -87,9 +93,14 @@ def read_bandwidth(*, all_threads: bool = False) -> float:
     Numbers  the best of many runs over an array that is larger than the last level cache
     Raises   UnsupportedError on a CPU without a target
     """
-    wanted = ARRAY_CACHES * last_level_cache_bytes()
-    probe = Reads(host_target(), max(LEAST_ARRAY_BYTES, min(MOST_ARRAY_BYTES, wanted)))
+    probe = uncached_reads(host_target())
     return probe.bytes / _best_seconds(lambda: probe.run(all_threads))
+
+
+def uncached_reads(target: Target) -> Reads:
+    """The probe that reads an array of which the caches hold a part only."""
+    wanted = ARRAY_CACHES * last_level_cache_bytes()
+    return Reads(target, max(LEAST_ARRAY_BYTES, min(MOST_ARRAY_BYTES, wanted)))
 
 
 def _best_seconds(candidate: Candidate) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..base.dtypes import DType
 from ..base.target import Target
 from ..runtime.launch import Kernel
 from ..runtime.simd import Address, claim, fma, load, store
@@ -91,6 +92,7 @@ class MultiplyAdds:
     """Runs of many fused multiply-adds on a target."""
 
     tasks = 16
+    note = "float32"
 
     def __init__(self, target: Target) -> None:
         functions = (multiply_add_tasks,)
@@ -105,6 +107,11 @@ class MultiplyAdds:
         places = (self.values.ctypes.data, self.vector_bytes, self.out.ctypes.data)
         shared = self.operations if all_threads else 0
         self.kernel.run((self.tasks, MULTIPLY_ADD_STEPS, *places), self.tasks, shared)
+
+
+def peak_probe(target: Target, dtype: DType) -> MultiplyAdds | None:
+    """The probe whose rate bounds kernels of a format; None for a format without one."""
+    return MultiplyAdds(target) if dtype is DType.FLOAT32 else None
 
 
 class Reads:

@@ -1,0 +1,116 @@
+"""What is timed beside a kernel: other software that does the same work, each in its best form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..backend.acceptance import array_distance
+from ..base.dtypes import DType
+from ..base.errors import UnsupportedError, VerificationError
+from .measure import Candidate, interleave
+from .problem import Array, Problem
+
+# How far results may be apart, relative to max(1, the greatest): both round, in the products and at the end.
+TOLERANCES = {DType.FLOAT32: 2e-5, DType.FLOAT64: 1e-9, DType.BFLOAT16: 2e-2, DType.FLOAT16: 3e-3}
+ROUNDS_OF_A_RACE = 3  # between the forms of a peer
+REASON_LENGTH = 160
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A form that was made for one problem: `run` is what is timed, `read` makes of its result an array.
+
+    Shapes   of the array, float32 or float64: as the kernel's result
+    """
+
+    run: Candidate
+    read: Callable[[Any], Array]
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to have a peer do the work. `make` raises UnsupportedError, with the reason, if it cannot."""
+
+    name: str
+    make: Callable[[Problem, int], Ready]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Software that is installed, in all the forms in which it might be fastest."""
+
+    name: str
+    forms: tuple[Form, ...]
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A peer that takes no part, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The fastest form of a peer whose result is right, and what has kept the others out."""
+
+    name: str
+    form: str
+    run: Candidate
+    error: float
+    left_out: tuple[str, ...]
+
+
+def best_form(peer: Peer, problem: Problem, threads: int, expected: Array) -> Chosen | Absent:
+    """Make all forms of a peer, compare each with the expected result once, and race those that are right."""
+    tried = {form.name: attempt(form, problem, threads, expected) for form in peer.forms}
+    right = {name: found for name, found in tried.items() if not isinstance(found, str)}
+    reasons = {name: found for name, found in tried.items() if isinstance(found, str)}
+    if not right:
+        return Absent(peer.name, joined(reasons))
+    name = fastest({name: run for name, (run, _) in right.items()})
+    run, error = right[name]
+    return Chosen(peer.name, name, run, error, tuple(f"{form}: {why}" for form, why in reasons.items()))
+
+
+def attempt(form: Form, problem: Problem, threads: int, expected: Array) -> tuple[Candidate, float] | str:
+    """What to time and how far its result is from the expected one; or why there is nothing to time."""
+    try:
+        ready = form.make(problem, threads)
+        error = array_distance(ready.read(ready.run()), expected)
+        require_close(error, problem.spec.dtype)
+    except Exception as error_of_peer:
+        return reason(error_of_peer)
+    return ready.run, error
+
+
+def require_close(error: float, dtype: DType) -> None:
+    """Raises   VerificationError unless the error is within the tolerance of the format."""
+    allowed = TOLERANCES[dtype]
+    if not error <= allowed:
+        raise VerificationError(f"its result differs by {error:.1e}, and {allowed:.0e} is allowed")
+
+
+def reason(error: Exception) -> str:
+    """An error of foreign software, in a line."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    known = isinstance(error, UnsupportedError | VerificationError)
+    text = first if known else f"{type(error).__name__}: {first}"
+    return text if len(text) <= REASON_LENGTH else f"{text[:REASON_LENGTH]} ..."
+
+
+def joined(reasons: Mapping[str, str]) -> str:
+    """The reasons of all forms, those that are the same told once."""
+    if len(set(reasons.values())) == 1:
+        return next(iter(reasons.values()))
+    return "; ".join(f"{form}: {why}" for form, why in reasons.items())
+
+
+def fastest(forms: Mapping[str, Candidate]) -> str:
+    if len(forms) == 1:
+        return next(iter(forms))
+    timings = interleave(forms, ROUNDS_OF_A_RACE)
+    return min(timings, key=lambda name: timings[name].median)
