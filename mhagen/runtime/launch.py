@@ -34,6 +34,8 @@ MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
 COMPILER_SOURCES = (
     "compiler",
     "elementary",
+    "elementary_double",
+    "exponents",
     "formats",
     "lanes",
     "meaning",

@@ -86,9 +86,22 @@ def polynomial(builder: ir.IRBuilder, x: ir.Value, coefficients: Sequence[float]
 
 
 def integers(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    """The bits of float32 lanes as int32 lanes."""
-    return builder.bitcast(x, ir.VectorType(I32, x.type.count))
+    """The bits of real lanes as lanes of integers of their width."""
+    return builder.bitcast(x, ir.VectorType(I64 if x.type.element == F64 else I32, x.type.count))
 
 
 def floats(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    return builder.bitcast(x, ir.VectorType(F32, x.type.count))
+    """Lanes of bits as the real lanes of their width."""
+    return builder.bitcast(x, ir.VectorType(F64 if x.type.element == I64 else F32, x.type.count))
+
+
+def at_least(builder: ir.IRBuilder, x: ir.Value, lowest: float) -> ir.Value:
+    """The greater of x and a number; NaN stays NaN."""
+    limit = constant(x.type, lowest)
+    return builder.select(builder.fcmp_ordered("<", x, limit), limit, x)
+
+
+def at_most(builder: ir.IRBuilder, x: ir.Value, highest: float) -> ir.Value:
+    """The smaller of x and a number; NaN stays NaN."""
+    limit = constant(x.type, highest)
+    return builder.select(builder.fcmp_ordered(">", x, limit), limit, x)
