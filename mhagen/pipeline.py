@@ -73,8 +73,8 @@ def compile_to_source(
     """The first six arrows; no machine code yet. `observe` is shown the main graph after each pass."""
     if backend != "cpu":
         raise UnsupportedError(f"backend {backend!r} is not built yet; this version has: cpu")
-    target = target if target is not None else host_target()
     spec = load_spec(spec)
+    target = target if target is not None else host_target(spec.dtype.value)
     program = build_program(spec)
     main = program.main
     program = program.map(lambda graph: run_passes(graph, PASSES, observe if graph is main else None))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from ..base.dtypes import DType
@@ -16,8 +17,9 @@ from ..spec.model import Spec
 from .numpy_baseline import NumpyBaseline
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-# Twice the rounding of the same sums in plain float32, with room: what a right kernel stays well inside of.
-TOLERANCE = 2e-5
+# Twice the rounding of the same sums in plain arithmetic, with room: a right kernel stays well inside of it.
+# In 16 bits weights and results are rounded, and in a layer what lies between its products too.
+TOLERANCES = {DType.FLOAT32: 2e-5, DType.FLOAT64: 4e-14, DType.BFLOAT16: 2e-2, DType.FLOAT16: 3e-3}
 # Sums of many terms and steep scores round more. What plain float32 loses too is no fault of the kernel.
 ALLOWED_OVER_NUMPY = 4.0
 # Lengths around the edges of tiles: one query, odd numbers, more keys than queries.
@@ -53,7 +55,7 @@ class Example:
             "key": (self.batch, heads.key_value, self.keys, heads.dim),
             "value": (self.batch, heads.key_value, self.keys, heads.value_dim),
         }
-        arrays = {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+        arrays = {name: normal(rng, spec.dtype, shape) for name, shape in shapes.items()}
         if spec.layout.value == "bhsd":
             return arrays
         return {name: np.ascontiguousarray(array.swapaxes(1, 2)) for name, array in arrays.items()}
@@ -86,19 +88,19 @@ class Example:
         shapes = {f"w{letter}": (count, width) for letter, count in rows.items()}
         shapes["wo"] = (width, heads.query * heads.value_dim)
         arrays = {
-            name: (rng.standard_normal(shape) / np.sqrt(shape[1])).astype(np.float32)
+            name: (rng.standard_normal(shape) / np.sqrt(shape[1])).astype(numpy_dtype(spec.dtype))
             for name, shape in shapes.items()
         }
         if spec.projections.bias:
-            arrays |= {f"b{letter}": rng.standard_normal(n, dtype=np.float32) for letter, n in rows.items()}
+            arrays |= {f"b{letter}": normal(rng, spec.dtype, (n,)) for letter, n in rows.items()}
         if spec.projections.output_bias:
-            arrays["bo"] = rng.standard_normal(width, dtype=np.float32)
+            arrays["bo"] = normal(rng, spec.dtype, (width,))
         return arrays
 
     def x(self, spec: Spec) -> np.ndarray[Any, Any]:
         assert spec.projections is not None
         shape = (self.batch, self.queries, spec.projections.model_dim)
-        return self.rng().standard_normal(shape, dtype=np.float32)
+        return normal(self.rng(), spec.dtype, shape)
 
 
 def random_array(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -108,7 +110,17 @@ def random_array(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...])
         case DType.BOOL:
             return rng.random(shape) < 0.5
         case _:
-            return rng.standard_normal(shape).astype(dtype.value)
+            return normal(rng, dtype, shape)
+
+
+def numpy_dtype(dtype: DType) -> np.dtype[Any]:
+    """The dtype of arrays that hold the format."""
+    return np.dtype(ml_dtypes.bfloat16) if dtype is DType.BFLOAT16 else np.dtype(dtype.value)
+
+
+def normal(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Normal numbers, rounded to the format."""
+    return rng.standard_normal(shape, dtype=np.float32).astype(numpy_dtype(dtype))
 
 
 def compare(spec: Spec, module: ModuleType) -> Comparison:
@@ -118,8 +130,9 @@ def compare(spec: Spec, module: ModuleType) -> Comparison:
     """
     errors = tuple(differences(spec, module))
     worst = max(errors)
-    if not worst <= TOLERANCE:
-        allowed = max(TOLERANCE, ALLOWED_OVER_NUMPY * numpy_error(spec))
+    tolerance = TOLERANCES[spec.dtype]
+    if not worst <= tolerance:
+        allowed = max(tolerance, ALLOWED_OVER_NUMPY * numpy_error(spec))
         if not worst <= allowed:
             raise VerificationError(
                 f"{spec.name} differs from the reference by {worst:.2g} of the greatest result; "

@@ -25,7 +25,14 @@ from ..schedule.plan import Schedule
 
 PACKAGE = "mhagen.built"  # where modules live that were built in this process
 SUPPORT = "mhagen_runtime"  # the folder of runtime support beside generated modules
-SUPPORT_IMPORTS = ("arguments", "launch", "linear", "simd", "sizes")  # what modules import of it
+SUPPORT_IMPORTS = (
+    "arguments",
+    "launch",
+    "linear",
+    "simd",
+    "simd_formats",
+    "sizes",
+)  # what modules import of it
 # What of base the runtime imports; a test compares this with the imports themselves.
 SUPPORT_OF_BASE = ("digest", "errors", "settings", "target", "version")
 FROM_BASE = re.compile(r"^(\s*from )\.\.base\.?", re.MULTILINE)

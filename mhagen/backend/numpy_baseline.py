@@ -11,19 +11,24 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.dtypes import DType
 from ..expr.evaluate import evaluate
 from ..spec.fields import Layout
 from ..spec.model import Spec
 
-Floats: TypeAlias = NDArray[np.float32]
+Floats: TypeAlias = NDArray[np.floating[Any]]
 Array: TypeAlias = NDArray[Any]
 
 
 class NumpyBaseline:
-    """`attention` and `layer` of a spec in float32 NumPy, without statistics."""
+    """`attention` and `layer` of a spec in NumPy, without statistics.
+
+    Numbers  float64 for float64, else float32: NumPy has no products of 16-bit formats
+    """
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
+        self.real = np.float64 if spec.dtype is DType.FLOAT64 else np.float32
 
     def attention(
         self, query: Floats, key: Floats, value: Floats, *, query_offset: int = 0, **inputs: Array
@@ -39,6 +44,8 @@ class NumpyBaseline:
     ) -> Floats:
         """Self-attention with its projections.  Shapes   x (batch, queries, model_dim)."""
         heads = self.spec.heads
+        x = x.astype(self.real, copy=False)
+        weights = {name: array.astype(self.real, copy=False) for name, array in weights.items()}
         query = split_heads(linear(x, weights, "q"), heads.query)
         key = split_heads(linear(x, weights, "k"), heads.key_value)
         value = split_heads(linear(x, weights, "v"), heads.key_value)
@@ -49,11 +56,12 @@ class NumpyBaseline:
     def _attend(
         self, query: Floats, key: Floats, value: Floats, query_offset: int, inputs: Mapping[str, Array]
     ) -> Floats:
+        query, key, value = (array.astype(self.real, copy=False) for array in (query, key, value))
         # Heads that share keys: (batch, key/value heads, heads of one, length, dim), a view.
         batch, query_heads, queries, dim = query.shape
         key_value_heads = key.shape[1]
         grouped = query.reshape(batch, key_value_heads, query_heads // key_value_heads, queries, dim)
-        scaled: Floats = grouped * np.float32(self.spec.scale)
+        scaled: Floats = grouped * self.real(self.spec.scale)
         products = scaled @ key[:, :, np.newaxis].swapaxes(-1, -2)
         scores = products.reshape(batch, query_heads, queries, -1)
         weights = softmax(self._visible(scores, query_offset, inputs)).reshape(products.shape)
@@ -64,11 +72,11 @@ class NumpyBaseline:
         modify, keep = self.spec.score_expression, self.spec.keep_expression
         names = positions(scores.shape, query_offset)
         if modify is not None:
-            changed = evaluate(modify, {**names, "score": scores}, inputs, np.float32)
+            changed = evaluate(modify, {**names, "score": scores}, inputs, self.real)
             is_whole = changed.shape == scores.shape
             scores = changed if is_whole else np.broadcast_to(changed, scores.shape).copy()
         if keep is not None:
-            scores = np.where(evaluate(keep, names, inputs, np.float32), scores, np.float32(-np.inf))
+            scores = np.where(evaluate(keep, names, inputs, self.real), scores, self.real(-np.inf))
         return scores
 
 

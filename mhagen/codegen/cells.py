@@ -63,7 +63,13 @@ class Code:
 
 STEMS = {Kind.CONDITION: "test", Kind.INTEGER: "count", Kind.REAL: "part"}
 SUFFIXES = {Level.TILE: "", Level.ROW: "_{i}", Level.COLUMN: "_{j}", Level.CELL: "_{i}_{j}"}
-RUNS = {DType.FLOAT32: "load_run", DType.INT32: "load_run_int32"}
+RUNS = {
+    DType.FLOAT32: "load_run",
+    DType.FLOAT64: "load_run_float64",
+    DType.BFLOAT16: "load_run_bfloat16",
+    DType.FLOAT16: "load_run_float16",
+    DType.INT32: "load_run_int32",
+}
 LOADS = {
     DType.FLOAT32: ("load_float32", "take_float32"),
     DType.FLOAT64: ("load_float64", "take_float64"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from ..base.dtypes import DType
 from .entry import model_dim_of
-from .kernel import Lowering
+from .facts import Lowering
 from .model import ConstantGroup, ConstantLine
 
 LOG2_E = 1.4426950408889634
+CACHE_LINE = 64
+LOWEST = {DType.FLOAT32: "-3.4028234663852886e38", DType.FLOAT64: "-1.7976931348623157e308"}
 
 
 def constant_groups(facts: Lowering) -> tuple[ConstantGroup, ...]:
@@ -43,7 +46,7 @@ def layer_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
 def schedule_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     schedule = facts.schedule
     lines = [
-        line("LANES", facts.target.lanes, "float32 values in a vector register"),
+        line("LANES", facts.lanes, f"{facts.numbers.computed.value} values in a vector register"),
         line("GROUP_QUERIES", facts.group_queries, "queries side by side in the lanes of a score tile"),
         line("TILE_QUERIES", schedule.tile_queries, "queries of one task"),
         line("BLOCK_KEYS", schedule.block_keys, "keys between two passes over the values"),
@@ -61,43 +64,71 @@ def schedule_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
 
 
 def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
-    lanes, work, schedule = facts.target.lanes, facts.work, facts.schedule
-    vector, row = 4 * lanes, 4 * facts.group_queries
-    out_row = vector * facts.value_vectors
-    panel = -(-work.dim // lanes) * lanes * row
-    maxima = panel + facts.group_queries * out_row
-    state = -(-(maxima + 3 * row) // 64) * 64
-    weights = state * (schedule.tile_queries // facts.group_queries)
-    lines = [
-        line("VECTOR", vector, "bytes"),
-        line("ROW", row, "a weight for each query of a group"),
-        line("OUT_ROW", out_row, "an accumulator for each value column, filled up to whole vectors"),
-        line("WHOLE_DIM", work.dim // lanes * lanes, "columns in whole vectors"),
-        line("WHOLE_OUT", 4 * (work.value_dim // lanes * lanes), "bytes of value columns in whole vectors"),
-        line("ACCUMULATORS", panel, "behind the packed queries"),
-        line("MAXIMA", maxima),
-        line("SUMS", maxima + row),
-        line("PEAKS", maxima + 2 * row),
-        line("STATE_BYTES", state, "all of these for one group"),
-        line("WEIGHTS", weights, "behind the states of all groups"),
-        line("SCRATCH_BYTES", weights + schedule.block_keys * row),
+    numbers, work = facts.numbers, facts.work
+    lines = [line("VECTOR", numbers.vector_bytes, "bytes")]
+    if numbers.narrow:
+        note = f"bytes of as many {numbers.stored.value}"
+        lines.append(line("STORED_VECTOR", numbers.stored_vector_bytes, note))
+    lines += [
+        line("ROW", facts.row, f"a weight{' (a pair)' if numbers.pairs else ''} for each query of a group"),
+        line("OUT_ROW", facts.out_row, "an accumulator for each value column, filled up to whole vectors"),
+        line("OUT_VECTORS", work.value_dim // facts.lanes, "whole vectors of value columns"),
+        line("DEPTH", facts.depth, "pairs of columns" if numbers.pairs else "columns of queries and keys"),
+        line("WHOLE_DEPTH", facts.depth // facts.lanes * facts.lanes, "those in whole vectors"),
     ]
-    if work.value_dim % lanes:
-        lines.insert(5, line("VALUE_TAIL", work.value_dim % lanes, "value columns in the last vector"))
+    if numbers.staged:
+        lines.append(line("KEY_LINE", facts.key_line, "a widened key, filled up to whole vectors"))
+    if numbers.staged and work.dim % facts.lanes:
+        lines.append(line("DIM_TAIL", work.dim % facts.lanes, "columns in the last vector"))
+    if work.value_dim % facts.lanes:
+        lines.append(line("VALUE_TAIL", work.value_dim % facts.lanes, "value columns in the last vector"))
+    lines += scratch_lines(facts)
     if facts.program.self_layer is not None:
-        lines.append(
-            line("LINEAR_PANEL_ROW", schedule.linear_vectors * vector, "weights of one input in a panel")
-        )
+        size = facts.schedule.linear_vectors * numbers.vector_bytes
+        lines.append(line("LINEAR_PANEL_ROW", size, "weights of one input in a panel"))
     return tuple(lines)
 
 
+def scratch_lines(facts: Lowering) -> list[ConstantLine]:
+    """Where what lies in the scratch of a thread: states of groups, weights, staged keys and values."""
+    numbers, schedule = facts.numbers, facts.schedule
+    accumulators = -(-facts.depth // facts.lanes) * facts.lanes * facts.row
+    maxima = accumulators + facts.group_queries * facts.out_row
+    state = whole_lines(maxima + 3 * facts.row)
+    weights = state * (schedule.tile_queries // facts.group_queries)
+    keys = weights + schedule.block_keys // numbers.together * facts.row
+    # Queries are widened where keys are later.
+    rows_of_keys = max(schedule.block_keys, facts.group_queries) if numbers.staged else 0
+    values = keys + rows_of_keys * facts.key_line
+    rows_of_values = -(-schedule.block_keys // numbers.together) if numbers.narrow else 0
+    lines = [
+        line("ACCUMULATORS", accumulators, "behind the packed queries"),
+        line("MAXIMA", maxima),
+        line("SUMS", maxima + facts.row),
+        line("PEAKS", maxima + 2 * facts.row),
+        line("STATE_BYTES", state, "all of these for one group"),
+        line("WEIGHTS", weights, "behind the states of all groups"),
+    ]
+    if numbers.staged:
+        lines.append(line("STAGED_KEYS", keys, "a block of keys, widened"))
+    if numbers.narrow:
+        lines.append(line("STAGED_VALUES", values, "a block of values, as it is multiplied"))
+    return [*lines, line("SCRATCH_BYTES", values + rows_of_values * facts.out_row)]
+
+
+def whole_lines(size: int) -> int:
+    """The bytes of whole cache lines."""
+    return -(-size // CACHE_LINE) * CACHE_LINE
+
+
 def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
-    op = facts.work.op
+    op, numbers = facts.work.op, facts.numbers
+    computed = numbers.computed
     lines = [line("QUERY_SCALE", op.query_scale, query_scale_comment(facts))]
     if op.score_scale != 1.0:
         lines.append(line("SCORE_SCALE", op.score_scale, "log2(e): weights are powers of two"))
     lines += [
-        line("LOWEST", "-3.4028234663852886e38", "float32's lowest: where running maxima start"),
+        line("LOWEST", LOWEST[computed], f"{computed.value}'s lowest: where running maxima start"),
         line(
             "HEADROOM", 8.0 / op.score_scale, "by what scores may top the running maximum before it is raised"
         ),
@@ -106,7 +137,8 @@ def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         line("HIDDEN_WEIGHT", "-0.0", "the weight of a hidden key: adds nothing, and can be told from 0")
     )
     if facts.view_code is not None:
-        lines.append(line("HIDDEN_BITS", "-(2**31)", "its bits"))
+        bits = 8 * (numbers.stored.bytes if numbers.pairs else computed.bytes)
+        lines.append(line("HIDDEN_BITS", f"-(2**{bits - 1})", "its bits"))
     if "lse" in op.statistics:
         lines += [line("LN_2", "0.6931471805599453")] if op.score_scale == 1.0 else []
         lines.append(line("MINUS_INFINITY", 'float("-inf")'))

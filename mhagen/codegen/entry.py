@@ -7,8 +7,8 @@ from collections.abc import Callable
 from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..spec.fields import Align, Layout
-from .kernel import Lowering
-from .model import AttentionModel, LayerModel, LinearModel, Lines, Names, ProductModel
+from .facts import Lowering
+from .model import AttentionModel, LayerModel, LinearModel, Lines, Names, ProductModel, TileModel
 
 Axis = int | str
 AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
@@ -56,7 +56,7 @@ def offset_line(graph: Graph) -> Lines:
 
 
 def attention_model(facts: Lowering) -> AttentionModel:
-    work, graph = facts.work, facts.graph
+    work, graph, dtype = facts.work, facts.graph, facts.numbers.stored.value
     axes = AXES[graph.layout]
     operands, inputs = tuple(facts.captured), tuple(facts.inputs)
     arrays = ", ".join(f'"{name}": {name}' for name in ("query", "key", "value", *inputs))
@@ -69,19 +69,21 @@ def attention_model(facts: Lowering) -> AttentionModel:
         doc_lines=attention_doc(facts),
         parameters=("query", "key", "value", "*", *inputs, f"{QUERY_OFFSET}=None", "out=None"),
         bind_lines=(
-            bind_line("query", "float32", axes("QUERY_HEADS", "queries", "DIM")),
-            bind_line("key", "float32", axes("KEY_VALUE_HEADS", "keys", "DIM")),
-            bind_line("value", "float32", axes("KEY_VALUE_HEADS", "keys", "VALUE_DIM")),
+            bind_line("query", dtype, axes("QUERY_HEADS", "queries", "DIM")),
+            bind_line("key", dtype, axes("KEY_VALUE_HEADS", "keys", "DIM")),
+            bind_line("value", dtype, axes("KEY_VALUE_HEADS", "keys", "VALUE_DIM")),
             *input_lines(facts),
             *offset_line(graph),
             "if out is None:",
-            f"    out = np.empty({out_shape}, np.float32)",
+            f"    out = np.empty({out_shape}, {numpy_dtype(facts, 'query')})",
             "else:",
             f"    inputs = {{{arrays}}}",
-            f'    out = bind_out("out", out, "float32", {out_axes}, sizes, inputs)',
+            f'    out = bind_out("out", out, "{dtype}", {out_axes}, sizes, inputs)',
         ),
         view_lines=tuple(f"{name}_heads = {name}{HEADS_FIRST}" for name in HEADS if swapped),
         statistics=statistics,
+        out_dtype=numpy_dtype(facts, "x"),
+        statistic_dtype=f"np.{facts.numbers.statistic.value}",
         attend_parameters=("query", "key", "value", "out", *statistics, QUERY_OFFSET, *operands),
         attend_arguments=(
             *(f"{n}_heads" if swapped else n for n in HEADS),
@@ -100,6 +102,17 @@ def kernel_arguments(facts: Lowering) -> Lines:
     lines += ["lse.ctypes.data"] if "lse" in facts.work.op.statistics else []
     lines += ["batch", "queries", "keys", f"{QUERY_OFFSET}.ctypes.data"]
     return (*lines, *(f"{name}.ctypes.data" for name in facts.captured))
+
+
+def numpy_dtype(facts: Lowering, like: str) -> str:
+    """The text of the output's dtype; 16-bit formats come as two dtypes, and go as they came."""
+    numbers = facts.numbers
+    return f"{like}.dtype" if numbers.narrow else f"np.{numbers.stored.value}"
+
+
+def dtype_words(facts: Lowering) -> str:
+    numbers = facts.numbers
+    return f"{numbers.stored.value} (or its bits as uint16)" if numbers.narrow else numbers.stored.value
 
 
 def offset_units(graph: Graph) -> str:
@@ -123,7 +136,8 @@ def attention_doc(facts: Lowering) -> Lines:
         "",
         f"    Shapes   {shapes[0][0]:{width}} {shapes[0][1]}",
         *(f"             {name:{width}} {shape}" for name, shape in shapes[1:]),
-        "             float32 unless said otherwise; any strides, but a last axis with gaps is copied",
+        f"             {dtype_words(facts)} unless said otherwise; any strides, but a last axis with gaps is "
+        "copied",
         f"    Units    {offset_units(facts.graph)}",
         f"    Returns  {returned}; `out` is written if given, made otherwise",
         "    Raises   InputError, naming the argument, what it has and what it needs",
@@ -131,30 +145,37 @@ def attention_doc(facts: Lowering) -> Lines:
 
 
 def linear_model(facts: Lowering) -> LinearModel:
+    numbers, schedule = facts.numbers, facts.schedule
     return LinearModel(
-        rows=tuple(range(facts.schedule.linear_rows)),
-        vectors=tuple(range(facts.schedule.linear_vectors)),
+        dtype=numbers.stored.value,
+        pairs=numbers.pairs,
+        splits=not numbers.narrow,
+        rows=tuple(range(schedule.linear_rows)),
+        vectors=tuple(range(schedule.linear_vectors)),
+        step=numbers.step,
+        out_bytes=numbers.stored.bytes,
+        store_first=numbers.store_first,
         tile_parameters=(
-            *(
-                "x",
-                "x_stride",
-                "rows",
-                "panel",
-                "depth",
-                "sums_at",
-                "out_stride",
-                "bias",
-                "starts",
-                "columns",
-            ),
+            *("x", "x_stride", "rows", "panel", "depth", "sums_at", "out_stride", "bias"),
+            *(("starts",) if not numbers.narrow else ()),
+            "columns",
         ),
         parameters=(
             *("x", "x_stride", "rows", "panels", "biases", "places", "panel_count", "depth", "out"),
             *("counter", "scratch", "worker"),
         ),
         tile_arguments=(
-            *("x + row * x_stride + 4 * start", "x_stride", "end_row - row", "weights", "inputs"),
-            *("head + 4 * row * head_columns", "4 * head_columns", "bias", "start == 0", "columns"),
+            *(
+                f"x + row * x_stride + {numbers.step} * start",
+                "x_stride",
+                "end_row - row",
+                "weights",
+                "inputs",
+            ),
+            f"head + {numbers.stored.bytes} * row * head_columns",
+            *(f"{numbers.stored.bytes} * head_columns", "bias"),
+            *(("start == 0",) if not numbers.narrow else ()),
+            "columns",
         ),
     )
 
@@ -165,20 +186,20 @@ def layer_model(facts: Lowering) -> LayerModel:
     if graph is None or cross is None:
         return EMPTY_LAYER
     products = (*input_products(graph), *input_products(cross), output_product(graph))
-    operands = tuple(facts.captured)
+    operands, dtype = tuple(facts.captured), facts.numbers.stored.value
     merged = "LINEAR.merge_heads(OUTPUT, prepared, out)"
     return LayerModel(
         products=products,
         prepare_arguments=tuple(product.name for product in products),
-        prepare_doc_lines=prepare_doc(graph),
+        prepare_doc_lines=prepare_doc(facts, graph),
         doc_lines=layer_doc(facts, graph),
         parameters=("x", "weights", "*", "context=None", *facts.inputs, f"{QUERY_OFFSET}=None"),
         bind_lines=(
-            bind_line("x", "float32", ("batch", "queries", "MODEL_DIM")),
+            bind_line("x", dtype, ("batch", "queries", "MODEL_DIM")),
             "if context is None:",
             '    sizes["keys"] = sizes["queries"]',
             "else:",
-            f"    {bind_line('context', 'float32', ('batch', 'keys', 'MODEL_DIM'))}",
+            f"    {bind_line('context', dtype, ('batch', 'keys', 'MODEL_DIM'))}",
             *input_lines(facts),
             *offset_line(graph),
         ),
@@ -228,7 +249,7 @@ def output_product(graph: Graph) -> ProductModel:
     return ProductModel("OUTPUT", "QUERY_HEADS * VALUE_DIM", (part,))
 
 
-def prepare_doc(graph: Graph) -> Lines:
+def prepare_doc(facts: Lowering, graph: Graph) -> Lines:
     nodes = [node for node in graph.nodes if isinstance(node.op, ProjectHeads | OutputLinear)]
     shapes = [f"{name} {shape_text(graph.types[name].shape)}" for node in nodes for name in node.operands[1:]]
     return (
@@ -236,7 +257,7 @@ def prepare_doc(graph: Graph) -> Lines:
         "",
         f"    Shapes   {', '.join(shapes[:3])}",
         *(f"             {', '.join(shapes[i : i + 3])}" for i in range(3, len(shapes), 3)),
-        "             float32, as torch.nn.Linear has them; a mapping of these names",
+        f"             {dtype_words(facts)}, as torch.nn.Linear has them; a mapping of these names",
         "    Raises   InputError for a missing, unknown or wrongly shaped array",
     )
 
@@ -252,7 +273,7 @@ def layer_doc(facts: Lowering, graph: Graph) -> Lines:
         *(f"             {text}" for text in inputs),
         "             weights: a mapping as prepare() takes it, or what prepare() returned",
         f"    Units    {offset_units(facts.graph)}",
-        f"    Returns  (batch, queries, {model_dim}) float32"
+        f"    Returns  (batch, queries, {model_dim}) {facts.numbers.stored.value}"
         + (f", in Attention(out, {', '.join(facts.work.op.statistics)})" if facts.work.op.statistics else ""),
         "    Raises   InputError, naming the argument, what it has and what it needs",
     )
@@ -264,13 +285,21 @@ def model_dim_of(graph: Graph) -> int:
     return width
 
 
-def function_names(facts: Lowering, tile_names: Names) -> Names:
+def function_names(facts: Lowering, tile: TileModel) -> Names:
     """The functions of the attention kernel, callees first."""
+    numbers = facts.numbers
     masked = facts.view_code is not None
-    views = ("visibility", "values_are_finite", "add_values_one_by_one", "score_block", "seen_rows")
     return (
+        *(("widen_keys", "widen_values") if numbers.staged else ()),
+        *(("zip_values",) if numbers.pairs else ()),
         *("pack_queries", "start_group", "raise_maxima"),
-        *tile_names,
-        *(views if masked else ()),
+        *(name for name, _, _, _ in tile.run_loads),
+        *(name for name, _, _ in tile.extents),
+        *(variant.name for variant in tile.score_variants),
+        "write_rows",
+        *(value_tile.name for value_tile in tile.value_tiles),
+        *(("values_are_finite", "add_values_one_by_one") if masked else ()),
+        "finish_sums",
+        *(("visibility", "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group", "attention_tasks"),
     )

@@ -37,6 +37,38 @@ class SupportImport:
 
 
 @dataclass(frozen=True)
+class NumbersModel:
+    """The formats of a kernel, as the words that read, multiply and write them."""
+
+    computed: str
+    pairs: bool
+    staged: bool
+    bytes: int  # of a computed number
+    step: int  # bytes of a key that one step of a product reads
+    load_key: str
+    load_line: str  # reads packed queries, weights of values, staged values
+    multiply: str
+    zero: str  # what every value is multiplied by to see whether it is finite
+    transpose: str
+    scale: str  # what follows the arguments of transpose
+    pack_note: str
+    staged_parameter: str
+    staged_argument: str
+    row_vector: str  # the constant that has the bytes of LANES stored numbers
+    load: str
+    load_first: str
+    store: str
+    store_first: str
+    line_of_row: str  # the line of weights that a row of keys has
+    line_of_end: str
+    line_of_low: str
+    line_of_partial: str
+    lines_of_block: str
+    lines_seen: str
+    lines_partial: str
+
+
+@dataclass(frozen=True)
 class ScoreVariant:
     """One function that scores a register tile: for tiles seen whole, and for those seen in part."""
 
@@ -59,15 +91,15 @@ class ValueTile:
     columns: int
     vectors: tuple[int, ...]
     loads: Lines
+    stores: tuple[tuple[str, str, str], ...]  # word, place, and what follows the value
 
 
 @dataclass(frozen=True)
 class ValueColumn:
-    """The call of a value tile for some columns; under a mask, for some rows of the block."""
+    """The call of a value tile for some columns."""
 
     name: str
     arguments: Names
-    masked_arguments: Names
 
 
 @dataclass(frozen=True)
@@ -77,13 +109,18 @@ class TileModel:
     key_rows: tuple[int, ...]
     query_vectors: tuple[int, ...]
     value_rows: tuple[int, ...]
-    dim_tail: bool
+    value_rows_up: tuple[int, ...]  # from the last to the first
+    depth_tail: bool  # of packed queries
+    dim_tail: bool  # of rows of queries and keys
     value_tail: bool
     score_variants: tuple[ScoreVariant, ...]
     value_tiles: tuple[ValueTile, ...]
     value_columns: tuple[ValueColumn, ...]
+    value_parameters: Names
     shrink: str  # by what all is rescaled when maxima have been raised
-    run_loads: tuple[tuple[str, str, str], ...]  # name, load, take of functions that read neighbours
+    run_loads: tuple[
+        tuple[str, str, str, int], ...
+    ]  # name, load, take, bytes of functions that read neighbours
     extents: tuple[tuple[str, str, int], ...]  # name, load, bytes of functions that bound captured arrays
 
 
@@ -96,7 +133,10 @@ class KeepModel:
     text: str
     interval_lines: Lines
     interval_result: str
-    value_loads: Lines
+    finite_totals: tuple[tuple[str, str], ...]  # the name of a sum, and the load of a vector of values
+    finite_total: str
+    whole_columns: str  # the bytes of a row of values that are read in whole vectors
+    loads_tail: bool
 
 
 @dataclass(frozen=True)
@@ -124,7 +164,10 @@ class TaskModel:
     writes_lse: bool
     lse: str
     reads_positions: bool
+    view_of_task: Names
     block_arguments: Names
+    sums_parameters: Names
+    sums_of_block: Names
     finish_parameters: Names
     finish_arguments: Names
 
@@ -133,6 +176,12 @@ class TaskModel:
 class LinearModel:
     """The register tile and entry point of the layer's products."""
 
+    dtype: str
+    pairs: bool
+    splits: bool  # partial sums may lie in the output
+    step: int  # bytes of x that one step of a product reads
+    out_bytes: int
+    store_first: str
     rows: tuple[int, ...]
     vectors: tuple[int, ...]
     parameters: Names
@@ -149,6 +198,8 @@ class AttentionModel:
     bind_lines: Lines
     view_lines: Lines
     statistics: Names
+    out_dtype: str
+    statistic_dtype: str
     attend_parameters: Names
     attend_arguments: Names
     kernel_arguments: Lines
@@ -181,14 +232,13 @@ class LayerModel:
 
 @dataclass(frozen=True)
 class KernelModel:
-    """A whole module."""
+    """The body of a module: the kernel, and the functions people call."""
 
     name: str
     target: str
-    doc_lines: Lines
-    constants: tuple[ConstantGroup, ...]
-    support_imports: tuple[SupportImport, ...]
+    computed: str
     functions: Names
+    numbers: NumbersModel
     tile: TileModel
     keep: KeepModel
     block: BlockModel
@@ -197,3 +247,23 @@ class KernelModel:
     has_layer: bool
     linear: LinearModel
     layer: LayerModel
+
+
+@dataclass(frozen=True)
+class ModuleModel:
+    """A whole module."""
+
+    doc_lines: Lines
+    constants: tuple[ConstantGroup, ...]
+    kernel: KernelModel
+
+
+@dataclass(frozen=True)
+class FrameModel:
+    """What stands around the body of a module, among it what the body was found to need."""
+
+    doc_lines: Lines
+    names_results: bool  # results are a named tuple
+    support_imports: tuple[SupportImport, ...]
+    constants: tuple[ConstantGroup, ...]
+    body: str

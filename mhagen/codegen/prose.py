@@ -6,7 +6,7 @@ from textwrap import wrap
 
 from ..expr.tree import to_text
 from .entry import model_dim_of
-from .kernel import Lowering
+from .facts import Lowering
 from .model import Lines
 
 WIDTH = 108
@@ -63,7 +63,7 @@ def schedule(facts: Lowering) -> Lines:
         f"{plan.block_keys}: first the scores of {plan.key_rows} keys by {facts.group_queries} queries at a "
         "time, transposed, so that lanes are queries, keys are read where they lie and the running softmax "
         f"needs no sum across lanes; then the values under those weights, {plan.value_rows} queries by up to "
-        f"{plan.value_vectors * facts.target.lanes} columns at a time. "
+        f"{plan.value_vectors * facts.lanes} columns at a time. "
     )
     if facts.view_code is not None:
         text += "Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. "

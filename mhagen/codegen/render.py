@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import fields
 from importlib.resources import files
+from inspect import getmembers, isfunction
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import jinja2
 
-from .model import KernelModel
+from ..runtime import simd, simd_formats
+from .model import FrameModel, ModuleModel, SupportImport
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def words_of(vocabulary: ModuleType) -> frozenset[str]:
+    words = getmembers(vocabulary, lambda each: isfunction(each) and each.__module__ == vocabulary.__name__)
+    return frozenset(name for name, _ in words)
+
 
 LINE_LENGTH = 110
+# The names that modules may take from each file of the runtime support.
+SUPPORT: dict[str, frozenset[str]] = {
+    "arguments": frozenset(("bind", "bind_input", "bind_offset", "bind_out")),
+    "launch": frozenset(("Kernel",)),
+    "linear": frozenset(("LinearKernel", "Part", "Prepared", "Product")),
+    "simd": words_of(simd),
+    "simd_formats": words_of(simd_formats),
+    "sizes": frozenset(("Sizes",)),
+}
 INDENT = 4
 
 
@@ -33,10 +56,29 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def render(model: KernelModel) -> str:
+def render(model: ModuleModel) -> str:
     """The source of a module: formatted, and the same bytes for the same model."""
+    body = filled("cpu/body.py.j2", model.kernel)
+    frame = FrameModel(
+        doc_lines=model.doc_lines,
+        names_results=bool(model.kernel.attention.statistics),
+        support_imports=support_imports(body),
+        constants=model.constants,
+        body=body,
+    )
+    return filled("cpu/module.py.j2", frame)
+
+
+def filled(template: str, model: DataclassInstance) -> str:
     values = {field.name: getattr(model, field.name) for field in fields(model)}
-    return environment().get_template("cpu/module.py.j2").render(values)
+    return environment().get_template(template).render(values)
+
+
+def support_imports(body: str) -> tuple[SupportImport, ...]:
+    """What the text of a body takes from the runtime support beside it."""
+    used = frozenset(node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name))
+    found = ((module, tuple(sorted(used & names))) for module, names in SUPPORT.items())
+    return tuple(SupportImport(module, names) for module, names in found if names)
 
 
 def layout(

@@ -112,10 +112,10 @@ class Bounder:
         spans = [("1", "1")] * (2 - len(spans)) + spans
         (outer_count, outer_stride), (count, stride) = spans
         self.count += 1
-        place = f"extent{self.count}"
+        names = f"least{self.count}", f"greatest{self.count}"
         arguments = f"{array.parameter}, {start}, {outer_count}, {outer_stride}, {count}, {stride}"
-        self.lines.append(f"{place} = {EXTENTS[array.dtype]}({arguments})")
-        return f"{place}[0]", f"{place}[1]"
+        self.lines.append(f"{names[0]}, {names[1]} = {EXTENTS[array.dtype]}({arguments})")
+        return names
 
     def clamped(self, index: Expr, axis: int | str) -> tuple[str, str]:
         low, high = self.bound(index)

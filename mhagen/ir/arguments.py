@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from ..base.dtypes import Kind
+from ..base.dtypes import DType, Kind
 from ..base.errors import InputError
 from .graph import Value
 from .op import Array
@@ -17,6 +18,8 @@ from .types import Dimension
 # The length of each named axis.
 Lengths: TypeAlias = dict[str, int]
 
+# Formats that may come as their bits.
+SIXTEEN_BITS = {DType.BFLOAT16: np.dtype(ml_dtypes.bfloat16), DType.FLOAT16: np.dtype(np.float16)}
 # What the interpreter computes in.
 WIDE = {Kind.REAL: np.float64, Kind.INTEGER: np.int64, Kind.CONDITION: np.bool_}
 
@@ -59,6 +62,8 @@ def _as_array(name: str, argument: npt.ArrayLike) -> Array:
 def _widened(value: Value, array: Array) -> Array:
     dtype = value.type.dtype
     wide = WIDE[dtype.kind]
+    if array.dtype == np.uint16 and dtype in SIXTEEN_BITS:
+        array = array.view(SIXTEEN_BITS[dtype])
     if not np.can_cast(array.dtype, wide, casting="same_kind"):
         raise InputError(f"{value.name} holds {array.dtype} and needs {dtype.value}")
     if dtype.kind is Kind.INTEGER and array.size > 0:

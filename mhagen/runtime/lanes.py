@@ -115,6 +115,16 @@ def exp2(m: Machine, x: ir.Value) -> ir.Value:
 
 
 @meaning(REAL, REAL)
+def exp2_degree_3(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_exp2(m.builder, x, m.target, degree=3)
+
+
+@meaning(REAL, REAL)
+def exp2_degree_4(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_exp2(m.builder, x, m.target, degree=4)
+
+
+@meaning(REAL, REAL)
 def exp(m: Machine, x: ir.Value) -> ir.Value:
     return emit_exp(m.builder, x, m.target)
 

@@ -79,8 +79,20 @@ def store_pairs(m: Machine, address: ir.Value, pairs: ir.Value) -> None:
     write(m.builder, address, pairs)
 
 
+def interleaved(m: Machine, even: ir.Value, odd: ir.Value) -> ir.Value:
+    """Rows of LANES bfloat16, one behind the other in vectors, as LANES pairs."""
+    order = [place for lane in range(m.lanes) for place in (lane, m.lanes + lane)]
+    both = m.builder.shuffle_vector(even, odd, ir.Constant(ir.VectorType(I32, 2 * m.lanes), order))
+    return m.builder.bitcast(both, m.whole)
+
+
 @meaning(INT32, REAL, REAL)
 def pack_pairs(m: Machine, even: ir.Value, odd: ir.Value) -> ir.Value:
+    if m.target.pair_dtype == "bfloat16":
+        kind = ir.VectorType(BFloat(), 2 * m.lanes)
+        rows = call(m.builder, "llvm.x86.avx512bf16.cvtne2ps2bf16.512", kind, [odd, even])
+        halves = m.builder.bitcast(rows, ir.VectorType(I16, 2 * m.lanes))
+        return interleaved(m, halves, halves)
     upper = m.builder.shl(bfloat16_bits(m.builder, odd), constant(m.whole, 16))
     return m.builder.or_(upper, bfloat16_bits(m.builder, even))
 
@@ -105,24 +117,17 @@ def keep_pairs(m: Machine, pairs: ir.Value, even: ir.Value, odd: ir.Value) -> ir
     return m.builder.and_(pairs, repeat(m.builder, kept, m.lanes))
 
 
-def zipped(m: Machine, even: ir.Value, odd: ir.Value) -> ir.Value:
-    """Two rows of LANES bfloat16 as LANES pairs."""
-    order = [place for lane in range(m.lanes) for place in (lane, m.lanes + lane)]
-    both = m.builder.shuffle_vector(even, odd, ir.Constant(ir.VectorType(I32, 2 * m.lanes), order))
-    return m.builder.bitcast(both, m.whole)
-
-
 @meaning(INT32, ADDRESS, ADDRESS)
 def load_zipped(m: Machine, even: ir.Value, odd: ir.Value) -> ir.Value:
     row = ir.VectorType(I16, m.lanes)
-    return zipped(m, read(m.builder, even, row, align=2), read(m.builder, odd, row, align=2))
+    return interleaved(m, read(m.builder, even, row, align=2), read(m.builder, odd, row, align=2))
 
 
 @meaning(INT32, ADDRESS, ADDRESS, ADDRESS)
 def load_zipped_first(m: Machine, even: ir.Value, odd: ir.Value, count: ir.Value) -> ir.Value:
     row, inside = ir.VectorType(I16, m.lanes), first_lanes(m.builder, count, m.lanes)
     rows = [masked_read(m.builder, address, inside, row) for address in (even, odd)]
-    return zipped(m, *rows)
+    return interleaved(m, *rows)
 
 
 def turn(m: Machine, rows: list[ir.Value], target: ir.Value, stride: ir.Value) -> None:

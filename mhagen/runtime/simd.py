@@ -201,6 +201,16 @@ def exp2(x: Vector) -> Vector:
     raise compiled_only("exp2")
 
 
+def exp2_degree_3(x: Vector) -> Vector:
+    """2 ** x for weights of bfloat16.  Numbers: float32 to 1.1e-4 of the result; otherwise as exp2."""
+    raise compiled_only("exp2_degree_3")
+
+
+def exp2_degree_4(x: Vector) -> Vector:
+    """2 ** x for weights of float16.  Numbers: float32 to 3e-6 of the result; otherwise as exp2."""
+    raise compiled_only("exp2_degree_4")
+
+
 def exp(x: Vector) -> Vector:
     """e ** x.  Numbers: 1 ulp, denormal results too; exp(0) = 1; above 88.73 inf; NaN for NaN."""
     raise compiled_only("exp")

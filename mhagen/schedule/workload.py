@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..base.dtypes import DType
 from ..base.errors import InternalError
 from ..ir.fused_ops import StreamedAttention
 from ..ir.graph import Graph, Node
@@ -16,6 +17,7 @@ class Workload:
     """The attention of a graph after all passes."""
 
     node: Node
+    dtype: DType
     op: StreamedAttention
     query_heads: int
     key_value_heads: int
@@ -37,7 +39,15 @@ def workload_of(graph: Graph) -> Workload:
     assert isinstance(node.op, StreamedAttention)
     types = graph.types
     query, key, value = (heads_first(types[name].shape, node.op.reads) for name in node.operands[:3])
-    return Workload(node, node.op, integer(query[1]), integer(key[1]), integer(query[3]), integer(value[3]))
+    return Workload(
+        node,
+        types[node.operands[0]].dtype,
+        node.op,
+        integer(query[1]),
+        integer(key[1]),
+        integer(query[3]),
+        integer(value[3]),
+    )
 
 
 def heads_first(shape: tuple[Dimension, ...], layout: Layout) -> tuple[Dimension, ...]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..backend.acceptance import ALLOWED_OVER_NUMPY, TOLERANCE, Example, distance
+from ..backend.acceptance import ALLOWED_OVER_NUMPY, TOLERANCES, Example, distance
 from ..backend.numpy_baseline import NumpyBaseline
+from ..base.dtypes import DType
 from ..ir.reference import Reference
 from ..pipeline import Kernel
 from ..spec.model import Spec
@@ -40,10 +41,11 @@ class Case:
     seconds: float
     numpy_seconds: float
     rounds: int
+    tolerance: float
 
     @property
     def allowed(self) -> float:
-        return max(TOLERANCE, ALLOWED_OVER_NUMPY * self.numpy_error)
+        return max(self.tolerance, ALLOWED_OVER_NUMPY * self.numpy_error)
 
     @property
     def is_right(self) -> bool:
@@ -59,6 +61,7 @@ class Call:
     """One function with its arguments bound, as the kernel, the reference and NumPy have it."""
 
     function: str
+    dtype: DType
     example: Example
     kernel: Callable[[], Any]
     reference: Callable[[], Any]
@@ -77,7 +80,9 @@ def calls_of(kernel: Kernel) -> Iterator[Call]:
         example = fitted(kernel.spec, *sizes)
         keywords = keywords_of(kernel.spec, example) | example.attention(kernel.spec)
         functions = (kernel.attention, reference.attention, baseline.attention)
-        yield Call("attention", example, *(partial(each, **keywords) for each in functions))
+        yield Call(
+            "attention", kernel.spec.dtype, example, *(partial(each, **keywords) for each in functions)
+        )
     if kernel.spec.projections is None:
         return
     for sizes in CALLS_OF_LAYER:
@@ -86,6 +91,7 @@ def calls_of(kernel: Kernel) -> Iterator[Call]:
         keywords = keywords_of(kernel.spec, example)
         yield Call(
             "layer",
+            kernel.spec.dtype,
             example,
             partial(kernel.layer, x, kernel.prepare(weights), **keywords),
             partial(reference.layer, x, weights, **keywords),
@@ -123,6 +129,7 @@ def measured(call: Call) -> Case:
         timings["kernel"].median,
         timings["numpy"].median,
         rounds,
+        TOLERANCES[call.dtype],
     )
 
 

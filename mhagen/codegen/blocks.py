@@ -1,0 +1,146 @@
+"""Graph and schedule to visibility, blocks of keys and tasks: who calls whom, and with what."""
+
+from __future__ import annotations
+
+from ..expr.tree import to_text
+from .cells import Code
+from .facts import Lowering
+from .kernel import finite_loads
+from .model import BlockModel, KeepModel, Names, TaskModel
+from .scores import tile_parameters
+
+
+def keep_model(facts: Lowering) -> KeepModel:
+    code = facts.view_code
+    if code is None or facts.work.op.keep is None:
+        return KeepModel(False, (), "", (), "", (), "", "", False)
+    return KeepModel(
+        masked=True,
+        parameters=("q_low", "q_high", "k_low", "k_high", *facts.place(code.names)),
+        text=to_text(facts.work.op.keep),
+        interval_lines=code.lines,
+        interval_result=code.result,
+        finite_totals=tuple((f"total{j}", load) for j, load in enumerate(finite_loads(facts))),
+        finite_total=" + ".join(f"total{j}" for j in range(facts.value_vectors)),
+        whole_columns="OUT_ROW" if facts.numbers.narrow else "OUT_VECTORS * VECTOR",
+        loads_tail=not facts.numbers.narrow and facts.work.value_dim % facts.lanes != 0,
+    )
+
+
+def block_model(facts: Lowering) -> BlockModel:
+    place = facts.place(facts.view_code.names) if facts.view_code else ()
+    positions = block_positions(facts)
+    full = tile_arguments(facts, facts.full_code)
+    partial = tile_arguments(facts, facts.partial_code)
+    tile = ("state", "weights", "row", "key + row * key_stride", "key_stride")
+    score = (
+        "state",
+        "weights",
+        "key",
+        "key_stride",
+        "block_keys",
+        "block_view",
+        "query_count",
+        *positions,
+        *facts.block_place,
+    )
+    output = ("out", "out_stride", "single", *statistics_of(facts))
+    first_query, last_query = "q_first + query", "q_first + query + VALUE_ROWS - 1"
+    return BlockModel(
+        score_parameters=score,
+        score_arguments=score,
+        rows_parameters=("low", "high", "q_low", "q_high", "k_first", *place),
+        rows_arguments=("first", "end", first_query, last_query, "k_first", *place),
+        parameters=(
+            *("state", "weights", "key", "key_stride", "value", "value_stride", "block_keys", "query_count"),
+            *output,
+            *positions,
+            *facts.block_place,
+        ),
+        view_of_block=("q_first", "q_first + query_count - 1", "k_first", "k_first + block_keys - 1", *place),
+        view_of_tile=(
+            "q_first",
+            "q_first + query_count - 1",
+            "k_first + row",
+            "k_first + row + tile_keys - 1",
+            *place,
+        ),
+        view_of_last_rows=("q_low", "q_high", "k_first + tile", "k_first + high - 1", *place),
+        view_of_first_rows=("q_low", "q_high", "k_first + low", "k_first + low + KEY_ROWS - 1", *place),
+        full_arguments=(*tile, *full),
+        partial_arguments=(*tile, "tile_keys", *partial),
+    )
+
+
+def statistics_of(facts: Lowering) -> Names:
+    """The addresses of statistics that the kernel writes."""
+    return tuple(facts.work.op.statistics)
+
+
+def block_positions(facts: Lowering) -> Names:
+    """The positions that attend_block takes: all of them under a mask, else those that scores read."""
+    if facts.view_code is not None:
+        return "q_first", "k_first"
+    used = facts.full_code.names | facts.partial_code.names
+    return tuple(name for name in ("q_first", "k_first") if name in used)
+
+
+def tile_arguments(facts: Lowering, code: Code) -> Names:
+    return tuple("k_first + row" if name == "k_first" else name for name in tile_parameters(facts, code))
+
+
+def task_model(facts: Lowering) -> TaskModel:
+    statistics = statistics_of(facts)
+    natural = " * LN_2" if facts.work.op.score_scale == 1.0 else ""
+    return TaskModel(
+        parameters=(
+            *("query", "query_batch", "query_head", "query_stride"),
+            *("key", "key_batch", "key_head", "key_stride"),
+            *("value", "value_batch", "value_head", "value_stride"),
+            *("out", "out_batch", "out_head", "out_stride"),
+            *statistics,
+            *("batch", "queries", "keys", "offsets"),
+            *(array.parameter for array in facts.captured.values()),
+            *("counter", "scratch", "worker"),
+        ),
+        writes_lse="lse" in statistics,
+        lse=f"load(state + MAXIMA + lane){natural} + log(total)",
+        reads_positions="q_first" in block_positions(facts),
+        view_of_task=view_of_task(facts),
+        block_arguments=block_arguments(facts),
+        sums_parameters=("state", "rows", *statistics),
+        sums_of_block=("state", "query_count", *statistics),
+        finish_parameters=("state", "rows", "out", "out_stride", *statistics),
+        finish_arguments=(
+            "scratch + group * STATE_BYTES",
+            "rows - first",
+            "out_at + first * out_stride",
+            "out_stride",
+            *(f"{name}_at + {facts.numbers.statistic.bytes} * first" for name in statistics),
+        ),
+    )
+
+
+def view_of_task(facts: Lowering) -> Names:
+    """The arguments of visibility for all queries of a task and one block of keys."""
+    place = facts.place(facts.view_code.names) if facts.view_code else ()
+    return ("position", "position + rows - 1", "block", "block + block_keys - 1", *place)
+
+
+def block_arguments(facts: Lowering) -> Names:
+    """What a task passes to attend_block for one group of its queries."""
+    numbers, positions = facts.numbers, {"q_first": "position + first", "k_first": "block"}
+    key = ("key_at + block * key_stride", "key_stride")
+    value = ("value_at + block * value_stride", "value_stride")
+    if numbers.staged:
+        key = ("scratch + STAGED_KEYS", "KEY_LINE")
+    if numbers.narrow:
+        value = ("scratch + STAGED_VALUES", "OUT_ROW")
+    return (
+        *("scratch + group * STATE_BYTES", "weights", *key, *value),
+        *("block_keys", "min(GROUP_QUERIES, rows - first)"),
+        *("out_at + first * out_stride", "out_stride", "single"),
+        *(f"{name}_at + {numbers.statistic.bytes} * first" for name in statistics_of(facts)),
+        *(positions[name] for name in block_positions(facts)),
+        *facts.block_place,
+    )

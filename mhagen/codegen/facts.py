@@ -1,0 +1,171 @@
+"""The facts that every part of a kernel's model is made from: graph, schedule, target and formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..base.dtypes import DType
+from ..base.target import Target
+from ..expr.tree import Constant, Expr, walk
+from ..ir.graph import QUERY_OFFSET, Graph
+from ..ir.program import Program
+from ..schedule.plan import Schedule
+from ..schedule.workload import Workload, workload_of
+from .cells import Captured, Code, emit_cells
+from .model import Names
+from .numbers import Numbers, numbers_of
+from .tiles import TileCode, emit_visibility
+
+# Names that the module gives to its own constants; a constant of the spec that would collide gets a suffix.
+# fmt: off
+RESERVED = frozenset(
+    {
+        "ACCUMULATORS", "ATTENTION", "BLOCK_KEYS", "DEPTH", "DIM", "DIM_TAIL", "FULL", "GROUP_QUERIES",
+        "GROUP_SIZE", "HEADROOM", "HIDDEN", "HIDDEN_BITS", "HIDDEN_WEIGHT", "KERNEL", "KEY_LINE", "KEY_ROWS",
+        "KEY_VALUE", "KEY_VALUE_HEADS", "LANES", "LINEAR", "LINEAR_BLOCK_ROWS", "LINEAR_DEPTH",
+        "LINEAR_PANEL_ROW", "LINEAR_ROWS", "LINEAR_VECTORS", "LN_2", "LOG2_E", "LOWEST", "MAXIMA",
+        "MINUS_INFINITY", "MODEL_DIM", "OUTPUT", "OUT_ROW", "OUT_VECTORS", "PANEL", "PARTIAL", "PEAKS",
+        "QUERY", "QUERY_HEADS", "QUERY_KEY_VALUE", "QUERY_SCALE", "ROW", "SCORE_SCALE", "SCRATCH_BYTES",
+        "STAGED_KEYS", "STAGED_VALUES", "STATE_BYTES", "STORED_VECTOR", "SUMS", "TILE_QUERIES", "VALUE_DIM",
+        "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
+    }
+)
+# fmt: on
+EXP2 = {DType.BFLOAT16: "exp2_degree_3", DType.FLOAT16: "exp2_degree_4"}
+OWN_INPUTS = ("query", "key", "value", QUERY_OFFSET)
+ORDER = ("b", "h", "batch", "queries", "keys")  # how parameters of place are ordered, before captured arrays
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """The facts that every part of the model is made from."""
+
+    program: Program
+    schedule: Schedule
+    target: Target
+
+    @property
+    def graph(self) -> Graph:
+        return self.program.attention
+
+    @cached_property
+    def work(self) -> Workload:
+        return workload_of(self.graph)
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        lengths: tuple[int, ...] = (self.work.dim,)
+        if self.program.self_layer is not None:
+            model_dim = self.program.self_layer.types["x"].shape[2]
+            assert isinstance(model_dim, int)
+            lengths += (model_dim, self.work.query_heads * self.work.value_dim)
+        return numbers_of(self.graph.types["query"].dtype, self.target, lengths)
+
+    @property
+    def lanes(self) -> int:
+        return self.numbers.lanes
+
+    @cached_property
+    def depth(self) -> int:
+        """Steps of the product of a query and a key."""
+        return self.work.dim // self.numbers.together
+
+    @property
+    def row(self) -> int:
+        """Bytes of the weights of one key, or one pair of keys, for a group of queries."""
+        return self.group_queries * self.numbers.bytes
+
+    @property
+    def out_row(self) -> int:
+        return self.value_vectors * self.numbers.vector_bytes
+
+    @property
+    def key_line(self) -> int:
+        """Bytes of a widened key."""
+        return -(-self.work.dim // self.lanes) * self.numbers.vector_bytes
+
+    @cached_property
+    def captured(self) -> dict[str, Captured]:
+        """The arrays that the kernel reads."""
+        return {name: self.inputs[name] for name in self.work.op.captured}
+
+    @cached_property
+    def inputs(self) -> dict[str, Captured]:
+        """The arrays that a caller gives: also those that simplification has left unread."""
+        given = (value for value in self.graph.inputs if value.name not in OWN_INPUTS)
+        return {value.name: Captured(value.name, value.type.dtype, value.type.shape) for value in given}
+
+    @cached_property
+    def spec_constants(self) -> dict[str, Constant]:
+        expressions = [e for e in (self.work.op.modify, self.work.op.keep) if e is not None]
+        found = {part.name: part for e in expressions for part in walk(e) if isinstance(part, Constant)}
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def constant_names(self) -> dict[str, str]:
+        names: dict[str, str] = {}
+        for name in self.spec_constants:
+            text = name.upper()
+            while text in RESERVED or text in names.values():
+                text += "_CONSTANT"
+            names[name] = text
+        return names
+
+    @cached_property
+    def group_queries(self) -> int:
+        return self.schedule.query_vectors * self.lanes
+
+    @cached_property
+    def value_vectors(self) -> int:
+        return -(-self.work.value_dim // self.lanes)
+
+    @cached_property
+    def full_code(self) -> Code:
+        modify = self.work.op.modify
+        return self.emit({} if modify is None else {"s{i}_{j}": modify})
+
+    @cached_property
+    def partial_code(self) -> Code:
+        roots = {"s{i}_{j}": self.work.op.modify, "seen{i}_{j}": self.work.op.keep}
+        return self.emit({target: expr for target, expr in roots.items() if expr is not None})
+
+    def emit(self, roots: dict[str, Expr]) -> Code:
+        return emit_cells(roots, self.captured, self.constant_names, self.work.query_heads)
+
+    def power(self, difference: str) -> str:
+        """The text of the softmax's power of a difference of scores.
+
+        Scores themselves are not scaled: their differences lose less, and the lowest float32 stays finite.
+        """
+        scale = self.work.op.score_scale
+        return f"{self.exp2}({difference})" if scale == 1.0 else f"{self.exp2}(({difference}) * SCORE_SCALE)"
+
+    @property
+    def exp2(self) -> str:
+        """The word that makes weights: as many digits as are kept of them."""
+        return EXP2.get(self.numbers.stored, "exp2")
+
+    @property
+    def scales_in_exponent(self) -> bool:
+        """Are raw products scaled as their weights are made, by the multiply-add that takes the maximum off?"""
+        op = self.work.op
+        return self.numbers.pairs and op.modify is None and op.query_scale > 0.0 and op.score_scale == 1.0
+
+    @cached_property
+    def view_code(self) -> TileCode | None:
+        if self.work.op.keep is None:
+            return None
+        return emit_visibility(self.work.op.keep, self.captured, self.constant_names)
+
+    def place(self, names: Iterable[str]) -> Names:
+        """Parameters of place among the names: indices, lengths, then captured arrays."""
+        used = set(names)
+        arrays = tuple(array.parameter for name, array in self.captured.items() if name in used)
+        return tuple(name for name in ORDER if name in used) + arrays
+
+    @cached_property
+    def block_place(self) -> Names:
+        views = self.view_code.names if self.view_code else frozenset()
+        return self.place(self.full_code.names | self.partial_code.names | views)

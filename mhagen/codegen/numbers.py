@@ -1,0 +1,80 @@
+"""In which formats the numbers of a kernel lie in memory, and in which it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..base.dtypes import DType
+from ..base.target import Target
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The formats of a kernel, and the words that read and write them.
+
+    Terms    stored: query, key, value and out as the caller has them; computed: vectors in registers
+    """
+
+    stored: DType
+    computed: DType
+    pairs: bool  # products are of pairs of stored numbers, summed as they are computed
+    lanes: int
+
+    @property
+    def staged(self) -> bool:
+        """Are keys and values widened, a block at a time, before they are multiplied?"""
+        return self.stored is not self.computed and not self.pairs
+
+    @property
+    def narrow(self) -> bool:
+        """Are fewer digits stored than computed?"""
+        return self.stored is not self.computed
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a computed number."""
+        return self.computed.bytes
+
+    @property
+    def vector_bytes(self) -> int:
+        return self.lanes * self.computed.bytes
+
+    @property
+    def stored_vector_bytes(self) -> int:
+        """Bytes in memory of as many stored numbers as a vector has lanes."""
+        return self.lanes * self.stored.bytes
+
+    @property
+    def together(self) -> int:
+        """How many neighbours one step of a product multiplies at once."""
+        return 2 if self.pairs else 1
+
+    @property
+    def step(self) -> int:
+        """Bytes of a row of keys that one step of a product reads."""
+        return self.together * self.stored.bytes if self.pairs else self.computed.bytes
+
+    @property
+    def store(self) -> str:
+        """The word that writes a vector of stored numbers."""
+        return f"store_{self.stored.value}_lanes" if self.narrow else "store"
+
+    @property
+    def store_first(self) -> str:
+        return f"store_{self.stored.value}_first" if self.narrow else "store_first"
+
+    @property
+    def statistic(self) -> DType:
+        """The format of statistics: that of computing."""
+        return self.computed
+
+
+def numbers_of(dtype: DType, target: Target, multiplied: tuple[int, ...]) -> Numbers:
+    """The formats of a kernel of this dtype; `multiplied` are the lengths of its products.
+
+    Pairs never reach over the end of a row: every length has to be even for them.
+    """
+    computed = DType.FLOAT64 if dtype is DType.FLOAT64 else DType.FLOAT32
+    even = all(length % 2 == 0 for length in multiplied)
+    pairs = target.pair_dtype == dtype.value and even
+    return Numbers(dtype, computed, pairs, target.lanes_of(computed.value))

@@ -1,0 +1,135 @@
+"""The functions that score one register tile: for tiles seen whole, and for those seen in part."""
+
+from __future__ import annotations
+
+from ..expr.tree import to_text
+from .cells import Code
+from .facts import Lowering
+from .model import Names, ScoreVariant
+
+
+def full_variant(facts: Lowering) -> ScoreVariant:
+    rows = range(facts.schedule.key_rows)
+    return ScoreVariant(
+        name="score_tile",
+        doc="Score KEY_ROWS keys, all of them seen, for one group of queries, and store their weights.",
+        parameters=("state", "weights", "row", "key", "key_stride", *tile_parameters(facts, facts.full_code)),
+        key_rows=tuple("key" if i == 0 else f"key + {i} * key_stride" for i in rows),
+        comment=score_comment(facts, keep=False),
+        lines=cell_lines(facts, facts.full_code, partial=False),
+        peak_lines=peak_lines(facts, partial=False),
+        weight_lines=weight_lines(facts, partial=False),
+        rises=" | ".join(f"rises{j}" for j in range(facts.schedule.query_vectors)),
+    )
+
+
+def partial_variant(facts: Lowering) -> ScoreVariant:
+    rows = range(facts.schedule.key_rows)
+    code = facts.partial_code
+    return ScoreVariant(
+        name="score_tile_partial",
+        doc="As score_tile, where some keys are hidden from some queries or lie past the end.",
+        parameters=(
+            "state",
+            "weights",
+            "row",
+            "key",
+            "key_stride",
+            "tile_keys",
+            *tile_parameters(facts, code),
+        ),
+        # Rows past the end repeat the last key, so that nothing behind it is read.
+        key_rows=tuple("key" if i == 0 else f"key + min({i}, tile_keys - 1) * key_stride" for i in rows),
+        comment=score_comment(facts, keep=True),
+        lines=cell_lines(facts, code, partial=True),
+        peak_lines=peak_lines(facts, partial=True),
+        weight_lines=weight_lines(facts, partial=True),
+        rises=" | ".join(f"rises{j}" for j in range(facts.schedule.query_vectors)),
+    )
+
+
+def tile_parameters(facts: Lowering, code: Code) -> Names:
+    positions = tuple(name for name in ("q_first", "k_first") if name in code.names)
+    return positions + facts.place(code.names)
+
+
+def score_comment(facts: Lowering, *, keep: bool) -> str:
+    parts = []
+    if facts.work.op.modify is not None:
+        parts.append(f"modify: {to_text(facts.work.op.modify)}")
+    if keep and facts.work.op.keep is not None:
+        parts.append(f"keep: {to_text(facts.work.op.keep)}")
+    return "; ".join(parts)
+
+
+def cell_lines(facts: Lowering, code: Code, *, partial: bool) -> Names:
+    """The lines of a tile: values of the tile, of each row, of each column, then cell by cell."""
+    rows, columns = range(facts.schedule.key_rows), range(facts.schedule.query_vectors)
+    lines = list(code.tile)
+    if facts.numbers.pairs and not facts.scales_in_exponent:
+        lines += [f"s{i}_{j} = s{i}_{j} * QUERY_SCALE" for i in rows for j in columns]
+    if "k" in code.names:
+        row = "k_first + min({i}, tile_keys - 1)" if partial else "k_first + {i}"
+        lines += [("k{i} = " + row).format(i=i) for i in rows]
+    lines += [line.format(i=i) for i in rows for line in code.rows]
+    if "q" in code.names:
+        numbers = "wide(lane_numbers())" if code.wide else "lane_numbers()"
+        lines += [f"q{j} = {numbers} + (q_first + {j} * LANES)" for j in columns]
+    lines += [line.format(j=j) for j in columns for line in code.columns]
+    lines += [line.format(i=i, j=j) for i in rows for j in columns for line in code.cells]
+    if partial:
+        lines += [f"inside{i} = tile_keys > {i}" for i in rows if i > 0]
+    return tuple(lines)
+
+
+def seen(facts: Lowering, i: int, j: int) -> str:
+    """The text that says whether a cell of a partial tile is seen. Its first key is never past the end."""
+    kept = f"seen{i}_{j}" if facts.work.op.keep is not None else ""
+    inside = f"inside{i}" if i > 0 else ""
+    return " & ".join(text for text in (kept, inside) if text)
+
+
+def peak_lines(facts: Lowering, *, partial: bool) -> Names:
+    lines = []
+    for j in range(facts.schedule.query_vectors):
+        for i in range(facts.schedule.key_rows):
+            visible = seen(facts, i, j) if partial else ""
+            if visible:
+                lines += [f"seen{i}_{j} = {visible}"] if visible != f"seen{i}_{j}" else []
+                lines.append(f"s{i}_{j} = where(seen{i}_{j}, s{i}_{j}, LOWEST)")
+            lines.append(f"peak{j} = s0_{j}" if i == 0 else f"peak{j} = maximum(peak{j}, s{i}_{j})")
+        if facts.scales_in_exponent:
+            lines.append(f"peak{j} = peak{j} * QUERY_SCALE")
+    return tuple(lines)
+
+
+def weight_lines(facts: Lowering, *, partial: bool) -> Names:
+    rows, columns = range(facts.schedule.key_rows), range(facts.schedule.query_vectors)
+    if facts.scales_in_exponent:
+        lowered = tuple(f"lowered{j} = -maximum{j}" for j in columns)
+        return (*lowered, *(x for i in rows[::2] for j in columns for x in weight_pair(facts, i, j, partial)))
+    if facts.numbers.pairs:
+        return tuple(x for i in rows[::2] for j in columns for x in weight_pair(facts, i, j, partial))
+    return tuple(x for i in rows for j in columns for x in one_weight(facts, i, j, partial))
+
+
+def one_weight(facts: Lowering, i: int, j: int, partial: bool) -> Names:
+    store = f"store(weights + {i} * ROW + {j} * VECTOR, weight)"
+    return (*weight_of_cell(facts, "weight", i, j, partial), store)
+
+
+def weight_pair(facts: Lowering, i: int, j: int, partial: bool) -> Names:
+    """Two keys beneath each other make a pair; rows come in twos."""
+    cells = (weight_of_cell(facts, name, i + k, j, partial) for k, name in enumerate(("even", "odd")))
+    store = f"store_pairs(weights + {i // 2} * ROW + {j} * VECTOR, pack_pairs(even, odd))"
+    return (*(line for cell in cells for line in cell), store)
+
+
+def weight_of_cell(facts: Lowering, name: str, i: int, j: int, partial: bool) -> Names:
+    difference = f"s{i}_{j} - maximum{j}"
+    if facts.scales_in_exponent:
+        difference = f"fma(s{i}_{j}, QUERY_SCALE, lowered{j})"
+    lines = [f"{name} = {facts.power(difference)}"]
+    if partial and seen(facts, i, j):
+        lines.append(f"{name} = where(seen{i}_{j}, {name}, HIDDEN_WEIGHT)")
+    return (*lines, f"sum{j} += {name}")
