@@ -32,14 +32,17 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 # Waking a second thread costs about 50 us, in which one core does this many multiply-adds.
 MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
 COMPILER_SOURCES = (
+    "callees",
     "compiler",
     "elementary",
     "elementary_double",
     "exponents",
     "formats",
+    "frontend",
     "lanes",
     "meaning",
     "memory",
+    "optimise",
     "pairs",
     "registers",
     "notcompiled",

@@ -19,7 +19,7 @@ from numba.extending import models, register_model
 from .registers import F32, F64, I1, I32, I64, repeat
 
 ELEMENTS = {"float32": F32, "float64": F64, "int32": I32, "int64": I64, "mask": I1}
-SCALARS = {
+SCALARS: dict[str, types.Type] = {
     "float32": types.float32,
     "float64": types.float64,
     "int32": types.int32,
@@ -35,9 +35,12 @@ Cast = Callable[[Any, ir.IRBuilder, Any, Any, ir.Value], ir.Value]
 
 # Numba's functions carry no types; these are the ones that we rely on.
 signature: Callable[..., object] = templates.signature
-types_operator: Callable[[object], Callable[[type], object]] = templates.infer_global
-lowers_operator: Callable[..., Callable[[Lowering], object]] = imputils.lower_builtin
-lowers_cast: Callable[[type, type], Callable[[Cast], Cast]] = imputils.lower_cast
+# Registries of our own: what other users of Numba compile in this process never meets them.
+TYPING = templates.Registry()  # type: ignore[no-untyped-call]
+LOWERING = imputils.Registry("vectors")  # type: ignore[no-untyped-call]
+types_operator: Callable[[object], Callable[[type], object]] = TYPING.register_global
+lowers_operator: Callable[..., Callable[[Lowering], object]] = LOWERING.lower
+lowers_cast: Callable[[type, type], Callable[[Cast], Cast]] = LOWERING.lower_cast
 
 
 class VectorType(types.Type):

@@ -1,21 +1,21 @@
-"""The words of simd as Numba intrinsics of one target.
+"""The words of simd as what kernels call.
 
 Only `compiler` imports this module, when something is really compiled.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
+from numba.extending import models, register_model
 
 from ..base.target import Target
 from . import formats, lanes, memory, pairs
+from .callees import Callee
 from .meaning import NUMBER, REAL, SHARED, Kind, Machine, Meaning, Slot
 from .vectors import SCALARS, VectorType, can_become, joined, signature
 
@@ -27,29 +27,33 @@ MEANINGS: dict[str, Meaning] = formats.WORDS | {
 }
 
 
+class Word(Callee):
+    """A word of simd in kernels for one target and type computed in."""
+
+    def __init__(self, found: Meaning, target: Target, computed: str) -> None:
+        self.found, self.target, self.computed = found, target, computed
+        super().__init__(name=found.emit.__name__)
+
+    @property
+    def key(self) -> tuple[Meaning, Target, str]:
+        return self.found, self.target, self.computed
+
+    def signature_of(self, context: Any, arguments: tuple[types.Type, ...]) -> Any:
+        kinds = kinds_of(self.found, arguments, self.target, self.computed)
+        return None if kinds is None else signature(*kinds)
+
+    def emit(self, context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> Any:
+        value = self.found.emit(Machine(builder, self.target, self.computed), *values)
+        return context.get_dummy_value() if value is None else value
+
+
+register_model(Word)(models.OpaqueModel)
+
+
 @cache
-def vocabulary(target: Target, computed: str) -> dict[str, Any]:
-    """Every name of `simd` as a Numba intrinsic for one target and what kernels compute in."""
-    return {name: operation(found, target, computed) for name, found in MEANINGS.items()}
-
-
-def operation(found: Meaning, target: Target, computed: str) -> Any:
-    """A Numba intrinsic that emits the meaning."""
-
-    def definition(typing: Any, *arguments: types.Type) -> Any:
-        kinds = kinds_of(found, arguments, target, computed)
-        if kinds is None:
-            return None
-
-        def lower(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> Any:
-            value = found.emit(Machine(builder, target, computed), *values)
-            return context.get_dummy_value() if value is None else value
-
-        return signature(*kinds), lower
-
-    definition.__name__ = found.emit.__name__
-    definition.__signature__ = inspect.signature(found.emit)  # type: ignore[attr-defined]  # Numba counts by it
-    return intrinsic(definition)
+def vocabulary(target: Target, computed: str) -> dict[str, Word]:
+    """What every name of `simd` means in kernels for one target and type computed in."""
+    return {name: Word(found, target, computed) for name, found in MEANINGS.items()}
 
 
 def kinds_of(
