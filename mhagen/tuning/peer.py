@@ -29,12 +29,22 @@ class Ready:
     read: Callable[[Any], Array]
 
 
+def is_attention(problem: Problem) -> bool:
+    """What most forms are for."""
+    return not problem.is_layer
+
+
 @dataclass(frozen=True)
 class Form:
-    """One way to have a peer do the work. `make` raises UnsupportedError, with the reason, if it cannot."""
+    """One way to have a peer do the work, on so many threads.
+
+    make      raises UnsupportedError, with the reason, if the peer lacks what the problem asks for
+    is_for    whether it is worth a try: other forms of the peer are for other problems
+    """
 
     name: str
     make: Callable[[Problem, int], Ready]
+    is_for: Callable[[Problem], bool] = is_attention
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,12 @@ class Chosen:
 
 def best_form(peer: Peer, problem: Problem, threads: int, expected: Array) -> Chosen | Absent:
     """Make all forms of a peer, compare each with the expected result once, and race those that are right."""
-    tried = {form.name: attempt(form, problem, threads, expected) for form in peer.forms}
+    forms = [form for form in peer.forms if form.is_for(problem)]
+    if not forms:
+        return Absent(
+            peer.name, f"it does not do {'a whole layer' if problem.is_layer else 'attention alone'}"
+        )
+    tried = {form.name: attempt(form, problem, threads, expected) for form in forms}
     right = {name: found for name, found in tried.items() if not isinstance(found, str)}
     reasons = {name: found for name, found in tried.items() if isinstance(found, str)}
     if not right:

@@ -109,7 +109,7 @@ class Problem:
     def repeats(self, rows: Array) -> int:
         """How many batch entries and heads share a mask of this shape."""
         batch, heads = rows.shape[:2]
-        return self.example.batch * self.spec.heads.query // (batch * heads)
+        return self.example.batch * self.spec.heads.query // int(batch * heads)
 
     @property
     def operations(self) -> float:

@@ -45,6 +45,15 @@ PACKAGES = {
     "tree_sitter_toml": Door(("spec.places",), "one module knows where a key stands in a file"),
     "click": Door(("cli",), "the command line is one of two ways in; the other is Python"),
     "rich": Door(("cli",), "everything else returns values, which the command line shows"),
+    # Optional: whoever has none of these misses the comparison with them, and nothing else.
+    "torch": Door(("interop",), "PyTorch is one of those whom mhagen meets, and nothing that it needs"),
+    "onnx": Door(("interop",), "ONNX is one of those whom mhagen meets, and nothing that it needs"),
+    "onnxruntime": Door(("interop",), "ONNX Runtime is one of those whom mhagen meets"),
+    "openvino": Door(("interop",), "OpenVINO is one of those whom mhagen meets"),
+    "threadpoolctl": Door(("interop",), "it sets the threads of NumPy's own products, as one of the peers"),
+    "ml_dtypes": Door(
+        ("runtime", "backend", "tuning", "interop"), "it gives NumPy bfloat16, if arrays have it"
+    ),
     # Modules of the standard library with which data becomes code.
     "pickle": Door((), "a pickle runs what it says; store bytes with a digest instead"),
     "marshal": Door((), "code from a file runs unchecked; store bytes with a digest instead"),
@@ -53,6 +62,8 @@ PACKAGES = {
 }
 DISTRIBUTIONS = {"tree_sitter": "tree-sitter", "tree_sitter_toml": "tree-sitter-toml"}
 COMES_WITH = {"llvmlite": "numba", "pydantic_core": "pydantic"}
+# Imported by who has them: declared as extras.
+OPTIONAL = frozenset(("torch", "onnx", "onnxruntime", "openvino", "threadpoolctl", "ml_dtypes"))
 
 ENVIRONMENT = Door(("base.settings",), "every setting is a row there, with its type, default and meaning")
 TERMINAL = Door(("cli", "__main__"), "everything else returns values or raises, so that it can be called")
@@ -74,6 +85,7 @@ CATCHES_EVERYTHING = {
     "runtime.threads: BaseException": "a worker's error is raised in the thread that called",
     "runtime.entry: BaseException": "a half-written file is deleted, and the error goes on",
     "backend.cpu: BaseException": "a half-imported module is forgotten, and the error goes on",
+    "tuning.peer: Exception": "what a peer raises is the reason why it is left out",
     "cli.failures: Exception": "the last border: whatever happens becomes a message and an exit code",
 }
 
@@ -187,8 +199,13 @@ def test_what_is_imported_is_what_is_declared() -> None:
     declared = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]}
     used = {each.package for module in HOUSE.modules.values() for each in HOUSE.imports(module)}
     used = {name for name in used if name != HOUSE.package.name and name not in sys.stdlib_module_names}
-    assert declared == {DISTRIBUTIONS.get(name, name) for name in used - set(COMES_WITH)}
+    needed = used - set(COMES_WITH) - OPTIONAL
+    assert declared == {DISTRIBUTIONS.get(name, name) for name in needed}
     assert {COMES_WITH[name] for name in used & set(COMES_WITH)} <= declared
+    extras = {
+        re.match(r"[\w-]+", line)[0] for lines in project["optional-dependencies"].values() for line in lines
+    }
+    assert {name.replace("_", "-") for name in used & OPTIONAL} <= extras
 
 
 PLANTED = {

@@ -1,0 +1,1 @@
+"""Other software that mhagen meets: every package here is optional."""

@@ -1,0 +1,72 @@
+"""PyTorch's FlexAttention, compiled: it needs a C++ compiler. Mask objects are made before timing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+from ...base.errors import UnsupportedError
+from ...expr.tree import names
+from ...tuning.peer import Form, Ready
+from ...tuning.problem import Problem
+from ..fused import heads_first
+from ..torch_arrays import reader, tensor
+from ..torch_expressions import value_of
+
+# Of versions of a compiled function: as many as forms, rows and numbers of threads may need.
+MOST_VERSIONS = 1 << 10
+
+
+def compiled(problem: Problem, threads: int) -> Ready:
+    if problem.spec.softmax.sink is not None:
+        raise UnsupportedError("it has no softmax sink")
+    torch.set_num_threads(threads)
+    torch._dynamo.config.recompile_limit = MOST_VERSIONS
+    tensors = [tensor(array) for array in heads_first(problem)]
+    arrays = {name: tensor(array) for name, array in problem.inputs.items()}
+    call = partial(
+        torch.compile(flex_attention, dynamic=False),
+        *tensors,
+        score_mod=score_function(problem, arrays),
+        block_mask=block_mask(problem, arrays),
+        scale=problem.spec.scale,
+        enable_gqa=problem.spec.heads.query != problem.spec.heads.key_value,
+    )
+    return Ready(call, reader(problem))
+
+
+def score_function(problem: Problem, arrays: dict[str, torch.Tensor]) -> Callable[..., Any] | None:
+    modify, offset = problem.spec.score_expression, problem.query_offset
+    if modify is None:
+        return None
+
+    def changed(score: Any, b: Any, h: Any, q: Any, k: Any) -> Any:
+        return value_of(modify, {"score": score, "b": b, "h": h, "q": q + offset, "k": k}, arrays)
+
+    return changed
+
+
+def block_mask(problem: Problem, arrays: dict[str, torch.Tensor]) -> BlockMask | None:
+    keep, offset = problem.spec.keep_expression, problem.query_offset
+    if keep is None:
+        return None
+
+    def kept(b: Any, h: Any, q: Any, k: Any) -> Any:
+        return value_of(keep, {"b": b, "h": h, "q": q + offset, "k": k}, arrays)
+
+    used, example = names(keep), problem.example
+    return create_block_mask(
+        kept,
+        example.batch if "b" in used else None,
+        problem.spec.heads.query if "h" in used else None,
+        example.queries,
+        example.keys,
+        device="cpu",
+    )
+
+
+FORMS = (Form("compiled", compiled),)
