@@ -11,11 +11,11 @@ from ..base.target import Target
 from ..expr.tree import Constant, Expr, walk
 from ..ir.graph import QUERY_OFFSET, Graph
 from ..ir.program import Program
+from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import Schedule
 from ..schedule.workload import Workload, workload_of
 from .cells import Captured, Code, emit_cells
 from .model import Names
-from .numbers import Numbers, numbers_of
 from .tiles import TileCode, emit_visibility
 
 # Names that the module gives to its own constants; a constant of the spec that would collide gets a suffix.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..schedule.numbers import Numbers
 from .model import NumbersModel
-from .numbers import Numbers
 
 
 def numbers_model(numbers: Numbers) -> NumbersModel:
