@@ -68,8 +68,6 @@ def remarks_of(outcome: Outcome) -> Iterator[str]:
         yield f"an operation takes {ratio(outcome.beside)} the time of one in {other.form}"
     if outcome.speed_up is not None:
         yield f"{ratio(outcome.speed_up)} as fast as on one thread"
-    if outcome.ours is not None and outcome.share is None:
-        yield f"there is no probe for the peak of {outcome.dtype}"
     yield from (f"{peer.name} as {peer.form}" for peer in outcome.peers)
     yield from (f"{absent.name} is absent: {absent.reason}" for absent in outcome.absent)
     yield from (f"a form is left out, {note}" for note in outcome.notes)

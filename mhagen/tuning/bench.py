@@ -156,14 +156,11 @@ def peer_entrant(chosen: Chosen) -> Entrant:
 
 
 def limits(problem: Problem, threads: int) -> Iterator[Entrant]:
-    """What the machine can do: multiply-adds of this format, if there is a probe for it, and reads."""
-    target, on_all = host_target(), threads > 1
-    peak = peak_probe(target, problem.spec.dtype)
-    if peak is not None:
-        yield Entrant(
-            Role.PEAK, Role.PEAK.value, partial(peak.run, on_all), peak.note, operations=peak.operations
-        )
-    reads = uncached_reads(target)
+    """What the machine can do: multiply-adds of what this format is computed in, and reads."""
+    on_all = threads > 1
+    peak = peak_probe(problem.spec.dtype)
+    yield Entrant(Role.PEAK, Role.PEAK.value, partial(peak.run, on_all), peak.name, peak.operations)
+    reads = uncached_reads(host_target())
     yield Entrant(Role.BANDWIDTH, Role.BANDWIDTH.value, partial(reads.run, on_all), bytes=reads.bytes)
 
 

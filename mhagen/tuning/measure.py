@@ -8,10 +8,11 @@ from statistics import median
 from time import perf_counter, sleep
 from typing import TypeAlias
 
+from ..base.dtypes import DType
 from ..base.target import Target
 from ..runtime.host import host_target
 from .caches import last_level_cache_bytes
-from .probes import MultiplyAdds, Reads
+from .probes import Reads, peak_probe
 
 Candidate: TypeAlias = Callable[[], object]
 
@@ -83,7 +84,7 @@ def fma_peak(*, all_threads: bool = False) -> float:
     Numbers  the best of many runs: this is a limit, and what disturbs a run only makes it slower
     Raises   UnsupportedError on a CPU without a target
     """
-    probe = MultiplyAdds(host_target())
+    probe = peak_probe(DType.FLOAT32)
     return probe.operations / _best_seconds(lambda: probe.run(all_threads))
 
 

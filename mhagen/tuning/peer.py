@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..backend.acceptance import array_distance
+from ..backend.acceptance import distance
 from ..base.dtypes import DType
 from ..base.errors import UnsupportedError, VerificationError
 from .measure import Candidate, interleave
@@ -95,7 +95,7 @@ def attempt(form: Form, problem: Problem, threads: int, expected: Array) -> tupl
     """What to time and how far its result is from the expected one; or why there is nothing to time."""
     try:
         ready = form.make(problem, threads)
-        error = array_distance(ready.read(ready.run()), expected)
+        error = distance(ready.read(ready.run()), expected)
         require_close(error, problem.spec.dtype)
     except Exception as error_of_peer:
         return reason(error_of_peer)

@@ -1,21 +1,33 @@
-"""Two kernels that do one thing as fast as a core can: fused multiply-adds, and reads from memory.
+"""Kernels that do one thing as fast as a core can: fused multiply-adds, and reads from memory.
 
 Written in the vocabulary of all kernels, so they are compiled, cached and run as those are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..base.dtypes import DType
 from ..base.target import Target
+from ..runtime.host import host_target
 from ..runtime.launch import Kernel
-from ..runtime.simd import Address, claim, fma, load, store
+from ..runtime.notcompiled import Address
+from ..runtime.simd import claim, fma, load, store
+from ..runtime.simd_formats import dot_pairs, load_pairs
 
 # Two multiply-adds a cycle of 4 cycles each keep 8 sums busy. 12 and the two factors fit AVX2's 16 registers.
 SUMS = 12
 MULTIPLY_ADD_STEPS = 1 << 16  # of all sums, in one task: a quarter of a millisecond
+SMALL = 2.0**-20  # factors, and where sums start: they stay normal numbers
+SMALL_PAIR = 0x3580_3580  # the bits of a pair of them in bfloat16
 CHUNK_VECTORS = 1 << 14  # that one task reads: 1 MB with AVX-512
+
+Array = NDArray[Any]
+Task: TypeAlias = Callable[[int, int, Address, int, Address, Address, Address, int], None]
 
 
 def multiply_add_tasks(
@@ -62,6 +74,50 @@ def multiply_add_tasks(
         store(out + worker * vector_bytes, low + high)
 
 
+def pair_tasks(
+    tasks: int,
+    steps: int,
+    values: Address,
+    vector_bytes: int,
+    out: Address,
+    counter: Address,
+    scratch: Address,
+    worker: int,
+) -> None:
+    """As multiply_add_tasks, with pairs of bfloat16 for x and y: two products are added to each sum."""
+    x = load_pairs(values)
+    y = load_pairs(values + vector_bytes)
+    while claim(counter) < tasks:
+        sum0 = load(values + 2 * vector_bytes)
+        sum1 = load(values + 3 * vector_bytes)
+        sum2 = load(values + 4 * vector_bytes)
+        sum3 = load(values + 5 * vector_bytes)
+        sum4 = load(values + 6 * vector_bytes)
+        sum5 = load(values + 7 * vector_bytes)
+        sum6 = load(values + 8 * vector_bytes)
+        sum7 = load(values + 9 * vector_bytes)
+        sum8 = load(values + 10 * vector_bytes)
+        sum9 = load(values + 11 * vector_bytes)
+        sum10 = load(values + 12 * vector_bytes)
+        sum11 = load(values + 13 * vector_bytes)
+        for _ in range(steps):
+            sum0 = dot_pairs(x, y, sum0)
+            sum1 = dot_pairs(x, y, sum1)
+            sum2 = dot_pairs(x, y, sum2)
+            sum3 = dot_pairs(x, y, sum3)
+            sum4 = dot_pairs(x, y, sum4)
+            sum5 = dot_pairs(x, y, sum5)
+            sum6 = dot_pairs(x, y, sum6)
+            sum7 = dot_pairs(x, y, sum7)
+            sum8 = dot_pairs(x, y, sum8)
+            sum9 = dot_pairs(x, y, sum9)
+            sum10 = dot_pairs(x, y, sum10)
+            sum11 = dot_pairs(x, y, sum11)
+        low = sum0 + sum1 + sum2 + sum3 + sum4 + sum5
+        high = sum6 + sum7 + sum8 + sum9 + sum10 + sum11
+        store(out + worker * vector_bytes, low + high)
+
+
 def read_tasks(
     tasks: int,
     chunk: int,
@@ -88,20 +144,30 @@ def read_tasks(
     store(out + worker * vector_bytes, sum0 + sum1 + sum2 + sum3)
 
 
-class MultiplyAdds:
-    """Runs of many fused multiply-adds on a target."""
+class Sums:
+    """Runs of many multiply-adds on a target; `name` says of what."""
 
     tasks = 16
-    note = "float32"
 
-    def __init__(self, target: Target) -> None:
-        functions = (multiply_add_tasks,)
-        self.kernel = Kernel(name="fma_peak", target=target.name, functions=functions, scratch_bytes=0)
-        self.values = np.full((2 + SUMS, target.lanes), 2.0**-20, np.float32)
-        self.out = np.zeros((self.tasks, target.lanes), np.float32)  # a worker has at least one task
+    def __init__(
+        self, target: Target, name: str, task: Task, factor: Array, products_of_a_number: int
+    ) -> None:
+        self.name = name
+        self.kernel = Kernel(
+            name=name.replace(" ", "_"),
+            target=target.name,
+            functions=(task,),
+            scratch_bytes=0,
+            computed="float64" if factor.dtype == np.float64 else "float32",
+        )
+        lanes = target.vector_bytes // factor.itemsize
+        self.values = np.full((2 + SUMS, lanes), SMALL, np.dtype(f"float{8 * factor.itemsize}"))
+        self.values[:2] = factor.view(self.values.dtype)
+        self.out = np.zeros((self.tasks, lanes), self.values.dtype)  # a worker has at least one task
         self.vector_bytes = target.vector_bytes
         # A fused multiply-add counts as two.
-        self.operations = 2 * self.tasks * MULTIPLY_ADD_STEPS * SUMS * target.lanes
+        products = self.tasks * MULTIPLY_ADD_STEPS * SUMS * lanes * products_of_a_number
+        self.operations = 2 * products
 
     def run(self, all_threads: bool) -> None:
         places = (self.values.ctypes.data, self.vector_bytes, self.out.ctypes.data)
@@ -109,9 +175,17 @@ class MultiplyAdds:
         self.kernel.run((self.tasks, MULTIPLY_ADD_STEPS, *places), self.tasks, shared)
 
 
-def peak_probe(target: Target, dtype: DType) -> MultiplyAdds | None:
-    """The probe whose rate bounds kernels of a format; None for a format without one."""
-    return MultiplyAdds(target) if dtype is DType.FLOAT32 else None
+def peak_probe(dtype: DType) -> Sums:
+    """The probe whose rate bounds kernels of a format here: what they are computed in decides.
+
+    Raises   UnsupportedError on a CPU without a target
+    """
+    target = host_target(dtype.value)
+    if target.pair_dtype == dtype.value:
+        return Sums(target, f"{dtype.value} pairs", pair_tasks, np.array(SMALL_PAIR, np.int32), 2)
+    computed = DType.FLOAT64 if dtype is DType.FLOAT64 else DType.FLOAT32
+    factor = np.array(SMALL, computed.value)
+    return Sums(target, f"{computed.value} multiply-adds", multiply_add_tasks, factor, 1)
 
 
 class Reads:

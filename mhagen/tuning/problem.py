@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from ml_dtypes import bfloat16
 from numpy.typing import NDArray
 
 from ..backend.acceptance import Example
 from ..base.dtypes import DType
-from ..base.errors import UnsupportedError
 from ..expr.evaluate import evaluate
 from ..expr.parse import parse_expression
 from ..expr.tree import Expr
@@ -134,14 +134,5 @@ class Problem:
 
 
 def as_dtype(array: Array, dtype: DType) -> Array:
-    """The array rounded to the format.
-
-    Raises   UnsupportedError where bfloat16 is asked for, and ml_dtypes is not installed
-    """
-    if dtype is not DType.BFLOAT16:
-        return array.astype(dtype.value, copy=False)
-    try:
-        from ml_dtypes import bfloat16
-    except ImportError as error:
-        raise UnsupportedError("NumPy has no bfloat16: install ml_dtypes, which gives it one") from error
-    return array.astype(bfloat16, copy=False)
+    """The array rounded to the format."""
+    return array.astype(bfloat16 if dtype is DType.BFLOAT16 else dtype.value, copy=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.acceptance import array_distance
+from ..backend.acceptance import distance
 from ..ir.reference import Reference
 from ..spec.fields import Axis, Layout
 from .problem import Array, Problem
@@ -22,11 +22,11 @@ def reference_error(problem: Problem, result: Array) -> float | None:
     Numbers  None where it can do neither: a large layer, or expressions that read an array by query
     """
     if problem.pairs <= MOST_SCORES:
-        return array_distance(result, expected(problem))
+        return distance(result, expected(problem))
     if problem.is_layer or reads_by_query(problem):
         return None
     return max(
-        array_distance(rows(problem, result, first), expected_rows(problem, first))
+        distance(rows(problem, result, first), expected_rows(problem, first))
         for first in sampled_queries(problem.example.queries)
     )
 

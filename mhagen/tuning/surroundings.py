@@ -25,6 +25,7 @@ class Surroundings:
 
 
 def these_surroundings() -> Surroundings:
+    """Look; nothing is measured."""
     return Surroundings(
         date=datetime.now(UTC).date().isoformat(),
         processor=this_processor(),

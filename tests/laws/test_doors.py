@@ -39,6 +39,9 @@ PACKAGES = {
         ("expr.evaluate", "ir", "runtime", "backend", "tuning", "interop"),
         "what checks a spec or writes code works on values of its own, and starts without waiting for NumPy",
     ),
+    "ml_dtypes": Door(
+        ("ir", "runtime", "backend", "tuning", "interop"), "it gives NumPy bfloat16, where NumPy is used"
+    ),
     "pydantic": Door(("spec",), "the spec is where data from outside becomes values"),
     "pydantic_core": Door(("spec",), "the spec is where data from outside becomes values"),
     "tree_sitter": Door(("spec.places",), "one module knows where a key stands in a file"),
@@ -51,19 +54,20 @@ PACKAGES = {
     "onnxruntime": Door(("interop",), "ONNX Runtime is one of those whom mhagen meets"),
     "openvino": Door(("interop",), "OpenVINO is one of those whom mhagen meets"),
     "threadpoolctl": Door(("interop",), "it sets the threads of NumPy's own products, as one of the peers"),
-    "ml_dtypes": Door(
-        ("runtime", "backend", "tuning", "interop"), "it gives NumPy bfloat16, if arrays have it"
-    ),
     # Modules of the standard library with which data becomes code.
     "pickle": Door((), "a pickle runs what it says; store bytes with a digest instead"),
     "marshal": Door((), "code from a file runs unchecked; store bytes with a digest instead"),
     "shelve": Door((), "a shelf is made of pickles; store bytes with a digest instead"),
     "code": Door((), "no text becomes code but what codegen wrote"),
 }
-DISTRIBUTIONS = {"tree_sitter": "tree-sitter", "tree_sitter_toml": "tree-sitter-toml"}
+DISTRIBUTIONS = {
+    "ml_dtypes": "ml-dtypes",
+    "tree_sitter": "tree-sitter",
+    "tree_sitter_toml": "tree-sitter-toml",
+}
 COMES_WITH = {"llvmlite": "numba", "pydantic_core": "pydantic"}
 # Imported by who has them: declared as extras.
-OPTIONAL = frozenset(("torch", "onnx", "onnxruntime", "openvino", "threadpoolctl", "ml_dtypes"))
+OPTIONAL = frozenset(("torch", "onnx", "onnxruntime", "openvino", "threadpoolctl"))
 
 ENVIRONMENT = Door(("base.settings",), "every setting is a row there, with its type, default and meaning")
 TERMINAL = Door(("cli", "__main__"), "everything else returns values or raises, so that it can be called")
@@ -79,6 +83,7 @@ CODE_FROM_TEXT = frozenset(
     ("eval", "exec", "compile", "__import__", "exec_module", "run_path", "run_module", "from_string")
 )
 TEXT_THAT_RUNS = {
+    "interop.peers.torch_flex: compile": "PyTorch's compiler, which is given a function and no text",
     "backend.cpu: exec_module": "imports the module that codegen wrote: every value in it is lower's",
 }
 CATCHES_EVERYTHING = {
@@ -205,7 +210,7 @@ def test_what_is_imported_is_what_is_declared() -> None:
     extras = {
         re.match(r"[\w-]+", line)[0] for lines in project["optional-dependencies"].values() for line in lines
     }
-    assert {name.replace("_", "-") for name in used & OPTIONAL} <= extras
+    assert used & OPTIONAL <= extras
 
 
 PLANTED = {

@@ -49,7 +49,7 @@ def filled(problem: Problem) -> torch.nn.MultiheadAttention:
         raise UnsupportedError("its heads share no keys, and are as wide as the model together")
     layer = torch.nn.MultiheadAttention(
         width, heads.query, batch_first=True, dtype=weights["wq"].dtype
-    ).eval()
+    ).train(mode=False)
     state = {
         "in_proj_weight": torch.cat([weights[name] for name in ("wq", "wk", "wv")]),
         "in_proj_bias": torch.cat([bias(weights, letter, width) for letter in "qkv"]),
