@@ -1,8 +1,9 @@
 """Expressions to kernel code: scores and visibility of one register tile.
 
-In a tile, lanes are queries: `q` is a vector per column of registers, `k` one number per row, `score` a
-vector per cell. Each part of an expression is computed as seldom as it can be: once per tile when it knows
-neither query nor key, once per column or row when it knows one of them, once per cell otherwise.
+In a tile, one axis lies in lanes, queries or keys: it is a vector per column of registers, the other one
+number per row, `score` a vector per cell. Each part of an expression is computed as seldom as it can be: once
+per tile when it knows neither query nor key, once per column or row when it knows one of them, once per cell
+otherwise.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import assert_never
 
 from ..base.dtypes import DType
@@ -29,9 +30,16 @@ class Level(IntEnum):
     """How often a part of an expression is computed; a value of a higher level may read all lower ones."""
 
     TILE = 0
-    ROW = 1  # knows k
-    COLUMN = 2  # knows q: a vector
+    ROW = 1  # knows the axis that is not in lanes
+    COLUMN = 2  # knows the axis in lanes: a vector
     CELL = 3  # knows both, or the score: a vector
+
+
+class Lanes(Enum):
+    """The axis that lies in lanes."""
+
+    QUERIES = "q"
+    KEYS = "k"
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,10 @@ class Code:
 
 
 STEMS = {Kind.CONDITION: "test", Kind.INTEGER: "count", Kind.REAL: "part"}
+CELL_NAMES = {
+    Lanes.QUERIES: {"score": "s{i}_{j}", "q": "q{j}", "k": "k{i}"},
+    Lanes.KEYS: {"score": "s{i}_{j}", "q": "q{i}", "k": "k{j}"},
+}
 SUFFIXES = {Level.TILE: "", Level.ROW: "_{i}", Level.COLUMN: "_{j}", Level.CELL: "_{i}_{j}"}
 RUNS = {
     DType.FLOAT32: "load_run",
@@ -81,14 +93,14 @@ LOADS = {
 }
 
 
-def level_of(expr: Expr) -> Level:
+def level_of(expr: Expr, lanes: Lanes) -> Level:
     """The level at which an expression is known."""
     used = {node.name for node in walk(expr) if isinstance(node, Name)}
     if "score" in used or {"q", "k"} <= used:
         return Level.CELL
-    if "q" in used:
+    if lanes.value in used:
         return Level.COLUMN
-    return Level.ROW if "k" in used else Level.TILE
+    return Level.ROW if used & {"q", "k"} else Level.TILE
 
 
 def needs_wide_lanes(expr: Expr, arrays: Mapping[str, Captured], heads: int) -> bool:
@@ -127,6 +139,7 @@ class Emitter:
     constants: Mapping[str, str]  # the name that a constant of the spec has in the module
     uses: Mapping[Expr, int]
     wide: bool
+    lanes: Lanes
     lines: dict[Level, list[str]] = field(default_factory=lambda: {level: [] for level in Level})
     named: dict[Expr, str] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
@@ -139,7 +152,7 @@ class Emitter:
             return self.atom(expr)
         if expr in self.named:
             return self.named[expr]
-        level = level_of(expr)
+        level = level_of(expr, self.lanes)
         text = self.element(expr, level) if isinstance(expr, Element) else self.apply(expr, level)
         if isinstance(expr, Apply) and level == user and self.uses[expr] == 1 and len(text) < INLINE_WIDTH:
             return text
@@ -153,11 +166,11 @@ class Emitter:
 
     def root(self, expr: Expr) -> str:
         """The right-hand side of an assignment in a cell: a condition, or lanes of reals."""
-        if isinstance(expr, Apply) and expr not in self.named and level_of(expr) == Level.CELL:
+        if isinstance(expr, Apply) and expr not in self.named and level_of(expr, self.lanes) == Level.CELL:
             text = self.apply(expr, Level.CELL)
         else:
             text = self.value(expr, Level.CELL)
-        if expr.kind is Kind.CONDITION or is_vector(expr):
+        if expr.kind is Kind.CONDITION or self.is_vector(expr):
             return self.as_real(expr, text)
         return f"splat({text})"
 
@@ -177,12 +190,12 @@ class Emitter:
                 return self.constants[expr.name]
             case Name():
                 self.names.update({"q": {"q", "q_first"}, "k": {"k", "k_first"}}.get(expr.name, {expr.name}))
-                return {"score": "s{i}_{j}", "q": "q{j}", "k": "k{i}"}.get(expr.name, expr.name)
+                return CELL_NAMES[self.lanes].get(expr.name, expr.name)
             case _:
                 assert_never(expr)
 
     def apply(self, expr: Apply, level: Level) -> str:
-        operator, vector = expr.operator, is_vector(expr)
+        operator, vector = expr.operator, self.is_vector(expr)
         if operator in REAL_FUNCTIONS:
             return f"{REAL_FUNCTIONS[operator]}({self.value(expr.arguments[0], level)})"
         if vector and operator in (Operator.EQUAL, Operator.NOT_EQUAL) and is_condition(expr.arguments[0]):
@@ -207,7 +220,7 @@ class Emitter:
     def branches(self, expr: Apply, level: Level, vector: bool) -> list[str]:
         """The operands of a choice; of two plain numbers the first is repeated in the lanes that choose."""
         texts = [self.value(argument, level) for argument in expr.arguments]
-        if expr.operator is Operator.WHERE and vector and not any(map(is_vector, expr.arguments[1:])):
+        if expr.operator is Operator.WHERE and vector and not any(map(self.is_vector, expr.arguments[1:])):
             texts[1] = in_lanes(expr.kind, texts[1], self.wide)
         return texts
 
@@ -218,18 +231,18 @@ class Emitter:
         return [self.as_real(each, text) for each, text in zip(expr.arguments, texts, strict=True)]
 
     def as_real(self, expr: Expr, text: str) -> str:
-        return f"real({text})" if expr.kind is Kind.INTEGER and is_vector(expr) else text
+        return f"real({text})" if expr.kind is Kind.INTEGER and self.is_vector(expr) else text
 
     def element(self, expr: Element, level: Level) -> str:
         array = self.arrays[expr.array]
         self.names.add(expr.array)
         one, many = LOADS[array.dtype]
         *outer, last = expr.indices
-        if not any(is_vector(index) for index in expr.indices):
+        if not any(self.is_vector(index) for index in expr.indices):
             place = self.flat(expr.indices, array.shape, level)
             return f"{one}({self.address(array, place)})"
-        shift = shift_of_query(last)
-        is_run = array.dtype in RUNS and not any(is_vector(index) for index in outer)
+        shift = self.shift_in_lanes(last)
+        is_run = array.dtype in RUNS and not any(self.is_vector(index) for index in outer)
         if is_run and shift is not None:
             lanes = self.run(array, tuple(outer), shift, level)
         else:
@@ -239,15 +252,17 @@ class Emitter:
     def run(
         self, array: Captured, outer: tuple[Expr, ...], shift: list[tuple[str, Expr]], level: Level
     ) -> str:
-        """Lanes that read neighbours, `x[..., q]` or `x[..., q - k]`, are one contiguous load."""
+        """Lanes that read neighbours, as `x[..., q]` or `x[..., q - k]` for queries, are one load."""
         self.runs.add(array.dtype)
-        self.names.add("q_first")
+        self.names.add(f"{self.lanes.value}_first")
         length = self.size(array.shape[-1])
         row = array.parameter
         if outer:
             row += f" + {array.dtype.bytes} * {length} * {grouped(self.flat(outer, array.shape[:-1], level))}"
-        start = "q_first + {j} * LANES" + "".join(
-            f" {sign} {self.operand(part, level)}" for sign, part in shift
+        start = (
+            f"{self.lanes.value}_first"
+            + " + {j} * LANES"
+            + "".join(f" {sign} {self.operand(part, level)}" for sign, part in shift)
         )
         return f"{RUNS[array.dtype]}({row}, {start}, {length})"
 
@@ -268,9 +283,34 @@ class Emitter:
 
     def clamped(self, index: Expr, axis: int | str, level: Level, *, lanes: bool) -> str:
         text = self.value(index, level)
-        if lanes and is_vector(index):
+        if lanes and self.is_vector(index):
             return f"minimum(maximum({text if self.wide else f'wide({text})'}, 0), {self.limit(axis)})"
         return text if stays_inside(index, axis) else f"min(max({text}, 0), {self.limit(axis)})"
+
+    def is_vector(self, expr: Expr) -> bool:
+        """Do lanes differ, or does a function make it a vector? Everything else is a plain number."""
+        if level_of(expr, self.lanes) >= Level.COLUMN:
+            return True
+        return any(isinstance(part, Apply) and makes_vector(part) for part in walk(expr))
+
+    def shift_in_lanes(self, index: Expr) -> list[tuple[str, Expr]] | None:
+        """For `q`, `q + x`, `x + q`, `q - x` with x the same in all lanes: the signed parts besides q.
+
+        q here is the axis in lanes, whichever it is.
+        """
+        match index:
+            case Name(name=self.lanes.value):
+                return []
+            case Apply(operator=Operator.ADD, arguments=(left, right)):
+                for query, other in ((left, right), (right, left)):
+                    shift = self.shift_in_lanes(query)
+                    if shift is not None and not self.is_vector(other):
+                        return [*shift, ("+", other)]
+            case Apply(operator=Operator.SUBTRACT, arguments=(left, right)):
+                shift = self.shift_in_lanes(left)
+                if shift is not None and not self.is_vector(right):
+                    return [*shift, ("-", right)]
+        return None
 
     def size(self, axis: int | str) -> str:
         if isinstance(axis, int):
@@ -288,13 +328,6 @@ def is_condition(expr: Expr) -> bool:
     return expr.kind is Kind.CONDITION
 
 
-def is_vector(expr: Expr) -> bool:
-    """Do lanes differ, or does a function make it a vector? Everything else is a plain number."""
-    if level_of(expr) >= Level.COLUMN:
-        return True
-    return any(isinstance(part, Apply) and makes_vector(part) for part in walk(expr))
-
-
 def stays_inside(index: Expr, axis: int | str) -> bool:
     """Indices that lie inside their axis by what they are; rows past the last key repeat it."""
     if isinstance(index, Literal):
@@ -303,30 +336,17 @@ def stays_inside(index: Expr, axis: int | str) -> bool:
     return isinstance(index, Name) and symbol.get(index.name) == axis
 
 
-def shift_of_query(index: Expr) -> list[tuple[str, Expr]] | None:
-    """For `q`, `q + x`, `x + q`, `q - x` with x the same in all lanes: the signed parts besides q."""
-    match index:
-        case Name(name="q"):
-            return []
-        case Apply(operator=Operator.ADD, arguments=(left, right)):
-            for query, other in ((left, right), (right, left)):
-                shift = shift_of_query(query)
-                if shift is not None and not is_vector(other):
-                    return [*shift, ("+", other)]
-        case Apply(operator=Operator.SUBTRACT, arguments=(left, right)):
-            shift = shift_of_query(left)
-            if shift is not None and not is_vector(right):
-                return [*shift, ("-", right)]
-    return None
-
-
 def emit_cells(
-    roots: Mapping[str, Expr], arrays: Mapping[str, Captured], constants: Mapping[str, str], heads: int
+    roots: Mapping[str, Expr],
+    arrays: Mapping[str, Captured],
+    constants: Mapping[str, str],
+    heads: int,
+    lanes: Lanes,
 ) -> Code:
     """Code that sets each target, such as `s{i}_{j}`, to its expression, in order."""
     uses = Counter(part for expr in roots.values() for part in walk(expr))
     wide = any(needs_wide_lanes(expr, arrays, heads) for expr in roots.values())
-    emitter = Emitter(arrays, constants, uses, wide)
+    emitter = Emitter(arrays, constants, uses, wide, lanes)
     for target, expr in roots.items():
         emitter.lines[Level.CELL].append(f"{target} = {emitter.root(expr)}")
     lines = {level: tuple(found) for level, found in emitter.lines.items()}

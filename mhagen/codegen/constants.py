@@ -9,6 +9,8 @@ from .model import ConstantGroup, ConstantLine
 
 LOG2_E = 1.4426950408889634
 CACHE_LINE = 64
+ROWS_OF_TASK = 32  # of decoding, at most: their scores stay in the second level cache
+VALUE_KEYS = 32
 LOWEST = {DType.FLOAT32: "-3.4028234663852886e38", DType.FLOAT64: "-1.7976931348623157e308"}
 
 
@@ -83,6 +85,7 @@ def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     if work.value_dim % facts.lanes:
         lines.append(line("VALUE_TAIL", work.value_dim % facts.lanes, "value columns in the last vector"))
     lines += scratch_lines(facts)
+    lines += decode_lines(facts)
     if facts.program.self_layer is not None:
         size = facts.schedule.linear_vectors * numbers.vector_bytes
         lines.append(line("LINEAR_PANEL_ROW", size, "weights of one input in a panel"))
@@ -116,6 +119,34 @@ def scratch_lines(facts: Lowering) -> list[ConstantLine]:
     return [*lines, line("SCRATCH_BYTES", values + rows_of_values * facts.out_row)]
 
 
+def decode_lines(facts: Lowering) -> list[ConstantLine]:
+    """The schedule and the scratch of the kernel for few queries."""
+    numbers, schedule = facts.numbers, facts.schedule
+    vector, lanes = numbers.vector_bytes, facts.lanes
+    rows = min(schedule.decode_queries * facts.work.op.group, ROWS_OF_TASK)
+    query_line = -(-facts.depth // lanes) * vector
+    chunk = -(-schedule.chunk_keys // lanes) * lanes
+    sums = rows * query_line
+    peaks = sums + schedule.decode_rows * lanes * vector
+    scores = peaks + rows * vector
+    return [
+        line(
+            "DECODE_QUERIES", schedule.decode_queries, "up to so many queries, keys are split between threads"
+        ),
+        line("CHUNK_KEYS", schedule.chunk_keys, "of one task of decoding"),
+        line("ROWS_OF_TASK", rows, "queries times heads that share its keys"),
+        line("VALUE_KEYS", VALUE_KEYS, "keys whose values stay near while all rows add them"),
+        line("QUERY_LINE", query_line, "a row of queries, filled up to whole vectors"),
+        line("SCORES_LINE", chunk * numbers.bytes, "the scores of a row, later its weights"),
+        line("TURN", lanes * vector, "products of LANES keys, to be added up over lanes"),
+        line("PARTIAL_ROW", facts.out_row + vector, "maximum and sum, then an accumulator for each column"),
+        line("ROW_SUMS", sums, "behind the rows of queries"),
+        line("ROW_PEAKS", peaks),
+        line("SCORES", scores),
+        line("DECODE_SCRATCH_BYTES", scores + rows * chunk * numbers.bytes),
+    ]
+
+
 def whole_lines(size: int) -> int:
     """The bytes of whole cache lines."""
     return -(-size // CACHE_LINE) * CACHE_LINE
@@ -141,7 +172,7 @@ def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         lines.append(line("HIDDEN_BITS", f"-(2**{bits - 1})", "its bits"))
     if "lse" in op.statistics:
         lines += [line("LN_2", "0.6931471805599453")] if op.score_scale == 1.0 else []
-        lines.append(line("MINUS_INFINITY", 'float("-inf")'))
+    lines.append(line("MINUS_INFINITY", 'float("-inf")', "the score of a hidden key in decoding"))
     return tuple(lines)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..base.dtypes import DType
 from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..spec.fields import Align, Layout
+from .cells import RUNS
 from .facts import Lowering
-from .model import AttentionModel, LayerModel, LinearModel, Lines, Names, ProductModel, TileModel
+from .model import AttentionModel, DecodeModel, LayerModel, LinearModel, Lines, Names, ProductModel, TileModel
+from .tiles import EXTENTS
 
 Axis = int | str
 AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
@@ -293,7 +296,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("widen_keys", "widen_values") if numbers.staged else ()),
         *(("zip_values",) if numbers.pairs else ()),
         *("pack_queries", "start_group", "raise_maxima"),
-        *(name for name, _, _, _ in tile.run_loads),
+        *(RUNS[dtype] for dtype in sorted(facts.partial_code.runs | facts.full_code.runs, key=name_of)),
         *(name for name, _, _ in tile.extents),
         *(variant.name for variant in tile.score_variants),
         "write_rows",
@@ -302,4 +305,26 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         "finish_sums",
         *(("visibility", "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group", "attention_tasks"),
+    )
+
+
+def name_of(dtype: DType) -> str:
+    return dtype.value
+
+
+def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
+    """The functions of the kernel for few queries, callees first."""
+    masked = facts.view_code is not None
+    runs = sorted(facts.decode_code.runs, key=name_of)
+    extents = sorted(facts.view_code.extents, key=name_of) if facts.view_code and decode.views else []
+    return (
+        "pack_rows",
+        *(RUNS[dtype] for dtype in runs),
+        *(EXTENTS[dtype] for dtype in extents),
+        *(("visibility",) if decode.views else ()),
+        *(variant.name for variant in decode.dots),
+        *("score_keys", "weigh_row"),
+        *(variant.name for variant in decode.sums),
+        *(("raw_values_are_finite", "add_seen_values") if masked else ()),
+        *("attend_chunk", "merge_row", "decode_tasks"),
     )

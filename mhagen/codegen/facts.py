@@ -14,7 +14,7 @@ from ..ir.program import Program
 from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import Schedule
 from ..schedule.workload import Workload, workload_of
-from .cells import Captured, Code, emit_cells
+from .cells import Captured, Code, Lanes, emit_cells
 from .model import Names
 from .tiles import TileCode, emit_visibility
 
@@ -27,6 +27,8 @@ RESERVED = frozenset(
         "KEY_VALUE", "KEY_VALUE_HEADS", "LANES", "LINEAR", "LINEAR_BLOCK_ROWS", "LINEAR_DEPTH",
         "LINEAR_PANEL_ROW", "LINEAR_ROWS", "LINEAR_VECTORS", "LN_2", "LOG2_E", "LOWEST", "MAXIMA",
         "MINUS_INFINITY", "MODEL_DIM", "OUTPUT", "OUT_ROW", "OUT_VECTORS", "PANEL", "PARTIAL", "PEAKS",
+        "CHUNK_KEYS", "DECODE", "DECODE_QUERIES", "DECODE_SCRATCH_BYTES", "PARTIAL_ROW", "QUERY_LINE",
+        "ROWS_OF_TASK", "ROW_PEAKS", "ROW_SUMS", "SCORES", "SCORES_LINE", "TURN", "VALUE_KEYS",
         "QUERY", "QUERY_HEADS", "QUERY_KEY_VALUE", "QUERY_SCALE", "ROW", "SCORE_SCALE", "SCRATCH_BYTES",
         "STAGED_KEYS", "STAGED_VALUES", "STATE_BYTES", "STORED_VECTOR", "SUMS", "TILE_QUERIES", "VALUE_DIM",
         "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
@@ -131,8 +133,15 @@ class Lowering:
         roots = {"s{i}_{j}": self.work.op.modify, "seen{i}_{j}": self.work.op.keep}
         return self.emit({target: expr for target, expr in roots.items() if expr is not None})
 
-    def emit(self, roots: dict[str, Expr]) -> Code:
-        return emit_cells(roots, self.captured, self.constant_names, self.work.query_heads)
+    @cached_property
+    def decode_code(self) -> Code:
+        """As partial_code, with keys in lanes."""
+        roots = {"s{i}_{j}": self.work.op.modify, "seen{i}_{j}": self.work.op.keep}
+        found = {target: expr for target, expr in roots.items() if expr is not None}
+        return self.emit(found, Lanes.KEYS)
+
+    def emit(self, roots: dict[str, Expr], lanes: Lanes = Lanes.QUERIES) -> Code:
+        return emit_cells(roots, self.captured, self.constant_names, self.work.query_heads, lanes)
 
     def power(self, difference: str) -> str:
         """The text of the softmax's power of a difference of scores.
@@ -149,7 +158,7 @@ class Lowering:
 
     @property
     def scales_in_exponent(self) -> bool:
-        """Are raw products scaled as their weights are made, by the multiply-add that takes the maximum off?"""
+        """Are raw products scaled as weights are made, by the multiply-add that takes the maximum off?"""
         op = self.work.op
         return self.numbers.pairs and op.modify is None and op.query_scale > 0.0 and op.score_scale == 1.0
 

@@ -16,7 +16,7 @@ def numbers_model(numbers: Numbers) -> NumbersModel:
         step=numbers.step,
         load_key="load_pair_each" if pairs else "load_each",
         load_line="load_pairs" if pairs else "load",
-        multiply="dot_pairs" if pairs else "fma",
+        multiply=numbers.multiply,
         zero="lane_numbers() * 0" if pairs else "0.0",
         transpose="transpose_pairs" if pairs else "transpose_tile",
         # Scaled queries would be rounded once more: scores are scaled instead.

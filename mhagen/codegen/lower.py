@@ -7,7 +7,8 @@ from ..ir.program import Program
 from ..schedule.plan import Schedule
 from .blocks import block_model, keep_model, task_model
 from .constants import constant_groups
-from .entry import attention_model, function_names, layer_model, linear_model
+from .decode import decode_model
+from .entry import attention_model, decode_function_names, function_names, layer_model, linear_model
 from .facts import Lowering
 from .formats import numbers_model
 from .kernel import tile_model
@@ -22,16 +23,19 @@ def lower(program: Program, schedule: Schedule, target: Target) -> ModuleModel:
     """
     facts = Lowering(program, schedule, target)
     tile = tile_model(facts)
+    decode = decode_model(facts)
     kernel = KernelModel(
         name=program.attention.name,
         target=target.name,
         computed=facts.numbers.computed.value,
         functions=function_names(facts, tile),
+        decode_functions=decode_function_names(facts, decode),
         numbers=numbers_model(facts.numbers),
         tile=tile,
         keep=keep_model(facts),
         block=block_model(facts),
         task=task_model(facts),
+        decode=decode,
         attention=attention_model(facts),
         has_layer=program.self_layer is not None,
         linear=linear_model(facts),

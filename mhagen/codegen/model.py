@@ -173,6 +173,61 @@ class TaskModel:
 
 
 @dataclass(frozen=True)
+class DotVariant:
+    """One function that multiplies some rows of queries with keys."""
+
+    name: str
+    rows: int
+    queries: tuple[tuple[str, str], ...]  # vectors held over all keys, and how they are read
+    lines: Lines  # for each key
+
+
+@dataclass(frozen=True)
+class SumVariant:
+    """One function that adds weighted values to some rows."""
+
+    name: str
+    doc: str
+    rows: int
+    sums: tuple[tuple[str, str], ...]  # the name of each sum and its place
+    lines: Lines
+
+
+@dataclass(frozen=True)
+class DecodeModel:
+    """The kernel for few queries."""
+
+    pack: str
+    pack_tail: str
+    key_vector: str
+    dots: tuple[DotVariant, ...]
+    score_parameters: Names
+    score_lines: Lines
+    score_arguments: Names
+    row_lines: Lines
+    weight: str
+    store_weight: str
+    weight_bytes: int
+    sums: tuple[SumVariant, ...]
+    finite_totals: tuple[tuple[str, str], ...]
+    seen_lines: Lines
+    views: bool  # whole tiles are classified; not where the mask differs between heads
+    always_partial: bool
+    first_key: str
+    end_key: str
+    view_of_chunk: Names
+    view_of_keys: Names
+    chunk_parameters: Names
+    chunk_arguments: Names
+    factor: str
+    lse: str
+    merge_parameters: Names
+    merge_arguments: Names
+    parameters: Names
+    reads_positions: bool
+
+
+@dataclass(frozen=True)
 class LinearModel:
     """The register tile and entry point of the layer's products."""
 
@@ -238,11 +293,13 @@ class KernelModel:
     target: str
     computed: str
     functions: Names
+    decode_functions: Names
     numbers: NumbersModel
     tile: TileModel
     keep: KeepModel
     block: BlockModel
     task: TaskModel
+    decode: DecodeModel
     attention: AttentionModel
     has_layer: bool
     linear: LinearModel

@@ -232,3 +232,18 @@ def transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
                 turned[place] = builder.shuffle_vector(rows[i], rows[i | step], order)
         rows, step = turned, 2 * step
     return rows
+
+
+def add_across(builder: ir.IRBuilder, rows: list[ir.Value]) -> ir.Value:
+    """Lane i: the sum of all lanes of row i. As transpose, but each round adds the two that it makes."""
+    lanes, step = len(rows), 1
+    while step < lanes:
+        low = [i if not i & step else lanes + (i ^ step) for i in range(lanes)]
+        high = [i | step if not i & step else lanes + i for i in range(lanes)]
+        orders = [ir.Constant(ir.VectorType(I32, lanes), order) for order in (low, high)]
+        # Rows whose number has this bit set have been added to those without it.
+        for i in (i for i in range(0, lanes, 2 * step)):
+            both = [builder.shuffle_vector(rows[i], rows[i | step], order) for order in orders]
+            rows[i] = builder.fadd(*both)
+        step *= 2
+    return rows[0]

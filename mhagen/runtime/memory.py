@@ -5,7 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import types
 
-from .elementary import transpose
+from .elementary import add_across, transpose
 from .meaning import ADDRESS, INT32, INT64, MASK, NUMBER, REAL, Machine, meaning
 from .registers import (
     F64,
@@ -129,6 +129,18 @@ def load_int32_lanes(m: Machine, address: ir.Value) -> ir.Value:
 @meaning(types.int64, ADDRESS)
 def claim(m: Machine, counter: ir.Value) -> ir.Value:
     return m.builder.atomic_rmw("add", pointer(m.builder, counter, I64), ir.Constant(I64, 1), "monotonic")
+
+
+@meaning(types.int64, ADDRESS)
+def arrive(m: Machine, counter: ir.Value) -> ir.Value:
+    return m.builder.atomic_rmw("add", pointer(m.builder, counter, I64), ir.Constant(I64, 1), "acq_rel")
+
+
+@meaning(REAL, ADDRESS)
+def sum_lanes(m: Machine, address: ir.Value) -> ir.Value:
+    size = m.target.vector_bytes
+    places = (m.builder.add(address, ir.Constant(I64, size * i)) for i in range(m.lanes))
+    return add_across(m.builder, [read(m.builder, place, m.vector) for place in places])
 
 
 @meaning(types.void, ADDRESS)

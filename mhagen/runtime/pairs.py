@@ -69,6 +69,11 @@ def load_pairs(m: Machine, address: ir.Value) -> ir.Value:
     return read(m.builder, address, m.whole, align=2)
 
 
+@meaning(INT32, ADDRESS, ADDRESS)
+def load_pairs_first(m: Machine, address: ir.Value, count: ir.Value) -> ir.Value:
+    return masked_read(m.builder, address, first_lanes(m.builder, count, m.lanes), m.whole, align=2)
+
+
 @meaning(INT32, ADDRESS)
 def load_pair_each(m: Machine, address: ir.Value) -> ir.Value:
     return repeat(m.builder, read(m.builder, address, I32, align=2), m.lanes)
@@ -161,5 +166,5 @@ def transpose_pairs_first(
         number = ir.Constant(I64, i)
         row = m.builder.select(m.builder.icmp_signed("<", number, last), number, last)
         place = m.builder.add(source, m.builder.mul(source_stride, row))
-        values.append(masked_read(m.builder, place, inside, m.whole))
+        values.append(masked_read(m.builder, place, inside, m.whole, align=2))
     turn(m, values, target, target_stride)

@@ -63,10 +63,12 @@ def first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
     return builder.icmp_signed("<", numbers, repeat(builder, builder.trunc(count, I32), lanes))
 
 
-def masked_read(builder: ir.IRBuilder, address: ir.Value, mask: ir.Value, kind: ir.VectorType) -> ir.Value:
+def masked_read(
+    builder: ir.IRBuilder, address: ir.Value, mask: ir.Value, kind: ir.VectorType, align: int = 0
+) -> ir.Value:
     where = pointer(builder, address, kind)
     letter, size = MEMORY[kind.element]
-    arguments = [where, ir.Constant(I32, size), mask, constant(kind, 0)]
+    arguments = [where, ir.Constant(I32, align or size), mask, constant(kind, 0)]
     return call(builder, f"llvm.masked.load.v{kind.count}{letter}.p0", kind, arguments)
 
 

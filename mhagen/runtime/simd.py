@@ -108,6 +108,16 @@ def claim(counter: Address) -> int:
     raise compiled_only("claim")
 
 
+def arrive(counter: Address) -> int:
+    """As claim; what was written before it can be read by whoever arrives later."""
+    raise compiled_only("arrive")
+
+
+def sum_lanes(address: Address) -> Vector:
+    """Lane i: the sum of all lanes of the i-th of LANES vectors from `address` on."""
+    raise compiled_only("sum_lanes")
+
+
 def prefetch(address: Address) -> None:
     """Bring the cache line of `address` near; never faults."""
     raise compiled_only("prefetch")

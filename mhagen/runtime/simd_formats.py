@@ -105,6 +105,11 @@ def load_pairs(address: Address) -> Vector:
     raise compiled_only("load_pairs")
 
 
+def load_pairs_first(address: Address, count: int) -> Vector:
+    """The first `count` pairs of bfloat16 from memory, 0 in the other lanes."""
+    raise compiled_only("load_pairs_first")
+
+
 def load_pair_each(address: Address) -> Vector:
     """One pair of bfloat16 from memory, repeated in every lane."""
     raise compiled_only("load_pair_each")

@@ -18,18 +18,22 @@ ALL_INPUTS = 1 << 29  # more than there are
 DEFAULTS = {
     AVX512.name: Schedule(
         tile_queries=64, block_keys=256, key_rows=8, query_vectors=2, value_rows=8, value_vectors=2,
+        chunk_keys=512, decode_rows=4, decode_queries=8,
         linear_rows=8, linear_vectors=2, linear_block_rows=128, linear_depth=1024,
     ),
     AVX512_BF16.name: Schedule(
         tile_queries=256, block_keys=512, key_rows=8, query_vectors=2, value_rows=8, value_vectors=2,
+        chunk_keys=512, decode_rows=4, decode_queries=8,
         linear_rows=8, linear_vectors=2, linear_block_rows=128, linear_depth=ALL_INPUTS,
     ),
     AVX2.name: Schedule(
         tile_queries=72, block_keys=256, key_rows=4, query_vectors=3, value_rows=6, value_vectors=2,
+        chunk_keys=512, decode_rows=4, decode_queries=8,
         linear_rows=6, linear_vectors=2, linear_block_rows=120, linear_depth=512,
     ),
     NEON.name: Schedule(
         tile_queries=64, block_keys=252, key_rows=6, query_vectors=4, value_rows=4, value_vectors=4,
+        chunk_keys=512, decode_rows=4, decode_queries=8,
         linear_rows=6, linear_vectors=4, linear_block_rows=120, linear_depth=512,
     ),
 }  # fmt: skip

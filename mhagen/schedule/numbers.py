@@ -55,6 +55,17 @@ class Numbers:
         return self.together * self.stored.bytes if self.pairs else self.computed.bytes
 
     @property
+    def multiply(self) -> str:
+        """The word that multiplies vectors and adds to a third."""
+        return "dot_pairs" if self.pairs else "fma"
+
+    def read(self, place: str, count: str = "") -> str:
+        """The text that reads a vector of stored numbers as computed ones, or the first `count` of them."""
+        first = "_first" if count else "_lanes" if self.narrow else ""
+        word = f"load_{self.stored.value}{first}" if self.narrow else f"load{first}"
+        return f"{word}({place}, {count})" if count else f"{word}({place})"
+
+    @property
     def store(self) -> str:
         """The word that writes a vector of stored numbers."""
         return f"store_{self.stored.value}_lanes" if self.narrow else "store"

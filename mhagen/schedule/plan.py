@@ -19,6 +19,9 @@ class Schedule:
     query_vectors: int  # query vectors across
     value_rows: int  # value tile: queries down,
     value_vectors: int  # value vectors across, at most
+    chunk_keys: int  # decoding: keys of one task,
+    decode_rows: int  # rows of queries that a key is multiplied with at once,
+    decode_queries: int  # and the most queries that are computed so
     linear_rows: int  # product tile: rows of the input down,
     linear_vectors: int  # vectors of outputs across
     linear_block_rows: int  # rows of one task

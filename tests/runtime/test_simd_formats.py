@@ -179,3 +179,37 @@ def test_an_int16_keeps_its_sign(machine: Machine) -> None:
         found = np.zeros(1, np.float32)
         kernel(address(np.array([value], np.int16)), address(found), 1)
         assert found[0] == value
+
+
+@on_every_target_of_pairs
+def test_the_first_pairs_are_read_alone(machine: Machine) -> None:
+    kernel = machine.compile_text(
+        text_of(["x", "count", "out"], "store_pairs(out, load_pairs_first(x, count))")
+    )
+    values = reals(2 * machine.lanes, 7)
+    for count in range(machine.lanes + 1):
+        found = np.ones(2 * machine.lanes, ml_dtypes.bfloat16)
+        kernel(address(values), count, address(found), 1)
+        assert same(found, np.where(np.arange(2 * machine.lanes) < 2 * count, values, ml_dtypes.bfloat16(0)))
+
+
+@on_every_target
+@in_both
+def test_the_lanes_of_vectors_are_added_up_each_to_one_lane(machine: Machine, computed: str) -> None:
+    machine = replace(machine, computed=computed)
+    kernel = machine.compile_text(text_of(["x", "out"], "store(out, sum_lanes(x))"))
+    values = np.random.default_rng(8).standard_normal((machine.lanes, machine.lanes)).astype(computed)
+    found = np.zeros(machine.lanes, computed)
+    kernel(address(values), address(found), 1)
+    np.testing.assert_allclose(found, values.sum(axis=1, dtype=np.float64), rtol=1e-5, atol=1e-5)
+
+
+@on_every_target
+def test_arrivals_are_counted(machine: Machine) -> None:
+    kernel = machine.compile_text(
+        text_of(["counter", "out"], "store_real(out + 4 * i, 1.0 * arrive(counter))")
+    )
+    counter, found = np.array([5], np.int64), np.zeros(3, np.float32)
+    kernel(address(counter), address(found), 3)
+    assert counter[0] == 8
+    assert found.tolist() == [5.0, 6.0, 7.0]

@@ -1,0 +1,289 @@
+"""Graph and schedule to the kernel for few queries: rows of queries against chunks of keys."""
+
+from __future__ import annotations
+
+from .cells import Code
+from .facts import Lowering
+from .model import DecodeModel, DotVariant, Names, SumVariant
+
+MOST_SUMS = 16  # registers that sums of values may take: with values and weights they fit 32 and, halved, 16
+MOST_HELD = 16  # vectors of a query that are held in registers over all keys
+
+
+def decode_model(facts: Lowering) -> DecodeModel:
+    numbers, views = facts.numbers, facts.view_code
+    masked = views is not None
+    has_views = views is not None and "h" not in views.names
+    partial = "" if has_views or not masked else "0"
+    return DecodeModel(
+        pack=pack(facts, tail=False),
+        pack_tail=pack(facts, tail=True) if facts.depth % facts.lanes else "",
+        key_vector=key_vector(facts),
+        dots=tuple(dot_variant(facts, rows) for rows in row_counts(facts)),
+        score_parameters=("sums", "scores", "peaks", "count", *score_place(facts)),
+        score_lines=score_lines(facts),
+        score_arguments=("sums + i * TURN", "scores", "peaks", "count", *score_arguments(facts)),
+        row_lines=row_lines(facts),
+        weight=facts.power("score - maximum0"),
+        store_weight=store_weight(facts),
+        weight_bytes=numbers.stored.bytes if numbers.pairs else numbers.bytes,
+        sums=tuple(sum_variant(facts, rows) for rows in sum_counts(facts)),
+        finite_totals=tuple((f"total{j}", value_load(facts, j, "place")) for j in range(facts.value_vectors)),
+        seen_lines=seen_lines(facts),
+        views=has_views,
+        always_partial=bool(partial),
+        first_key="low" if has_views else "0",
+        end_key="high" if has_views else "chunk_keys",
+        view_of_chunk=view(facts, "first_key", "first_key + chunk_keys - 1"),
+        view_of_keys=view(facts, "first_key + first", "first_key + first + count - 1"),
+        chunk_parameters=(
+            *("scratch", "key", "key_stride", "chunk_keys", "value", "value_stride", "first_row", "rows"),
+            *("partial", *chunk_place(facts)),
+        ),
+        chunk_arguments=(
+            *(
+                "scratch",
+                "key_at",
+                "key_stride",
+                "chunk_keys",
+                "value_at",
+                "value_stride",
+                "first_row",
+                "rows",
+            ),
+            *("partial + chunk * chunk_bytes", *chunk_place(facts)),
+        ),
+        factor=facts.power("load_each(place) - top"),
+        lse=f"top{' * LN_2' if facts.work.op.score_scale == 1.0 else ''} + log(total)",
+        merge_parameters=("partial", "chunks", "chunk_bytes", "out", *facts.work.op.statistics),
+        merge_arguments=(
+            *("row_at", "chunks", "chunk_bytes", "out_at"),
+            *(f"{name}_at" for name in facts.work.op.statistics),
+        ),
+        parameters=parameters(facts),
+        reads_positions="position" in chunk_place(facts),
+    )
+
+
+def parameters(facts: Lowering) -> Names:
+    """Those of attention_tasks, and the memory that chunks share."""
+    return (
+        *("query", "query_batch", "query_head", "query_stride"),
+        *("key", "key_batch", "key_head", "key_stride"),
+        *("value", "value_batch", "value_head", "value_stride"),
+        *("out", "out_batch", "out_head", "out_stride"),
+        *facts.work.op.statistics,
+        *("batch", "queries", "keys", "offsets"),
+        *(array.parameter for array in facts.captured.values()),
+        *("partials", "arrivals", "counter", "scratch", "worker"),
+    )
+
+
+def row_counts(facts: Lowering) -> tuple[int, ...]:
+    """How many rows are multiplied with a key at once: many, then one by one."""
+    return tuple(dict.fromkeys((facts.schedule.decode_rows, 1)))
+
+
+def sum_counts(facts: Lowering) -> tuple[int, ...]:
+    """How many rows of sums fit the registers, the rows then one by one."""
+    registers = MOST_SUMS if facts.target.registers >= 32 else MOST_SUMS // 2
+    most = max(1, registers // facts.value_vectors)
+    return tuple(dict.fromkeys((min(facts.schedule.decode_rows, most), 1)))
+
+
+def key_vector(facts: Lowering) -> str:
+    """The constant that has the bytes of a key that one vector takes."""
+    numbers = facts.numbers
+    return "STORED_VECTOR" if numbers.narrow and not numbers.pairs else "VECTOR"
+
+
+def pack(facts: Lowering, *, tail: bool) -> str:
+    numbers = facts.numbers
+    line = "line + WHOLE_DEPTH // LANES * VECTOR" if tail else "line + vector * VECTOR"
+    place = "place" if tail else f"place + vector * {key_vector(facts)}"
+    load = key_load_of(facts, place, "DEPTH - WHOLE_DEPTH" if tail else "")
+    return f"store_pairs({line}, {load})" if numbers.pairs else f"store({line}, {load} * QUERY_SCALE)"
+
+
+def key_load_of(facts: Lowering, place: str, count: str) -> str:
+    """The text that reads a vector of a query or key, or the first of its columns."""
+    numbers = facts.numbers
+    if numbers.pairs:
+        return f"load_pairs_first({place}, {count})" if count else f"load_pairs({place})"
+    return numbers.read(place, count)
+
+
+def key_load(facts: Lowering, j: int) -> str:
+    place = f"place + {j} * {key_vector(facts)}" if j else "place"
+    is_tail = (j + 1) * facts.lanes > facts.depth
+    return key_load_of(facts, place, "DEPTH - WHOLE_DEPTH" if is_tail else "")
+
+
+def dot_variant(facts: Lowering, rows: int) -> DotVariant:
+    """Products of some rows with keys; the vectors of one row stay in registers if there are few of them."""
+    numbers, vectors = facts.numbers, -(-facts.depth // facts.lanes)
+    load = "load_pairs" if numbers.pairs else "load"
+    held = rows == 1 and vectors <= MOST_HELD
+    places = {
+        (r, j): f"{load}(queries + {r} * QUERY_LINE + {j} * VECTOR)"
+        for r in range(rows)
+        for j in range(vectors)
+    }
+    chains = min(2, vectors) if rows == 1 else 1  # one row: two chains of multiply-adds hide their latency
+    sums = {(r, c): f"sum{r}_{c}" for r in range(rows) for c in range(chains)}
+    lines = [f"{name} = splat(0.0)" for name in sums.values()]
+    for j in range(vectors):
+        lines.append(f"column = {key_load(facts, j)}")
+        for r in range(rows):
+            query = f"query{j}" if held else places[r, j]
+            name = sums[r, j % chains]
+            lines.append(f"{name} = {numbers.multiply}(column, {query}, {name})")
+    for r in range(rows):
+        total = " + ".join(sums[r, c] for c in range(chains))
+        lines.append(f"store(sums + {r} * TURN + i * VECTOR, {total})")
+    return DotVariant(
+        name=f"dot_{'one_row' if rows == 1 else f'{rows}_rows'}",
+        rows=rows,
+        queries=tuple((f"query{j}", places[0, j]) for j in range(vectors)) if held else (),
+        lines=tuple(lines),
+    )
+
+
+def sum_variant(facts: Lowering, rows: int) -> SumVariant:
+    """Weighted values of some rows, all columns at once."""
+    numbers, vectors = facts.numbers, range(facts.value_vectors)
+    step = "range(0, keys, 2)" if numbers.pairs else "range(keys)"
+    lines = [f"for i in {step}:", "    place = value + i * value_stride"]
+    if numbers.pairs:
+        lines += ["    both = min(keys - 1 - i, 1)", "    below = place + both * value_stride"]
+    lines += [f"    value{j} = {value_vector(facts, j)}" for j in vectors]
+    size = numbers.stored.bytes if numbers.pairs else numbers.bytes
+    load = "load_pair_each" if numbers.pairs else "load_each"
+    for r in range(rows):
+        lines.append(f"    weight = {load}(weights + {r} * SCORES_LINE + {size} * i)")
+        lines += [f"    sum{r}_{j} = {numbers.multiply}(weight, value{j}, sum{r}_{j})" for j in vectors]
+    return SumVariant(
+        name=f"add_{'one_row' if rows == 1 else f'{rows}_rows'}",
+        doc="one row" if rows == 1 else f"{rows} rows",
+        rows=rows,
+        sums=tuple(
+            (f"sum{r}_{j}", f"partial + {r} * PARTIAL_ROW + {j} * VECTOR")
+            for r in range(rows)
+            for j in vectors
+        ),
+        lines=tuple(lines),
+    )
+
+
+def value_vector(facts: Lowering, j: int) -> str:
+    """The text that reads a vector of values as it is multiplied: of two keys, as pairs."""
+    if not facts.numbers.pairs:
+        return value_load(facts, j, "place")
+    shift = f" + {j} * STORED_VECTOR" if j else ""
+    if (j + 1) * facts.lanes > facts.work.value_dim:
+        return f"keep_pairs(load_zipped_first(place{shift}, below{shift}, VALUE_TAIL), 1, both)"
+    return f"keep_pairs(load_zipped(place{shift}, below{shift}), 1, both)"
+
+
+def value_load(facts: Lowering, j: int, base: str) -> str:
+    """The text that reads a vector of stored values."""
+    size = "STORED_VECTOR" if facts.numbers.narrow else "VECTOR"
+    is_tail = (j + 1) * facts.lanes > facts.work.value_dim
+    return facts.numbers.read(f"{base} + {j} * {size}" if j else base, "VALUE_TAIL" if is_tail else "")
+
+
+def seen_lines(facts: Lowering) -> Names:
+    """One row; values of hidden keys are left out, one by one, so that what they are does not matter."""
+    numbers, vectors = facts.numbers, range(facts.value_vectors)
+    if numbers.pairs:
+        lines = [
+            "for i in range(0, keys, 2):",
+            "    place = value + i * value_stride",
+            "    below = place + min(keys - 1 - i, 1) * value_stride",
+            "    even = 0 if load_int16(weights + 2 * i) == HIDDEN_BITS else 1",
+            "    both = 0 if load_int16(weights + 2 * i + 2) == HIDDEN_BITS else 1",
+            "    weight = load_pair_each(weights + 2 * i)",
+        ]
+        values = {j: value_vector(facts, j).replace("1, both)", "even, both)") for j in vectors}
+    else:
+        lines = [
+            "for i in range(keys):",
+            f"    if load_bits(weights + {numbers.bytes} * i) == HIDDEN_BITS:",
+            "        continue",
+            "    place = value + i * value_stride",
+            f"    weight = load_each(weights + {numbers.bytes} * i)",
+        ]
+        values = {j: value_vector(facts, j) for j in vectors}
+    for j in vectors:
+        lines.append(f"    at = partial + {j} * VECTOR")
+        lines.append(f"    store(at, {numbers.multiply}(weight, {values[j]}, load(at)))")
+    return tuple(lines)
+
+
+def store_weight(facts: Lowering) -> str:
+    if facts.numbers.pairs:
+        return f"store_{facts.numbers.stored.value}_lanes(scores + 2 * first, weight)"
+    return f"store(scores + {facts.numbers.bytes} * first, weight)"
+
+
+def score_lines(facts: Lowering) -> Names:
+    """A row's products to scores: added up, scaled, modified, masked."""
+    code = facts.decode_code
+    lines = ["s0_0 = sum_lanes(sums)"]
+    if facts.numbers.pairs:
+        lines.append("s0_0 = s0_0 * QUERY_SCALE")
+    lines += numbers_of_axes(code)
+    lines += [
+        line.format(i=0, j=0) for part in (code.tile, code.rows, code.columns, code.cells) for line in part
+    ]
+    seen = "(lane_numbers() < count)"
+    if facts.work.op.keep is not None:
+        seen = f"seen0_0 & {seen}"
+    return (*lines, f"s0_0 = where({seen}, s0_0, MINUS_INFINITY)")
+
+
+def numbers_of_axes(code: Code) -> Names:
+    lanes = "wide(lane_numbers())" if code.wide else "lane_numbers()"
+    return (
+        *(("q0 = q_first",) if "q" in code.names else ()),
+        *((f"k0 = {lanes} + k_first",) if "k" in code.names else ()),
+    )
+
+
+def score_place(facts: Lowering) -> Names:
+    code = facts.decode_code
+    return tuple(name for name in ("q_first", "k_first") if name in code.names) + facts.place(code.names)
+
+
+def score_arguments(facts: Lowering) -> Names:
+    here = {"q_first": "q_row", "k_first": "first_key + first"}
+    return tuple(here.get(name, name) for name in score_place(facts))
+
+
+def row_lines(facts: Lowering) -> Names:
+    """What differs between rows: the position of the query and its head."""
+    place = score_place(facts)
+    return (
+        *(("q_row = position + (first_row + row + i) // GROUP_SIZE",) if "q_first" in place else ()),
+        *(("h = first_head + (first_row + row + i) % GROUP_SIZE",) if "h" in place else ()),
+    )
+
+
+def chunk_place(facts: Lowering) -> Names:
+    """What attend_chunk is told of where it is."""
+    views = facts.view_code.names if facts.view_code is not None else frozenset()
+    names = facts.decode_code.names | (views - {"h"})
+    has_views = facts.view_code is not None and "h" not in views
+    places = {
+        "position": has_views or "q_first" in names,
+        "first_key": has_views or "k_first" in names,
+        "first_head": "h" in names,
+    }
+    return tuple(name for name, used in places.items() if used) + facts.place(names - {"h"})
+
+
+def view(facts: Lowering, low: str, high: str) -> Names:
+    """The arguments of visibility for all rows and a range of keys."""
+    place = facts.place(facts.view_code.names) if facts.view_code is not None else ()
+    first, last = "position + first_row // GROUP_SIZE", "position + (first_row + rows - 1) // GROUP_SIZE"
+    return (first, last, low, high, *place)
