@@ -21,7 +21,7 @@ from mhagen.backend import cpu
 from mhagen.backend.acceptance import compare
 from mhagen.base.errors import UnsupportedError
 from mhagen.base.target import Target, target_named
-from mhagen.codegen.kernel import RESERVED
+from mhagen.codegen.facts import RESERVED
 from mhagen.pipeline import compile_to_source
 from mhagen.runtime.host import require
 from mhagen.spec.load import load_spec
@@ -122,7 +122,7 @@ def test_a_constant_of_a_spec_cannot_take_a_name_of_the_module() -> None:
     for path in MODULES:
         own = {name.upper() for name in tomllib.loads(SPECS[path.stem].read_text()).get("constants", {})}
         named = set(re.findall(r"^([A-Z][A-Z0-9_]*) = ", path.read_text(), re.MULTILINE)) - own
-        assert named <= RESERVED, f"codegen.kernel.RESERVED lacks {named - RESERVED}"
+        assert named <= RESERVED, f"codegen.facts.RESERVED lacks {named - RESERVED}"
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)

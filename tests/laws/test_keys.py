@@ -23,6 +23,7 @@ from mhagen.pipeline import compile_to_source
 from mhagen.runtime import compiler, launch, simd
 from mhagen.runtime.host import host_cpu
 from mhagen.runtime.launch import Kernel, KernelKey, function_identity
+from mhagen.runtime.linear import LinearKernel
 from mhagen.schedule.choose import choose_schedule
 from mhagen.schedule.plan import Schedule
 from mhagen.spec.fields import Fields
@@ -43,6 +44,7 @@ SPEC = {
 # Another value for each key. A key of the spec that is missing here, or in NOT_YET, fails a test below.
 CHANGES: dict[str, Any] = {
     "name": "other",
+    "dtype": "float64",
     "layout": "bshd",
     "heads.query": 6,
     "heads.key_value": 1,
@@ -61,7 +63,6 @@ CHANGES: dict[str, Any] = {
     "outputs.statistics": [],
 }
 NOT_YET: dict[str, Any] = {
-    "dtype": "float64",
     "heads.pruned": [1],
     "softmax.sink": "slope[h]",
     "groups": [{"heads": [1], "mask": {"keep": "k <= q"}}],
@@ -88,8 +89,19 @@ def scheduled(schedule: Schedule) -> cpu.Source:
     return cpu.generate(program(), schedule, AVX2)
 
 
+def kernels_of(module: ModuleType) -> tuple[Kernel, ...]:
+    """All that is compiled for a module, also what is compiled only when a call needs it."""
+    found = (each.kernel if isinstance(each, LinearKernel) else each for each in vars(module).values())
+    return tuple(each for each in found if isinstance(each, Kernel))
+
+
 def functions_of(module: ModuleType) -> tuple[str, ...]:
-    return tuple(kernel.key.functions for kernel in cpu.kernels(module))
+    return tuple(kernel.key.functions for kernel in kernels_of(module))
+
+
+def test_every_kernel_of_a_module_is_looked_at(module: ModuleType) -> None:
+    assert set(cpu.kernels(module)) <= set(kernels_of(module))
+    assert [kernel.name for kernel in kernels_of(module)] == ["keyed", "keyed_decode", "keyed_linear"]
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +152,9 @@ OTHER_SCHEDULE = {
     "query_vectors": 1,
     "value_rows": 3,
     "value_vectors": 1,
+    "chunk_keys": 128,
+    "decode_rows": 2,
+    "decode_queries": 3,
     "linear_rows": 4,
     "linear_vectors": 1,
     "linear_block_rows": 240,
@@ -156,7 +171,7 @@ def test_every_field_of_a_schedule_is_in_the_key(field: str, schedule: Schedule,
 
 def test_every_field_of_the_key_changes_its_digest(module: ModuleType) -> None:
     """Also the fields of the fields: of Target and of Cpu."""
-    for kernel in cpu.kernels(module):
+    for kernel in kernels_of(module):
         assert (kernel.key.target, kernel.key.cpu) == (kernel.target, host_cpu())
         variants = {path: digest(variant) for path, variant in perturbed(kernel.key)}
         assert {path.partition(".")[0] for path in variants} == {field.name for field in fields(KernelKey)}
@@ -224,7 +239,7 @@ def names_read(functions: tuple[Callable[..., Any], ...], names: dict[str, Any])
 def test_every_global_name_that_a_kernel_reads_is_in_the_key(
     module: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for kernel in cpu.kernels(module):
+    for kernel in kernels_of(module):
         before = identity(kernel)
         for name in names_read(kernel.functions, vars(module)):
             value = getattr(module, name)

@@ -11,10 +11,12 @@ import pytest
 from jinja2 import meta, nodes
 
 from laws.house import TEMPLATES, told
-from mhagen.codegen.model import KernelModel
+from mhagen.codegen import model as models
+from mhagen.codegen.model import FrameModel, KernelModel, ModuleModel
 from mhagen.codegen.render import environment
 
-FIRST = "cpu/module.py.j2"
+# The templates that are filled with a model; what they include is filled with theirs.
+FILLED = {"cpu/body.py.j2": KernelModel, "cpu/module.py.j2": FrameModel}
 NAMES = sorted(path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.j2"))
 # What a template is made of: holes, choices by one field, repetitions, parts by name, calls of `layout`.
 ALLOWED = (
@@ -64,7 +66,7 @@ class Reader:
                 return self.attribute(self.type_of(node.node, name, scope), node.attr, place)
             case nodes.Getitem():
                 self.type_of(node.arg, name, scope)
-                return self.element(self.type_of(node.node, name, scope), place)
+                return self.item(self.type_of(node.node, name, scope), node.arg, place)
             case _:
                 for child in node.iter_child_nodes():
                     self.type_of(child, name, scope)
@@ -84,6 +86,13 @@ class Reader:
                 return element
         self.breaches.append(f"{place}: {values} has no elements of one type")
         return None
+
+    def item(self, values: Any, index: nodes.Node, place: str) -> Any:
+        """What stands at an index: a number picks a part of a tuple of fixed length."""
+        match get_args(values), index:
+            case (parts, nodes.Const(value=int(number))) if ... not in parts and number < len(parts):
+                return parts[number]
+        return self.element(values, place)
 
     def bound(self, target: nodes.Node, element: Any) -> dict[str, Any]:
         if isinstance(target, nodes.Name):
@@ -121,15 +130,30 @@ def unread(model: type, reader: Reader) -> list[str]:
     return sorted(f"{part.__name__}.{name}" for part, name in fields_of - reader.read)
 
 
-def test_templates_read_only_what_the_model_has() -> None:
-    reader = reader_of(KernelModel, environment(), FIRST)
+@pytest.mark.parametrize(("first", "model"), FILLED.items())
+def test_templates_read_only_what_the_model_has(first: str, model: type) -> None:
+    reader = reader_of(model, environment(), first)
     assert not reader.breaches, told(reader.breaches)
-    assert names_read(environment(), FIRST) <= {each.name for each in fields(KernelModel)}
+    assert names_read(environment(), first) <= {each.name for each in fields(model)}
 
 
-def test_templates_read_all_that_the_model_has() -> None:
-    lost = unread(KernelModel, reader_of(KernelModel, environment(), FIRST))
+@pytest.mark.parametrize(("first", "model"), FILLED.items())
+def test_templates_read_all_that_the_model_has(first: str, model: type) -> None:
+    lost = unread(model, reader_of(model, environment(), first))
     assert not lost, f"no template reads {', '.join(lost)}: delete it, or decide by it in the template"
+
+
+def test_a_module_is_what_its_templates_are_filled_with() -> None:
+    """All of it reaches a template: the kernel as it is, the rest as fields of the frame."""
+    module, frame = get_type_hints(ModuleModel), get_type_hints(FrameModel)
+    assert module.pop("kernel") is KernelModel
+    assert module.items() <= frame.items()
+
+
+def test_every_part_of_the_model_reaches_a_template() -> None:
+    known = {each for each in vars(models).values() if is_dataclass(each)}
+    reached = {part for model in FILLED.values() for part in parts_of(model)}
+    assert known - {ModuleModel} == reached
 
 
 def test_every_template_has_a_part_in_the_module() -> None:
@@ -137,7 +161,7 @@ def test_every_template_has_a_part_in_the_module() -> None:
         text = (TEMPLATES / name).read_text()
         return {name}.union(*map(reached, meta.find_referenced_templates(environment().parse(text))))
 
-    assert sorted(reached(FIRST)) == NAMES
+    assert sorted(set().union(*map(reached, FILLED))) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
