@@ -1,0 +1,172 @@
+"""How long one call of attention() takes, predicted: counts of what its kernel does, and what each takes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+from ..runtime.launch import MULTIPLY_ADDS_OF_A_THREAD
+from .counts import Counts, Tiling, count
+from .machine import WAKE_SECONDS, Machine, Rates
+from .numbers import numbers_of
+from .plan import Schedule
+from .sight import Shape, Sight
+from .workload import Workload
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where the seconds of a call go; their sum is the call.
+
+    scores and values  both products, of pairs that are seen
+    modify    the change of scores that the spec asks for
+    softmax   maxima, powers and sums; the start and the end of score tiles
+    sums      the start and the end of value tiles; accumulators between blocks of keys
+    waste     both products, of pairs that nobody sees: ragged tiles, filled groups, the edges of the mask
+    masks     classifying tiles, masking, looking for NaN behind the mask
+    packing   queries turned over; keys and values of 16 bits widened or paired
+    memory    reading and writing arrays, as far as it does not hide behind the rest
+    starts    the call from Python, its threads, its tasks
+    idle      threads that wait for the last one
+    """
+
+    scores: float = 0.0
+    modify: float = 0.0
+    softmax: float = 0.0
+    values: float = 0.0
+    sums: float = 0.0
+    waste: float = 0.0
+    masks: float = 0.0
+    packing: float = 0.0
+    memory: float = 0.0
+    starts: float = 0.0
+    idle: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return float(sum(asdict(self).values()))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One call of attention().
+
+    Units    operations: of visible pairs, a multiply-add is two; bytes: of all arrays, each once
+    """
+
+    parts: Parts
+    operations: float
+    bytes: int
+    visible_share: float
+    threads: int  # that have work
+    decodes: bool
+
+    @property
+    def seconds(self) -> float:
+        return self.parts.seconds
+
+    @property
+    def intensity(self) -> float:
+        """Operations for each byte that has to move: where a call stands on the roofline."""
+        return self.operations / self.bytes
+
+
+def modelled(work: Workload, schedule: Schedule, sight: Sight, machine: Machine) -> Cost:
+    """The cost of a call with the shape of the sight.
+
+    Numbers  within 10 % of what was measured for the calls that the rates of schedule/machine.py come from
+    """
+    shape = sight.shape
+    decodes = shape.queries <= schedule.decode_queries
+    tasks = tasks_of(work, schedule, shape, decodes)
+    threads = threads_of(work, shape, tasks, machine.threads)
+    if decodes:
+        parts = shared(decoding(work, sight, machine), tasks, threads)
+        memory = max(0.0, reading_seconds(work, shape, machine) - parts.seconds)
+    else:
+        parts = shared(prefill(work, schedule, sight, machine), tasks, threads)
+        memory = machine.rates.exposed * reading_seconds(work, shape, machine)
+    starts = parts.starts + machine.rates.call_seconds + (WAKE_SECONDS if threads > 1 else 0.0)
+    return Cost(
+        parts=replace(parts, memory=memory, starts=starts),
+        operations=operations_of(work, shape) * sight.visible_share,
+        bytes=bytes_of(work, shape),
+        visible_share=sight.visible_share,
+        threads=threads,
+        decodes=decodes,
+    )
+
+
+def shared(parts: Parts, tasks: int, threads: int) -> Parts:
+    """The parts of the thread that works longest, were all tasks alike, and what the others wait for it."""
+    rounds = -(-tasks // threads)
+    each = Parts(**{name: seconds / threads for name, seconds in asdict(parts).items()})
+    return replace(each, idle=each.seconds * (rounds * threads / tasks - 1))
+
+
+def reading_seconds(work: Workload, shape: Shape, machine: Machine) -> float:
+    return bytes_of(work, shape) / machine.read_bandwidth
+
+
+def operations_of(work: Workload, shape: Shape) -> float:
+    """Of both products, were every pair seen."""
+    return 2.0 * shape.batch * work.query_heads * shape.pairs * (work.dim + work.value_dim)
+
+
+def bytes_of(work: Workload, shape: Shape) -> int:
+    """Of query, key, value, out and statistics, each read or written once."""
+    rows = work.query_heads * shape.queries + work.key_value_heads * shape.keys
+    statistics = len(work.op.statistics) * work.query_heads * shape.queries * max(4, work.dtype.bytes)
+    return shape.batch * (rows * (work.dim + work.value_dim) * work.dtype.bytes + statistics)
+
+
+def tasks_of(work: Workload, schedule: Schedule, shape: Shape, decodes: bool) -> int:
+    """What threads claim one after the other: tiles of queries, or chunks of keys."""
+    if decodes:
+        return shape.batch * work.key_value_heads * -(-shape.keys // schedule.chunk_keys)
+    return shape.batch * work.query_heads * -(-shape.queries // schedule.tile_queries)
+
+
+def threads_of(work: Workload, shape: Shape, tasks: int, most: int) -> int:
+    """As many as runtime/launch.py wakes."""
+    multiply_adds = int(operations_of(work, shape)) // 2
+    return max(1, min(tasks, most, 1 + multiply_adds // MULTIPLY_ADDS_OF_A_THREAD))
+
+
+def prefill(work: Workload, schedule: Schedule, sight: Sight, machine: Machine) -> Parts:
+    """The work of all threads, without memory."""
+    rates, step = machine.rates, machine.step_seconds
+    tiling = Tiling(work, schedule, numbers_of(work.dtype, machine.target, (work.dim,)), sight.shape)
+    found = count(tiling, sight, rates)
+    seen = sight.shape.batch * work.query_heads * sight.shape.pairs * sight.visible_share
+    scores, values = found.score_steps * rates.score_steps, found.value_steps * rates.value_steps
+    useful_scores = scores * min(1.0, seen / found.score_pairs) if found.score_pairs else 0.0
+    useful_values = values * min(1.0, seen / found.value_pairs) if found.value_pairs else 0.0
+    return Parts(
+        scores=step * useful_scores,
+        modify=step * found.modified_steps,
+        softmax=step * (found.score_tiles * rates.score_tiles + found.score_vectors * rates.score_vectors),
+        values=step * useful_values,
+        sums=step * (found.value_tiles * rates.value_tiles + found.sum_vectors * rates.sum_vectors),
+        waste=step * (scores - useful_scores + values - useful_values),
+        masks=step * mask_steps(found, rates),
+        packing=step * packing_steps(found, rates),
+        starts=step * found.tasks * rates.tasks,
+    )
+
+
+def mask_steps(found: Counts, rates: Rates) -> float:
+    masked = found.masked_vectors * rates.masked_vectors + found.views * rates.views
+    return masked + found.finite_vectors * rates.finite_vectors
+
+
+def packing_steps(found: Counts, rates: Rates) -> float:
+    queries = found.packed_vectors * rates.packed_vectors + found.groups * rates.groups
+    return queries + found.staged_vectors * rates.staged_vectors
+
+
+def decoding(work: Workload, sight: Sight, machine: Machine) -> Parts:
+    """A few queries: the products of all threads, without memory."""
+    numbers = numbers_of(work.dtype, machine.target, (work.dim,))
+    products = operations_of(work, sight.shape) / machine.peak(numbers) * machine.rates.decode_steps
+    share = work.dim / (work.dim + work.value_dim)
+    return Parts(scores=products * share, values=products * (1 - share))

@@ -1,0 +1,146 @@
+"""The cost model: identities that hold whatever its rates are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+
+import pytest
+
+from mhagen.base.target import AVX2, AVX512, AVX512_BF16, NEON, TARGETS, Target
+from mhagen.schedule.choose import USUAL_SHAPES, choose_schedule, fastest
+from mhagen.schedule.cost import Cost, modelled
+from mhagen.schedule.counts import Counts
+from mhagen.schedule.machine import Machine, Rates, typical_machine
+from mhagen.schedule.sight import Shape, sight_of
+
+from .graphs import CAUSAL, program, work
+
+LONG = Shape(1, 1024, 1024)
+FORMATS = [
+    (AVX512, "float32"),
+    (AVX512, "float64"),
+    (AVX512, "float16"),
+    (AVX512_BF16, "bfloat16"),
+    (AVX2, "bfloat16"),
+]
+each_format = pytest.mark.parametrize(
+    ("target", "dtype"), FORMATS, ids=[f"{target.name}-{dtype}" for target, dtype in FORMATS]
+)
+
+
+def cost(
+    shape: Shape,
+    *,
+    target: Target = AVX512,
+    dtype: str = "float32",
+    keep: str | None = None,
+    machine: Machine | None = None,
+) -> Cost:
+    asked = work(dtype, keep=keep)
+    schedule = choose_schedule(program(dtype, keep=keep).attention, target)
+    sight = sight_of(asked.op.keep, asked.query_heads, shape, {})
+    return modelled(asked, schedule, sight, machine or typical_machine(target))
+
+
+@each_format
+def test_twice_the_batch_is_twice_the_work(target: Target, dtype: str) -> None:
+    one, two = (cost(replace(LONG, batch=batch), target=target, dtype=dtype) for batch in (1, 2))
+    assert two.operations == 2 * one.operations
+    assert two.bytes == 2 * one.bytes
+    started = typical_machine(target).rates.call_seconds
+    assert two.seconds - started == pytest.approx(2 * (one.seconds - started))
+
+
+@each_format
+def test_a_causal_mask_about_halves_the_work(target: Target, dtype: str) -> None:
+    dense = cost(LONG, target=target, dtype=dtype)
+    causal = cost(LONG, target=target, dtype=dtype, keep=CAUSAL)
+    assert causal.operations / dense.operations == pytest.approx(0.5, rel=0.01)
+    assert causal.bytes == dense.bytes
+    assert 0.48 < causal.seconds / dense.seconds < 0.62
+
+
+def test_operations_and_bytes_are_exact() -> None:
+    found = cost(Shape(3, 100, 200))
+    assert found.operations == 4 * 3 * 4 * 100 * 200 * 64
+    assert found.bytes == 4 * 3 * 4 * 64 * (2 * 100 + 2 * 200)
+    assert cost(Shape(3, 100, 200), dtype="float16").bytes == found.bytes / 2
+
+
+@each_format
+@pytest.mark.parametrize("shape", [Shape(1, 1, 1), Shape(1, 1, 4096), Shape(2, 17, 130), LONG])
+@pytest.mark.parametrize("keep", [None, CAUSAL])
+def test_no_part_is_negative_and_together_they_are_the_call(
+    target: Target, dtype: str, shape: Shape, keep: str | None
+) -> None:
+    found = cost(shape, target=target, dtype=dtype, keep=keep)
+    parts = asdict(found.parts)
+    assert min(parts.values()) >= 0
+    assert found.seconds == pytest.approx(sum(parts.values()))
+
+
+@each_format
+def test_no_call_is_faster_than_the_peak(target: Target, dtype: str) -> None:
+    machine = typical_machine(target)
+    products = cost(LONG, target=target, dtype=dtype)
+    lanes = target.lanes_of(dtype) * (2 if target.pair_dtype == dtype else 1)
+    assert products.operations / products.seconds < machine.fma_peak * lanes / target.lanes
+
+
+def test_no_mask_costs_no_masking_and_no_whole_tile_wastes() -> None:
+    parts = cost(LONG).parts
+    assert parts.masks == parts.waste == 0
+
+
+def test_tails_and_diagonals_waste() -> None:
+    assert cost(Shape(1, 1000, 1001)).parts.waste > 0
+    assert cost(LONG, keep=CAUSAL).parts.waste > 0
+
+
+def test_few_queries_take_the_time_that_reading_takes() -> None:
+    machine, shape = typical_machine(AVX512), Shape(8, 1, 4096)
+    found = cost(shape)
+    assert found.decodes
+    reading = found.bytes / machine.read_bandwidth
+    assert reading < found.seconds < 1.05 * reading
+
+
+def test_threads_share_the_work() -> None:
+    machine = typical_machine(AVX512)
+    one, two = (cost(LONG, machine=replace(machine, threads=count)) for count in (1, 2))
+    assert (one.threads, two.threads) == (1, 2)
+    assert 1.8 < one.seconds / two.seconds < 2
+
+
+def test_threads_that_cannot_share_evenly_wait() -> None:
+    machine = replace(typical_machine(AVX512), threads=5)
+    assert cost(LONG, machine=machine).parts.idle > 0
+
+
+def test_a_small_call_wakes_no_thread() -> None:
+    machine = replace(typical_machine(AVX512), threads=8)
+    assert cost(Shape(1, 16, 16), machine=machine).threads == 1
+
+
+def test_everything_that_is_counted_has_a_rate() -> None:
+    counted = {field.name for field in fields(Counts)} - {"score_pairs", "value_pairs", "modified_steps"}
+    others = {"load", "latency", "decode_steps", "call_seconds", "exposed"}
+    assert counted == {field.name for field in fields(Rates)} - others
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_a_schedule_is_kept_unless_another_is_faster_by_far(target: Target) -> None:
+    default = choose_schedule(program().attention, target)
+    assert fastest(default, work(), target) == default
+
+
+def test_a_bad_default_is_replaced() -> None:
+    default = choose_schedule(program().attention, NEON)
+    bad = replace(default, key_rows=1, query_vectors=1, tile_queries=16, value_rows=1, value_vectors=1)
+    machine, chosen = typical_machine(NEON), fastest(bad, work(), NEON)
+    assert chosen != bad
+    for shape in USUAL_SHAPES:
+        sight = sight_of(None, 4, shape, {})
+        assert (
+            modelled(work(), chosen, sight, machine).seconds < modelled(work(), bad, sight, machine).seconds
+        )
