@@ -27,6 +27,7 @@ PACKAGE = "mhagen.built"  # where modules live that were built in this process
 SUPPORT = "mhagen_runtime"  # the folder of runtime support beside generated modules
 SUPPORT_IMPORTS = (
     "arguments",
+    "headers",
     "launch",
     "linear",
     "simd",
@@ -104,7 +105,7 @@ def _make_package() -> None:
 
 def kernels(module: ModuleType) -> tuple[Kernel, ...]:
     """The compiled kernels of a generated module."""
-    found = (getattr(module, name, None) for name in ("KERNEL", "LINEAR"))
+    found = (getattr(module, name, None) for name in ("KERNEL", "DECODE", "LINEAR"))
     return tuple(
         each.kernel if isinstance(each, LinearKernel) else each for each in found if each is not None
     )

@@ -44,8 +44,8 @@ class NumpyBaseline:
     ) -> Floats:
         """Self-attention with its projections.  Shapes   x (batch, queries, model_dim)."""
         heads = self.spec.heads
-        x = x.astype(self.real, copy=False)
-        weights = {name: array.astype(self.real, copy=False) for name, array in weights.items()}
+        x = self._computed(x)
+        weights = {name: self._computed(array) for name, array in weights.items()}
         query = split_heads(linear(x, weights, "q"), heads.query)
         key = split_heads(linear(x, weights, "k"), heads.key_value)
         value = split_heads(linear(x, weights, "v"), heads.key_value)
@@ -56,7 +56,7 @@ class NumpyBaseline:
     def _attend(
         self, query: Floats, key: Floats, value: Floats, query_offset: int, inputs: Mapping[str, Array]
     ) -> Floats:
-        query, key, value = (array.astype(self.real, copy=False) for array in (query, key, value))
+        query, key, value = (self._computed(array) for array in (query, key, value))
         # Heads that share keys: (batch, key/value heads, heads of one, length, dim), a view.
         batch, query_heads, queries, dim = query.shape
         key_value_heads = key.shape[1]
@@ -66,6 +66,11 @@ class NumpyBaseline:
         scores = products.reshape(batch, query_heads, queries, -1)
         weights = softmax(self._visible(scores, query_offset, inputs)).reshape(products.shape)
         return (weights @ value[:, :, np.newaxis]).reshape(batch, query_heads, queries, -1)
+
+    def _computed(self, array: Array) -> Floats:
+        """The array in what is computed in."""
+        wide: Floats = array.astype(self.real, copy=False)
+        return wide
 
     def _visible(self, scores: Floats, query_offset: int, inputs: Mapping[str, Array]) -> Floats:
         """The scores after `modify`, and -inf where `keep` hides the key."""

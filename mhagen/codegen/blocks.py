@@ -41,6 +41,7 @@ def block_model(facts: Lowering) -> BlockModel:
         "block_keys",
         "block_view",
         "query_count",
+        "ahead",
         *positions,
         *facts.block_place,
     )
@@ -53,6 +54,7 @@ def block_model(facts: Lowering) -> BlockModel:
         rows_arguments=("first", "end", first_query, last_query, "k_first", *place),
         parameters=(
             *("state", "weights", "key", "key_stride", "value", "value_stride", "block_keys", "query_count"),
+            "ahead",
             *output,
             *positions,
             *facts.block_place,
@@ -106,6 +108,10 @@ def task_model(facts: Lowering) -> TaskModel:
         writes_lse="lse" in statistics,
         lse=f"load(state + MAXIMA + lane){natural} + log(total)",
         reads_positions="q_first" in block_positions(facts),
+        start_arguments=(
+            *("query_at + first * query_stride", "query_stride", "rows - first", "state", "single"),
+            *(("scratch + STAGED_KEYS",) if facts.numbers.staged else ()),
+        ),
         view_of_task=view_of_task(facts),
         block_arguments=block_arguments(facts),
         sums_parameters=("state", "rows", *statistics),
@@ -138,7 +144,7 @@ def block_arguments(facts: Lowering) -> Names:
         value = ("scratch + STAGED_VALUES", "OUT_ROW")
     return (
         *("scratch + group * STATE_BYTES", "weights", *key, *value),
-        *("block_keys", "min(GROUP_QUERIES, rows - first)"),
+        *("block_keys", "min(GROUP_QUERIES, rows - first)", "ahead"),
         *("out_at + first * out_stride", "out_stride", "single"),
         *(f"{name}_at + {numbers.statistic.bytes} * first" for name in statistics_of(facts)),
         *(positions[name] for name in block_positions(facts)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..base.dtypes import DType
+from ..runtime.launch import DIRECT_TABLE, NO_OFFSET
+from .direct import has_direct
 from .entry import model_dim_of
 from .facts import Lowering
 from .model import ConstantGroup, ConstantLine
@@ -21,9 +23,22 @@ def constant_groups(facts: Lowering) -> tuple[ConstantGroup, ...]:
         ConstantGroup("The schedule: what is computed together.", schedule_lines(facts)),
         ConstantGroup("Memory: byte offsets in the scratch of a thread.", memory_lines(facts)),
         ConstantGroup("Numbers of the streaming softmax.", number_lines(facts)),
+        ConstantGroup("The short way in, for small calls.", direct_lines(facts)),
         ConstantGroup("What a tile of queries and keys looks like to visibility().", view_lines(facts)),
     )
     return tuple(group for group in groups if group.entries)
+
+
+def direct_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
+    if not has_direct(facts):
+        return ()
+    return (
+        line("DIRECT_MULTIPLY_ADDS", 2_500_000, "about 50 us of one core: more may pay a second thread"),
+        line("DIRECT_BATCH", (DIRECT_TABLE - 128) // 8, "entries whose offsets have room in the table"),
+        line("DIRECT_LENGTH", 1 << 16, "keeps the product of all lengths in 64 bits"),
+        line("DIRECT_SCRATCH", DIRECT_TABLE, "bytes of the table, behind which scratch lies"),
+        line("NO_OFFSET", f"-(2**{(-NO_OFFSET).bit_length() - 1})", "no query_offset is given"),
+    )
 
 
 def line(name: str, value: object, comment: str = "") -> ConstantLine:
@@ -84,6 +99,11 @@ def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         lines.append(line("DIM_TAIL", work.dim % facts.lanes, "columns in the last vector"))
     if work.value_dim % facts.lanes:
         lines.append(line("VALUE_TAIL", work.value_dim % facts.lanes, "value columns in the last vector"))
+    lines += [
+        line("KEY_BYTES", work.dim * numbers.stored.bytes, "of a row of queries or keys"),
+        line("VALUE_BYTES", work.value_dim * numbers.stored.bytes, "of a row of values"),
+        line("CACHE_LINE", CACHE_LINE),
+    ]
     lines += scratch_lines(facts)
     lines += decode_lines(facts)
     if facts.program.self_layer is not None:
@@ -99,7 +119,8 @@ def scratch_lines(facts: Lowering) -> list[ConstantLine]:
     maxima = accumulators + facts.group_queries * facts.out_row
     state = whole_lines(maxima + 3 * facts.row)
     weights = state * (schedule.tile_queries // facts.group_queries)
-    keys = weights + schedule.block_keys // numbers.together * facts.row
+    ahead = weights + schedule.block_keys // numbers.together * facts.row
+    keys = ahead + 2 * CACHE_LINE
     # Queries are widened where keys are later.
     rows_of_keys = max(schedule.block_keys, facts.group_queries) if numbers.staged else 0
     values = keys + rows_of_keys * facts.key_line
@@ -111,6 +132,7 @@ def scratch_lines(facts: Lowering) -> list[ConstantLine]:
         line("PEAKS", maxima + 2 * facts.row),
         line("STATE_BYTES", state, "all of these for one group"),
         line("WEIGHTS", weights, "behind the states of all groups"),
+        line("AHEAD", ahead, "what is fetched for the next head"),
     ]
     if numbers.staged:
         lines.append(line("STAGED_KEYS", keys, "a block of keys, widened"))

@@ -9,6 +9,7 @@ from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..spec.fields import Align, Layout
 from .cells import RUNS
+from .direct import has_direct
 from .facts import Lowering
 from .model import AttentionModel, DecodeModel, LayerModel, LinearModel, Lines, Names, ProductModel, TileModel
 from .tiles import EXTENTS
@@ -295,7 +296,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
     return (
         *(("widen_keys", "widen_values") if numbers.staged else ()),
         *(("zip_values",) if numbers.pairs else ()),
-        *("pack_queries", "start_group", "raise_maxima"),
+        *("pack_queries", "start_group", "prefetch_ahead", "raise_maxima"),
         *(RUNS[dtype] for dtype in sorted(facts.partial_code.runs | facts.full_code.runs, key=name_of)),
         *(name for name, _, _ in tile.extents),
         *(variant.name for variant in tile.score_variants),
@@ -304,7 +305,9 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("values_are_finite", "add_values_one_by_one") if masked else ()),
         "finish_sums",
         *(("visibility", "score_block", "seen_rows") if masked else ()),
-        *("attend_block", "finish_group", "attention_tasks"),
+        *("attend_block", "finish_group"),
+        *(("has_header",) if has_direct(facts) else ()),
+        "attention_tasks",
     )
 
 

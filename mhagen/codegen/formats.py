@@ -23,7 +23,6 @@ def numbers_model(numbers: Numbers) -> NumbersModel:
         scale="" if pairs else ", QUERY_SCALE",
         pack_note="" if pairs else ", and scale it",
         staged_parameter=", staged" if numbers.staged else "",
-        staged_argument=", scratch + STAGED_KEYS" if numbers.staged else "",
         row_vector="STORED_VECTOR" if numbers.narrow else "VECTOR",
         load=f"load_{stored}_lanes" if numbers.narrow else "load",
         load_first=f"load_{stored}_first" if numbers.narrow else "load_first",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .cells import LOADS, RUNS
 from .facts import Lowering
 from .model import Names, TileModel, ValueColumn, ValueTile
-from .scores import full_variant, partial_variant
+from .scores import score_variants
 from .tiles import EXTENT_LOADS, EXTENTS
 
 VALUE_PARAMETERS = (
@@ -22,13 +22,14 @@ def tile_model(facts: Lowering) -> TileModel:
     tiles, columns = value_tiles(facts)
     return TileModel(
         key_rows=tuple(range(schedule.key_rows)),
-        query_vectors=tuple(range(schedule.query_vectors)),
         value_rows=tuple(range(schedule.value_rows)),
         value_rows_up=tuple(reversed(range(schedule.value_rows))),
         depth_tail=facts.depth % lanes != 0,
         dim_tail=facts.work.dim % lanes != 0,
         value_tail=facts.work.value_dim % lanes != 0,
-        score_variants=(full_variant(facts), partial_variant(facts)),
+        score_variants=score_variants(facts),
+        packed_width="LANES if rows <= LANES else GROUP_QUERIES" if schedule.query_vectors > 1 else "LANES",
+        has_narrow=schedule.query_vectors > 1,
         value_tiles=tiles,
         value_columns=columns,
         value_parameters=VALUE_PARAMETERS,

@@ -8,6 +8,7 @@ from ..schedule.plan import Schedule
 from .blocks import block_model, keep_model, task_model
 from .constants import constant_groups
 from .decode import decode_model
+from .direct import direct_model
 from .entry import attention_model, decode_function_names, function_names, layer_model, linear_model
 from .facts import Lowering
 from .formats import numbers_model
@@ -36,6 +37,7 @@ def lower(program: Program, schedule: Schedule, target: Target) -> ModuleModel:
         block=block_model(facts),
         task=task_model(facts),
         decode=decode,
+        direct=direct_model(facts),
         attention=attention_model(facts),
         has_layer=program.self_layer is not None,
         linear=linear_model(facts),

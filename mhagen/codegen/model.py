@@ -53,7 +53,6 @@ class NumbersModel:
     scale: str  # what follows the arguments of transpose
     pack_note: str
     staged_parameter: str
-    staged_argument: str
     row_vector: str  # the constant that has the bytes of LANES stored numbers
     load: str
     load_first: str
@@ -75,6 +74,7 @@ class ScoreVariant:
     name: str
     doc: str
     parameters: Names
+    vectors: tuple[int, ...]
     key_rows: Lines  # the address of each key, as text
     comment: str
     lines: Lines  # products into scores and visibility
@@ -107,13 +107,14 @@ class TileModel:
     """The register tiles of the attention kernel."""
 
     key_rows: tuple[int, ...]
-    query_vectors: tuple[int, ...]
     value_rows: tuple[int, ...]
     value_rows_up: tuple[int, ...]  # from the last to the first
     depth_tail: bool  # of packed queries
     dim_tail: bool  # of rows of queries and keys
     value_tail: bool
     score_variants: tuple[ScoreVariant, ...]
+    packed_width: str  # how many of a group's queries are packed
+    has_narrow: bool  # one of them is for queries that fit one vector
     value_tiles: tuple[ValueTile, ...]
     value_columns: tuple[ValueColumn, ...]
     value_parameters: Names
@@ -165,6 +166,7 @@ class TaskModel:
     lse: str
     reads_positions: bool
     view_of_task: Names
+    start_arguments: Names
     block_arguments: Names
     sums_parameters: Names
     sums_of_block: Names
@@ -225,6 +227,18 @@ class DecodeModel:
     merge_arguments: Names
     parameters: Names
     reads_positions: bool
+
+
+@dataclass(frozen=True)
+class DirectModel:
+    """The short way in."""
+
+    is_there: bool
+    bytes: int  # of a stored number
+    heads_axis: int  # bytes from the first axis to the one of heads
+    length_axis: int
+    default_offset: str
+    arrays: Names
 
 
 @dataclass(frozen=True)
@@ -300,6 +314,7 @@ class KernelModel:
     block: BlockModel
     task: TaskModel
     decode: DecodeModel
+    direct: DirectModel
     attention: AttentionModel
     has_layer: bool
     linear: LinearModel

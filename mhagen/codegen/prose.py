@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from textwrap import wrap
 
+from ..base.dtypes import DType
 from ..expr.tree import to_text
 from .entry import model_dim_of
 from .facts import Lowering
 from .model import Lines
 
 WIDTH = 108
+POWERS = {
+    DType.FLOAT32: "2 ulp",
+    DType.FLOAT64: "1 ulp",
+    DType.BFLOAT16: "to 1e-4, well below the rounding of weights",
+    DType.FLOAT16: "to 3e-6, well below the rounding of results",
+}
 
 
 def module_doc(facts: Lowering) -> Lines:
@@ -67,15 +74,32 @@ def schedule(facts: Lowering) -> Lines:
     )
     if facts.view_code is not None:
         text += "Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. "
-    text += "Threads claim tasks from a counter; a result does not depend on how many there are."
+    text += (
+        "Threads claim tasks from a counter; a result does not depend on how many there are. Up to "
+        f"{plan.decode_queries} queries go another way: lanes are keys, threads share chunks of "
+        f"{plan.chunk_keys} keys, each key is read once for all heads of its group, and partial results are "
+        "merged in the order of the keys."
+    )
     return paragraph(text)
 
 
 def numbers(facts: Lowering) -> Lines:
-    text = (
-        "Numbers: float32 throughout, fused multiply-adds; exp2 in registers, 2 ulp. "
-        "A query that sees no key gives exactly 0"
-    )
+    text = f"Numbers: {formats(facts)} A query that sees no key gives exactly 0"
     text += " and lse -inf. " if "lse" in facts.work.op.statistics else ". "
     text += "A NaN or an infinity in a key or value reaches only the queries that see it."
     return paragraph(text)
+
+
+def formats(facts: Lowering) -> str:
+    """In which formats numbers are, and how far powers of two are from the truth."""
+    numbers = facts.numbers
+    stored, computed = numbers.stored.value, numbers.computed.value
+    power = f"exp2 in registers, {POWERS[numbers.stored]}."
+    if numbers.pairs:
+        return (
+            f"{stored} in memory; products of pairs are added up in {computed}, and weights are rounded to "
+            f"{stored} before they meet the values; {power}"
+        )
+    if numbers.staged:
+        return f"{stored} in memory, widened a block at a time; {computed} from there on, {power}"
+    return f"{computed} throughout, fused multiply-adds; {power}"

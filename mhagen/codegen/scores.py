@@ -8,44 +8,50 @@ from .facts import Lowering
 from .model import Names, ScoreVariant
 
 
+def score_variants(facts: Lowering) -> tuple[ScoreVariant, ...]:
+    """Tiles seen whole, tiles seen in part, and those of so few queries that one vector holds them."""
+    vectors = facts.schedule.query_vectors
+    narrow = (partial_variant(facts, "score_tile_narrow", 1),) if vectors > 1 else ()
+    return (full_variant(facts), partial_variant(facts, "score_tile_partial", vectors), *narrow)
+
+
 def full_variant(facts: Lowering) -> ScoreVariant:
-    rows = range(facts.schedule.key_rows)
+    rows, vectors = range(facts.schedule.key_rows), facts.schedule.query_vectors
     return ScoreVariant(
         name="score_tile",
         doc="Score KEY_ROWS keys, all of them seen, for one group of queries, and store their weights.",
         parameters=("state", "weights", "row", "key", "key_stride", *tile_parameters(facts, facts.full_code)),
+        vectors=tuple(range(vectors)),
         key_rows=tuple("key" if i == 0 else f"key + {i} * key_stride" for i in rows),
         comment=score_comment(facts, keep=False),
-        lines=cell_lines(facts, facts.full_code, partial=False),
-        peak_lines=peak_lines(facts, partial=False),
-        weight_lines=weight_lines(facts, partial=False),
-        rises=" | ".join(f"rises{j}" for j in range(facts.schedule.query_vectors)),
+        lines=cell_lines(facts, facts.full_code, vectors, partial=False),
+        peak_lines=peak_lines(facts, vectors, partial=False),
+        weight_lines=weight_lines(facts, vectors, partial=False),
+        rises=" | ".join(f"rises{j}" for j in range(vectors)),
     )
 
 
-def partial_variant(facts: Lowering) -> ScoreVariant:
-    rows = range(facts.schedule.key_rows)
-    code = facts.partial_code
+def partial_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
+    rows, code = range(facts.schedule.key_rows), facts.partial_code
+    few = " The queries fit one vector." if vectors < facts.schedule.query_vectors else ""
     return ScoreVariant(
-        name="score_tile_partial",
-        doc="As score_tile, where some keys are hidden from some queries or lie past the end.",
-        parameters=(
-            "state",
-            "weights",
-            "row",
-            "key",
-            "key_stride",
-            "tile_keys",
-            *tile_parameters(facts, code),
-        ),
+        name=name,
+        doc=f"As score_tile, where some keys are hidden from some queries or lie past the end.{few}",
+        parameters=partial_parameters(facts),
+        vectors=tuple(range(vectors)),
         # Rows past the end repeat the last key, so that nothing behind it is read.
         key_rows=tuple("key" if i == 0 else f"key + min({i}, tile_keys - 1) * key_stride" for i in rows),
         comment=score_comment(facts, keep=True),
-        lines=cell_lines(facts, code, partial=True),
-        peak_lines=peak_lines(facts, partial=True),
-        weight_lines=weight_lines(facts, partial=True),
-        rises=" | ".join(f"rises{j}" for j in range(facts.schedule.query_vectors)),
+        lines=cell_lines(facts, code, vectors, partial=True),
+        peak_lines=peak_lines(facts, vectors, partial=True),
+        weight_lines=weight_lines(facts, vectors, partial=True),
+        rises=" | ".join(f"rises{j}" for j in range(vectors)),
     )
+
+
+def partial_parameters(facts: Lowering) -> Names:
+    first = ("state", "weights", "row", "key", "key_stride", "tile_keys")
+    return (*first, *tile_parameters(facts, facts.partial_code))
 
 
 def tile_parameters(facts: Lowering, code: Code) -> Names:
@@ -62,9 +68,9 @@ def score_comment(facts: Lowering, *, keep: bool) -> str:
     return "; ".join(parts)
 
 
-def cell_lines(facts: Lowering, code: Code, *, partial: bool) -> Names:
+def cell_lines(facts: Lowering, code: Code, vectors: int, *, partial: bool) -> Names:
     """The lines of a tile: values of the tile, of each row, of each column, then cell by cell."""
-    rows, columns = range(facts.schedule.key_rows), range(facts.schedule.query_vectors)
+    rows, columns = range(facts.schedule.key_rows), range(vectors)
     lines = list(code.tile)
     if facts.numbers.pairs and not facts.scales_in_exponent:
         lines += [f"s{i}_{j} = s{i}_{j} * QUERY_SCALE" for i in rows for j in columns]
@@ -89,9 +95,9 @@ def seen(facts: Lowering, i: int, j: int) -> str:
     return " & ".join(text for text in (kept, inside) if text)
 
 
-def peak_lines(facts: Lowering, *, partial: bool) -> Names:
+def peak_lines(facts: Lowering, vectors: int, *, partial: bool) -> Names:
     lines = []
-    for j in range(facts.schedule.query_vectors):
+    for j in range(vectors):
         for i in range(facts.schedule.key_rows):
             visible = seen(facts, i, j) if partial else ""
             if visible:
@@ -103,8 +109,8 @@ def peak_lines(facts: Lowering, *, partial: bool) -> Names:
     return tuple(lines)
 
 
-def weight_lines(facts: Lowering, *, partial: bool) -> Names:
-    rows, columns = range(facts.schedule.key_rows), range(facts.schedule.query_vectors)
+def weight_lines(facts: Lowering, vectors: int, *, partial: bool) -> Names:
+    rows, columns = range(facts.schedule.key_rows), range(vectors)
     if facts.scales_in_exponent:
         lowered = tuple(f"lowered{j} = -maximum{j}" for j in columns)
         return (*lowered, *(x for i in rows[::2] for j in columns for x in weight_pair(facts, i, j, partial)))

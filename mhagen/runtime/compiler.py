@@ -19,6 +19,7 @@ from . import simd, simd_formats
 from .callees import Callee
 from .frontend import FrontEnd, Lowered
 from .host import Cpu
+from .native import DIRECT
 from .optimise import emit_object, target_machine
 from .vocabulary import vocabulary
 
@@ -26,11 +27,17 @@ VOCABULARY = (simd.__name__, simd_formats.__name__)
 
 
 def compile_kernel(
-    functions: Sequence[Callable[..., Any]], target: Target, computed: str, cpu: Cpu, symbol: str
+    functions: Sequence[Callable[..., Any]],
+    target: Target,
+    computed: str,
+    cpu: Cpu,
+    symbol: str,
+    direct: Callable[..., Any] | None = None,
 ) -> bytes:
     """Compile functions that call each other, callees first, into one object.
 
     The last function is the entry point, called `symbol` there; its arguments are int64, it returns nothing.
+    `direct` is another one, which calls it and returns an int64; it is called `symbol` + DIRECT.
     Vectors hold numbers of the type that is computed in: float32 or float64.
 
     Raises   UnsupportedError if Numba is told not to compile
@@ -41,11 +48,15 @@ def compile_kernel(
     with global_compiler_lock:
         front_end = FrontEnd(emitter)
         callees: dict[str, Callee] = {}
-        for function in functions[:-1]:
+        for function in functions:
             bound = rebound(function, callees, vocabulary(target, computed))
             callees[function.__name__] = Lowered(front_end, bound)
-        front_end.export(rebound(functions[-1], callees, vocabulary(target, computed)), symbol)
-        return emit_object(str(front_end.module), symbol, emitter)
+        front_end.export(bound, symbol)
+        symbols = [symbol]
+        if direct is not None:
+            front_end.export(rebound(direct, callees, vocabulary(target, computed)), symbol + DIRECT)
+            symbols.append(symbol + DIRECT)
+        return emit_object(str(front_end.module), symbols, emitter)
 
 
 def rebound(

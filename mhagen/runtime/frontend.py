@@ -173,16 +173,23 @@ class FrontEnd:
         return description
 
     def export(self, function: FunctionType, symbol: str) -> None:
-        """Lower the function of int64 arguments and make it a C function of that name."""
+        """Lower the function of int64 arguments, which returns one or nothing, and make it a C function."""
         description = self.lower(function, (types.intp,) * function.__code__.co_argcount)
         kinds = [self.lowering.get_value_type(kind) for kind in description.argtypes]
-        entry = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), symbol)
+        returns = description.restype is types.int64
+        kind = ir.IntType(64) if returns else ir.VoidType()
+        entry = ir.Function(self.module, ir.FunctionType(kind, kinds), symbol)
         builder = ir.IRBuilder(entry.append_basic_block())
-        status, _ = emit_call(self.lowering, builder, description, entry.args)
+        status, result = emit_call(self.lowering, builder, description, entry.args)
         with builder.if_then(status.is_error):
-            raises = ir.Function(self.module, ir.FunctionType(ir.VoidType(), ()), EXCEPTION)
+            raises = self.module.globals.get(EXCEPTION)
+            if raises is None:
+                raises = ir.Function(self.module, ir.FunctionType(ir.VoidType(), ()), EXCEPTION)
             builder.call(raises, ())
-        builder.ret_void()
+        if returns:
+            builder.ret(result)
+        else:
+            builder.ret_void()
 
 
 class Lowered(Callee):

@@ -82,6 +82,11 @@ def load_int64(m: Machine, address: ir.Value) -> ir.Value:
     return read(m.builder, address, I64, align=8)
 
 
+@meaning(types.void, ADDRESS, types.int64)
+def store_int64(m: Machine, address: ir.Value, value: ir.Value) -> None:
+    write(m.builder, address, value, align=8)
+
+
 @meaning(types.int64, ADDRESS)
 def load_byte(m: Machine, address: ir.Value) -> ir.Value:
     # Any byte but 0 is true: a view of other bytes as bool has more than two.

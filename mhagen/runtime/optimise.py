@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import llvmlite.binding as llvm
 
 from .host import Cpu
 
 
-def emit_object(text: str, symbol: str, emitter: llvm.TargetMachine) -> bytes:
-    """The object code of a module in LLVM's assembly language, where `symbol` is the only way in."""
+def emit_object(text: str, symbols: Sequence[str], emitter: llvm.TargetMachine) -> bytes:
+    """The object code of a module in LLVM's assembly language, where `symbols` are the only ways in."""
     module = llvm.parse_assembly(text)
     module.verify()
-    close(module, symbol)
+    close(module, symbols)
     # Loops are vectorised by hand.
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = False
@@ -23,10 +25,10 @@ def emit_object(text: str, symbol: str, emitter: llvm.TargetMachine) -> bytes:
     return code
 
 
-def close(module: llvm.ModuleRef, symbol: str) -> None:
-    """Hide everything but the entry point, so that LLVM knows every call of a function."""
+def close(module: llvm.ModuleRef, symbols: Sequence[str]) -> None:
+    """Hide everything but the entry points, so that LLVM knows every call of a function."""
     for value in (*module.functions, *module.global_variables):
-        if value.name != symbol and not value.is_declaration:
+        if value.name not in symbols and not value.is_declaration:
             value.linkage = "internal"
 
 

@@ -32,7 +32,7 @@ from .registers import (
 UPPER, LOWER = -65536, 65535
 
 
-class BFloat(ir.types._BaseFloatType):  # type: ignore[misc,name-defined]  # llvmlite has no bfloat
+class BFloat(ir.types._BaseFloatType):  # type: ignore[misc]  # llvmlite has no bfloat
     """LLVM's bfloat, which the operands of the instruction have."""
 
     null = "0.0"

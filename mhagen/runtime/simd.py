@@ -73,6 +73,11 @@ def load_int64(address: Address) -> int:
     raise compiled_only("load_int64")
 
 
+def store_int64(address: Address, value: int) -> None:
+    """One int64 to memory."""
+    raise compiled_only("store_int64")
+
+
 def load_byte(address: Address) -> int:
     """One byte from memory: 1 if it is not zero, else 0."""
     raise compiled_only("load_byte")
