@@ -1,27 +1,20 @@
-"""Which keys the queries of a call see: looked at in samples, in as much detail as a kernel skips them."""
+"""Which keys the queries of a call see, in as much detail as a kernel skips them.
+
+A mask is looked at in samples by tuning/looking.py: this folder runs no expressions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..expr.evaluate import evaluate
-from ..expr.tree import Expr, arrays, names
-
-Array: TypeAlias = NDArray[Any]
 Flags: TypeAlias = NDArray[np.bool_]
 
 CELL = 8  # queries, and keys, of a cell: register tiles have about so many
-WINDOW_CELLS = 32  # of queries, one below the other: 256, as the largest task has
-WINDOWS = 4  # evenly spread over the queries: what masks show changes slowly from one to the next
-HEADS = 4
-MOST_KEY_CELLS = 1024
-POSITIONS = 1 << 20  # that the share of visible pairs is counted in
 
 
 @dataclass(frozen=True)
@@ -88,62 +81,6 @@ class Sight:
         return shares_of(self.squares, cells(group_queries), cells(tile_queries), block)
 
 
-def sight_of(keep: Expr | None, heads: int, shape: Shape, inputs: Mapping[str, Array]) -> Sight:
-    """What a call sees under a mask; one that reads arrays which are not given may show anything anywhere."""
-    if keep is None:
-        return Sight(shape)
-    if not inputs.keys() >= set(arrays(keep)):
-        return Sight(shape, 1.0, unknown_squares(shape))
-    mask = _Mask(keep, sampled_heads(keep, heads), shape, inputs)
-    return Sight(shape, mask.visible_share(), mask.squares())
-
-
-def unknown_squares(shape: Shape) -> Squares:
-    """Every cell is seen in part."""
-    side = cell_keys(shape.keys)
-    seen = np.ones((1, cells(shape.queries), -(-shape.keys // side)), np.bool_)
-    return Squares(seen, ~seen, side)
-
-
-@dataclass(frozen=True)
-class _Mask:
-    keep: Expr
-    heads: Array
-    shape: Shape
-    inputs: Mapping[str, Array]
-
-    def at(self, queries: Array, keys: Array) -> Flags:
-        """Is it seen?  Shapes: (heads, queries, keys)."""
-        places = {
-            "b": np.zeros((1, 1, 1), np.int64),
-            "h": self.heads.reshape(-1, 1, 1),
-            "q": (queries + self.shape.query_offset).reshape(-1, 1),
-            "k": keys,
-        }
-        shape = (len(self.heads), len(queries), len(keys))
-        return np.broadcast_to(evaluate(self.keep, places, self.inputs), shape)
-
-    def visible_share(self) -> float:
-        most = max(1, POSITIONS // (self.shape.keys * len(self.heads)))
-        queries = spread(self.shape.queries, min(most, self.shape.queries))
-        return float(self.at(queries, np.arange(self.shape.keys)).mean())
-
-    def squares(self) -> Squares:
-        side = cell_keys(self.shape.keys)
-        keys = corners(np.arange(0, self.shape.keys, side), side, self.shape.keys)
-        kept = [self.at(queries, keys) for queries in self.windows()]
-        each = np.concatenate(kept).reshape(-1, len(kept[0][0]) // 2, 2, len(keys) // 2, 2)
-        return Squares(np.asarray(each.any(axis=(2, 4))), np.asarray(each.all(axis=(2, 4))), side)
-
-    def windows(self) -> Iterator[Array]:
-        """The corners of the cells of each window, one below the other."""
-        height = min(WINDOW_CELLS, -(-self.shape.queries // CELL)) * CELL
-        in_all = -(-self.shape.queries // height)
-        for window in spread(in_all, min(WINDOWS, in_all)):
-            first = np.arange(window * height, (window + 1) * height, CELL)
-            yield corners(np.minimum(first, self.shape.queries - 1), CELL, self.shape.queries)
-
-
 @lru_cache(maxsize=64)
 def shares_of(squares: Squares, group: int, task: int, block: int) -> Shares:
     """Sizes are counted in cells."""
@@ -182,26 +119,5 @@ def spans(seen: Flags, block: int) -> float:
     return float(np.maximum(last - first + 1, 0).sum() / seen.size)
 
 
-def sampled_heads(keep: Expr, heads: int) -> Array:
-    return spread(heads, min(HEADS, heads) if "h" in names(keep) else 1)
-
-
-def spread(length: int, count: int) -> Array:
-    """So many of the numbers below `length`, each in the middle of an equal part."""
-    return ((np.arange(count) + 0.5) * length / count).astype(np.int64)
-
-
-def corners(first: Array, side: int, length: int) -> Array:
-    """The first and the last position of each cell."""
-    return np.stack((first, np.minimum(first + side, length) - 1), axis=1).reshape(-1)
-
-
 def cells(queries: int) -> int:
     return max(1, round(queries / CELL))
-
-
-def cell_keys(keys: int) -> int:
-    side = CELL
-    while keys > side * MOST_KEY_CELLS:
-        side *= 2
-    return side

@@ -11,7 +11,8 @@ from mhagen.schedule.choose import USUAL_SHAPES, choose_schedule, fastest
 from mhagen.schedule.cost import Cost, modelled
 from mhagen.schedule.counts import Counts
 from mhagen.schedule.machine import Machine, Rates, typical_machine
-from mhagen.schedule.sight import Shape, sight_of
+from mhagen.schedule.sight import Shape
+from mhagen.tuning.looking import sight_of
 
 from .graphs import CAUSAL, program, work
 

@@ -8,7 +8,8 @@ import pytest
 from mhagen.base.dtypes import DType
 from mhagen.expr.parse import ArrayType, parse_expression
 from mhagen.expr.tree import Expr
-from mhagen.schedule.sight import Shape, Shares, Sight, sight_of
+from mhagen.schedule.sight import Shape, Shares, Sight
+from mhagen.tuning.looking import sight_of
 
 SEGMENTS = {"segment": ArrayType(DType.INT32, 2)}
 
@@ -56,13 +57,7 @@ def test_values_are_read_from_the_first_key_seen_to_the_last() -> None:
     assert 64 / 1024 < lines < 80 / 1024
 
 
-def test_a_mask_of_arrays_that_are_not_given_may_show_anything() -> None:
-    sight = seen("segment[b, q] == segment[b, k]", Shape(1, 512, 512))
-    assert sight.visible_share == 1.0
-    assert sight.shares(32, 64, 256).partial == 1.0
-
-
-def test_a_mask_of_arrays_that_are_given_is_looked_at() -> None:
+def test_a_mask_reads_its_arrays() -> None:
     keep = expression("segment[b, q] == segment[b, k]")
     segment = np.repeat(np.arange(4, dtype=np.int32), 128)[np.newaxis]
     sight = sight_of(keep, 4, Shape(1, 512, 512), {"segment": segment})
