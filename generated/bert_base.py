@@ -10,7 +10,9 @@ Schedule: a task is 64 queries of one head. It takes the keys in blocks of 256: 
 by 32 queries at a time, transposed, so that lanes are queries, keys are read where they lie and the running
 softmax needs no sum across lanes; then the values under those weights, 8 queries by up to 32 columns at a
 time. Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. Threads claim tasks
-from a counter; a result does not depend on how many there are.
+from a counter; a result does not depend on how many there are. Up to 8 queries go another way: lanes are
+keys, threads share chunks of 512 keys, each key is read once for all heads of its group, and partial
+results are merged in the order of the keys.
 
 Numbers: float32 throughout, fused multiply-adds; exp2 in registers, 2 ulp. A query that sees no key gives
 exactly 0. A NaN or an infinity in a key or value reaches only the queries that see it.
@@ -26,19 +28,26 @@ if __package__:
     from .mhagen_runtime.linear import LinearKernel, Part, Prepared, Product
     from .mhagen_runtime.simd import (
         any_lane,
+        arrive,
         claim,
         exp2,
         fma,
+        lane_numbers,
         load,
         load_bits,
         load_each,
         load_first,
         load_int32,
         load_int64,
+        load_real,
         maximum,
+        prefetch,
         splat,
         store,
         store_first,
+        store_int64,
+        store_real,
+        sum_lanes,
         transpose_tile,
         transpose_tile_first,
         where,
@@ -50,19 +59,26 @@ else:
     from mhagen_runtime.linear import LinearKernel, Part, Prepared, Product
     from mhagen_runtime.simd import (
         any_lane,
+        arrive,
         claim,
         exp2,
         fma,
+        lane_numbers,
         load,
         load_bits,
         load_each,
         load_first,
         load_int32,
         load_int64,
+        load_real,
         maximum,
+        prefetch,
         splat,
         store,
         store_first,
+        store_int64,
+        store_real,
+        sum_lanes,
         transpose_tile,
         transpose_tile_first,
         where,
@@ -93,15 +109,33 @@ LINEAR_DEPTH = 1024  # inputs between two passes over the outputs
 VECTOR = 64  # bytes
 ROW = 128  # a weight for each query of a group
 OUT_ROW = 256  # an accumulator for each value column, filled up to whole vectors
-WHOLE_DIM = 64  # columns in whole vectors
-WHOLE_OUT = 256  # bytes of value columns in whole vectors
+OUT_VECTORS = 4  # whole vectors of value columns
+DEPTH = 64  # columns of queries and keys
+WHOLE_DEPTH = 64  # those in whole vectors
+KEY_BYTES = 256  # of a row of queries or keys
+VALUE_BYTES = 256  # of a row of values
+CACHE_LINE = 64
+NEAR_BYTES = 1048576  # keys and values up to so many are near without fetching
 ACCUMULATORS = 8192  # behind the packed queries
 MAXIMA = 16384
 SUMS = 16512
 PEAKS = 16640
 STATE_BYTES = 16768  # all of these for one group
 WEIGHTS = 33536  # behind the states of all groups
-SCRATCH_BYTES = 66304
+AHEAD = 66304  # what is fetched for the next head
+SCRATCH_BYTES = 66432
+DECODE_QUERIES = 8  # up to so many queries, keys are split between threads
+CHUNK_KEYS = 512  # of one task of decoding
+ROWS_OF_TASK = 8  # queries times heads that share its keys
+VALUE_KEYS = 32  # keys whose values stay near while all rows add them
+QUERY_LINE = 256  # a row of queries, filled up to whole vectors
+SCORES_LINE = 2048  # the scores of a row, later its weights
+TURN = 1024  # products of LANES keys, to be added up over lanes
+PARTIAL_ROW = 320  # maximum and sum, then an accumulator for each column
+ROW_SUMS = 2048  # behind the rows of queries
+ROW_PEAKS = 6144
+SCORES = 6656
+DECODE_SCRATCH_BYTES = 23040
 LINEAR_PANEL_ROW = 128  # weights of one input in a panel
 
 # Numbers of the streaming softmax.
@@ -110,6 +144,7 @@ LOWEST = -3.4028234663852886e38  # float32's lowest: where running maxima start
 HEADROOM = 8.0  # by what scores may top the running maximum before it is raised
 HIDDEN_WEIGHT = -0.0  # the weight of a hidden key: adds nothing, and can be told from 0
 HIDDEN_BITS = -(2**31)  # its bits
+MINUS_INFINITY = float("-inf")  # the score of a hidden key in decoding
 
 # What a tile of queries and keys looks like to visibility().
 HIDDEN = 0
@@ -119,29 +154,55 @@ FULL = 2
 
 def pack_queries(query, query_stride, rows, panel):
     """Turn a group of queries over, so that lanes are queries, and scale it: panel[d][query]."""
-    for lane in range(0, GROUP_QUERIES, LANES):
+    width = LANES if rows <= LANES else GROUP_QUERIES
+    for lane in range(0, width, LANES):
         first = min(lane, rows - 1)  # groups past the end repeat the last query; nothing of them is kept
         present = min(rows - first, LANES)
         source = query + first * query_stride
-        for d in range(0, WHOLE_DIM, LANES):
+        for d in range(0, WHOLE_DEPTH, LANES):
+            place = source + 4 * d
             target = panel + d * ROW + 4 * lane
             if present == LANES:
-                transpose_tile(source + 4 * d, query_stride, target, ROW, QUERY_SCALE)
+                transpose_tile(place, query_stride, target, ROW, QUERY_SCALE)
             else:
-                transpose_tile_first(source + 4 * d, query_stride, present, LANES, target, ROW, QUERY_SCALE)
+                transpose_tile_first(place, query_stride, present, LANES, target, ROW, QUERY_SCALE)
 
 
-def start_group(query, query_stride, rows, state):
-    """Pack a group of queries and clear its running softmax."""
+def start_group(query, query_stride, rows, state, single):
+    """Pack a group of queries and clear its running softmax; a single block needs no accumulators."""
     pack_queries(query, query_stride, rows, state)
     for lane in range(0, ROW, VECTOR):
         store(state + MAXIMA + lane, splat(LOWEST))
         store(state + SUMS + lane, splat(0.0))
-    for place in range(0, GROUP_QUERIES * OUT_ROW, VECTOR):
-        store(state + ACCUMULATORS + place, splat(0.0))
+    if not single:
+        for place in range(0, GROUP_QUERIES * OUT_ROW, VECTOR):
+            store(state + ACCUMULATORS + place, splat(0.0))
 
 
-def raise_maxima(state, weights, rows):
+def prefetch_ahead(ahead, row):
+    """Fetch, beside one tile of keys, its share of what the next head needs: queries, keys and values.
+
+    ahead has the address, stride and count of its queries, address and stride of its keys and its values, and
+    their count; which pass over the keys of this head it is, and how many there are.
+    """
+    this_pass, passes = load_int64(ahead + 64), load_int64(ahead + 72)
+    share = (KEY_ROWS + passes - 1) // passes
+    keys = load_int64(ahead + 56)
+    first = this_pass * ((keys + passes - 1) // passes) + row // KEY_ROWS * share
+    for near in range(first, min(first + share, keys)):
+        key = load_int64(ahead + 24) + near * load_int64(ahead + 32)
+        for column in range(0, KEY_BYTES, CACHE_LINE):
+            prefetch(key + column)
+        value = load_int64(ahead + 40) + near * load_int64(ahead + 48)
+        for column in range(0, VALUE_BYTES, CACHE_LINE):
+            prefetch(value + column)
+    for near in range(first, min(first + share, load_int64(ahead + 16))):
+        query = load_int64(ahead) + near * load_int64(ahead + 8)
+        for column in range(0, KEY_BYTES, CACHE_LINE):
+            prefetch(query + column)
+
+
+def raise_maxima(state, weights, lines):
     """Take peaks as new maxima and rescale sums, accumulators and the weights of this block so far.
 
     Rare: scores must rise by more than HEADROOM (a factor of 256) before it is called. Lanes that have not
@@ -155,8 +216,8 @@ def raise_maxima(state, weights, rows):
         store(state + MAXIMA + lane, raised)
         store(state + SUMS + lane, shrink * load(state + SUMS + lane))
         store(state + PEAKS + lane, shrink)
-        for row in range(rows):
-            place = weights + row * ROW + lane
+        for line in range(lines):
+            place = weights + line * ROW + lane
             store(place, shrink * load(place))
     for query in range(GROUP_QUERIES):
         shrink = load_each(state + PEAKS + 4 * query)
@@ -201,7 +262,7 @@ def score_tile(state, weights, row, key, key_stride):
     s6_1 = splat(0.0)
     s7_0 = splat(0.0)
     s7_1 = splat(0.0)
-    for d in range(DIM):
+    for d in range(DEPTH):
         query0 = load(state + d * ROW + 0 * VECTOR)
         query1 = load(state + d * ROW + 1 * VECTOR)
         key = load_each(key0 + 4 * d)
@@ -339,7 +400,7 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, k_first,
     s6_1 = splat(0.0)
     s7_0 = splat(0.0)
     s7_1 = splat(0.0)
-    for d in range(DIM):
+    for d in range(DEPTH):
         query0 = load(state + d * ROW + 0 * VECTOR)
         query1 = load(state + d * ROW + 1 * VECTOR)
         key = load_each(key0 + 4 * d)
@@ -539,68 +600,320 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, k_first,
     store(state + SUMS + 1 * VECTOR, sum1)
 
 
-def add_values_32(weights, rows, value, value_stride, accumulators):
-    """accumulators[VALUE_ROWS queries][32 columns] += weights * values."""
-    sum0_0 = load(accumulators + 0 * OUT_ROW + 0 * VECTOR)
-    sum0_1 = load(accumulators + 0 * OUT_ROW + 1 * VECTOR)
-    sum1_0 = load(accumulators + 1 * OUT_ROW + 0 * VECTOR)
-    sum1_1 = load(accumulators + 1 * OUT_ROW + 1 * VECTOR)
-    sum2_0 = load(accumulators + 2 * OUT_ROW + 0 * VECTOR)
-    sum2_1 = load(accumulators + 2 * OUT_ROW + 1 * VECTOR)
-    sum3_0 = load(accumulators + 3 * OUT_ROW + 0 * VECTOR)
-    sum3_1 = load(accumulators + 3 * OUT_ROW + 1 * VECTOR)
-    sum4_0 = load(accumulators + 4 * OUT_ROW + 0 * VECTOR)
-    sum4_1 = load(accumulators + 4 * OUT_ROW + 1 * VECTOR)
-    sum5_0 = load(accumulators + 5 * OUT_ROW + 0 * VECTOR)
-    sum5_1 = load(accumulators + 5 * OUT_ROW + 1 * VECTOR)
-    sum6_0 = load(accumulators + 6 * OUT_ROW + 0 * VECTOR)
-    sum6_1 = load(accumulators + 6 * OUT_ROW + 1 * VECTOR)
-    sum7_0 = load(accumulators + 7 * OUT_ROW + 0 * VECTOR)
-    sum7_1 = load(accumulators + 7 * OUT_ROW + 1 * VECTOR)
-    for row in range(rows):
-        place = value + row * value_stride
+def score_tile_narrow(state, weights, row, key, key_stride, tile_keys, k_first, b, length_array):
+    """As score_tile, where some keys are hidden from some queries or lie past the end. The queries fit one vector."""
+    key0 = key
+    key1 = key + min(1, tile_keys - 1) * key_stride
+    key2 = key + min(2, tile_keys - 1) * key_stride
+    key3 = key + min(3, tile_keys - 1) * key_stride
+    key4 = key + min(4, tile_keys - 1) * key_stride
+    key5 = key + min(5, tile_keys - 1) * key_stride
+    key6 = key + min(6, tile_keys - 1) * key_stride
+    key7 = key + min(7, tile_keys - 1) * key_stride
+    s0_0 = splat(0.0)
+    s1_0 = splat(0.0)
+    s2_0 = splat(0.0)
+    s3_0 = splat(0.0)
+    s4_0 = splat(0.0)
+    s5_0 = splat(0.0)
+    s6_0 = splat(0.0)
+    s7_0 = splat(0.0)
+    for d in range(DEPTH):
+        query0 = load(state + d * ROW + 0 * VECTOR)
+        key = load_each(key0 + 4 * d)
+        s0_0 = fma(key, query0, s0_0)
+        key = load_each(key1 + 4 * d)
+        s1_0 = fma(key, query0, s1_0)
+        key = load_each(key2 + 4 * d)
+        s2_0 = fma(key, query0, s2_0)
+        key = load_each(key3 + 4 * d)
+        s3_0 = fma(key, query0, s3_0)
+        key = load_each(key4 + 4 * d)
+        s4_0 = fma(key, query0, s4_0)
+        key = load_each(key5 + 4 * d)
+        s5_0 = fma(key, query0, s5_0)
+        key = load_each(key6 + 4 * d)
+        s6_0 = fma(key, query0, s6_0)
+        key = load_each(key7 + 4 * d)
+        s7_0 = fma(key, query0, s7_0)
+
+    # keep: k < length[b]
+    length_a = load_int32(length_array + 4 * b)
+    k0 = k_first + min(0, tile_keys - 1)
+    k1 = k_first + min(1, tile_keys - 1)
+    k2 = k_first + min(2, tile_keys - 1)
+    k3 = k_first + min(3, tile_keys - 1)
+    k4 = k_first + min(4, tile_keys - 1)
+    k5 = k_first + min(5, tile_keys - 1)
+    k6 = k_first + min(6, tile_keys - 1)
+    k7 = k_first + min(7, tile_keys - 1)
+    test_a_0 = k0 < length_a
+    test_a_1 = k1 < length_a
+    test_a_2 = k2 < length_a
+    test_a_3 = k3 < length_a
+    test_a_4 = k4 < length_a
+    test_a_5 = k5 < length_a
+    test_a_6 = k6 < length_a
+    test_a_7 = k7 < length_a
+    seen0_0 = test_a_0
+    seen1_0 = test_a_1
+    seen2_0 = test_a_2
+    seen3_0 = test_a_3
+    seen4_0 = test_a_4
+    seen5_0 = test_a_5
+    seen6_0 = test_a_6
+    seen7_0 = test_a_7
+    inside1 = tile_keys > 1
+    inside2 = tile_keys > 2
+    inside3 = tile_keys > 3
+    inside4 = tile_keys > 4
+    inside5 = tile_keys > 5
+    inside6 = tile_keys > 6
+    inside7 = tile_keys > 7
+
+    # The greatest score of each query; when it tops the running maximum by HEADROOM, everything is rescaled.
+    s0_0 = where(seen0_0, s0_0, LOWEST)
+    peak0 = s0_0
+    seen1_0 = seen1_0 & inside1
+    s1_0 = where(seen1_0, s1_0, LOWEST)
+    peak0 = maximum(peak0, s1_0)
+    seen2_0 = seen2_0 & inside2
+    s2_0 = where(seen2_0, s2_0, LOWEST)
+    peak0 = maximum(peak0, s2_0)
+    seen3_0 = seen3_0 & inside3
+    s3_0 = where(seen3_0, s3_0, LOWEST)
+    peak0 = maximum(peak0, s3_0)
+    seen4_0 = seen4_0 & inside4
+    s4_0 = where(seen4_0, s4_0, LOWEST)
+    peak0 = maximum(peak0, s4_0)
+    seen5_0 = seen5_0 & inside5
+    s5_0 = where(seen5_0, s5_0, LOWEST)
+    peak0 = maximum(peak0, s5_0)
+    seen6_0 = seen6_0 & inside6
+    s6_0 = where(seen6_0, s6_0, LOWEST)
+    peak0 = maximum(peak0, s6_0)
+    seen7_0 = seen7_0 & inside7
+    s7_0 = where(seen7_0, s7_0, LOWEST)
+    peak0 = maximum(peak0, s7_0)
+    maximum0 = load(state + MAXIMA + 0 * VECTOR)
+    rises0 = peak0 > maximum0 + HEADROOM
+    if any_lane(rises0):
+        store(state + PEAKS + 0 * VECTOR, peak0)
+        raise_maxima(state, weights, row)
+        maximum0 = load(state + MAXIMA + 0 * VECTOR)
+
+    # The weights, straight from the registers.
+    weights += row * ROW
+    sum0 = load(state + SUMS + 0 * VECTOR)
+    weight = exp2(s0_0 - maximum0)
+    weight = where(seen0_0, weight, HIDDEN_WEIGHT)
+    sum0 += weight
+    store(weights + 0 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s1_0 - maximum0)
+    weight = where(seen1_0, weight, HIDDEN_WEIGHT)
+    sum0 += weight
+    store(weights + 1 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s2_0 - maximum0)
+    weight = where(seen2_0, weight, HIDDEN_WEIGHT)
+    sum0 += weight
+    store(weights + 2 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s3_0 - maximum0)
+    weight = where(seen3_0, weight, HIDDEN_WEIGHT)
+    sum0 += weight
+    store(weights + 3 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s4_0 - maximum0)
+    weight = where(seen4_0, weight, HIDDEN_WEIGHT)
+    sum0 += weight
+    store(weights + 4 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s5_0 - maximum0)
+    weight = where(seen5_0, weight, HIDDEN_WEIGHT)
+    sum0 += weight
+    store(weights + 5 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s6_0 - maximum0)
+    weight = where(seen6_0, weight, HIDDEN_WEIGHT)
+    sum0 += weight
+    store(weights + 6 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s7_0 - maximum0)
+    weight = where(seen7_0, weight, HIDDEN_WEIGHT)
+    sum0 += weight
+    store(weights + 7 * ROW + 0 * VECTOR, weight)
+    store(state + SUMS + 0 * VECTOR, sum0)
+
+
+def write_rows(accumulators, shares, rows, out, out_stride):
+    """Accumulators times the share of their query, as rows of the output."""
+    for query in range(rows):
+        share = load_each(shares + 4 * query)
+        sums = accumulators + query * OUT_ROW
+        place = out + query * out_stride
+        for vector in range(OUT_VECTORS):
+            store(place + vector * VECTOR, share * load(sums + vector * VECTOR))
+
+
+def add_values_32(weights, lines, value, value_stride, accumulators, single, shares, out, out_stride, rows):
+    """accumulators[VALUE_ROWS queries][32 columns] += weights * values.
+
+    With a single block of keys: out = share * weights * values, and accumulators are not touched.
+    """
+    if single:
+        sum0_0 = splat(0.0)
+        sum0_1 = splat(0.0)
+        sum1_0 = splat(0.0)
+        sum1_1 = splat(0.0)
+        sum2_0 = splat(0.0)
+        sum2_1 = splat(0.0)
+        sum3_0 = splat(0.0)
+        sum3_1 = splat(0.0)
+        sum4_0 = splat(0.0)
+        sum4_1 = splat(0.0)
+        sum5_0 = splat(0.0)
+        sum5_1 = splat(0.0)
+        sum6_0 = splat(0.0)
+        sum6_1 = splat(0.0)
+        sum7_0 = splat(0.0)
+        sum7_1 = splat(0.0)
+    else:
+        sum0_0 = load(accumulators + 0 * OUT_ROW + 0 * VECTOR)
+        sum0_1 = load(accumulators + 0 * OUT_ROW + 1 * VECTOR)
+        sum1_0 = load(accumulators + 1 * OUT_ROW + 0 * VECTOR)
+        sum1_1 = load(accumulators + 1 * OUT_ROW + 1 * VECTOR)
+        sum2_0 = load(accumulators + 2 * OUT_ROW + 0 * VECTOR)
+        sum2_1 = load(accumulators + 2 * OUT_ROW + 1 * VECTOR)
+        sum3_0 = load(accumulators + 3 * OUT_ROW + 0 * VECTOR)
+        sum3_1 = load(accumulators + 3 * OUT_ROW + 1 * VECTOR)
+        sum4_0 = load(accumulators + 4 * OUT_ROW + 0 * VECTOR)
+        sum4_1 = load(accumulators + 4 * OUT_ROW + 1 * VECTOR)
+        sum5_0 = load(accumulators + 5 * OUT_ROW + 0 * VECTOR)
+        sum5_1 = load(accumulators + 5 * OUT_ROW + 1 * VECTOR)
+        sum6_0 = load(accumulators + 6 * OUT_ROW + 0 * VECTOR)
+        sum6_1 = load(accumulators + 6 * OUT_ROW + 1 * VECTOR)
+        sum7_0 = load(accumulators + 7 * OUT_ROW + 0 * VECTOR)
+        sum7_1 = load(accumulators + 7 * OUT_ROW + 1 * VECTOR)
+    for line in range(lines):
+        place = value + line * value_stride
         value0 = load(place)
         value1 = load(place + 1 * VECTOR)
-        weight = load_each(weights + row * ROW + 4 * 0)
+        weight = load_each(weights + line * ROW + 4 * 0)
         sum0_0 = fma(weight, value0, sum0_0)
         sum0_1 = fma(weight, value1, sum0_1)
-        weight = load_each(weights + row * ROW + 4 * 1)
+        weight = load_each(weights + line * ROW + 4 * 1)
         sum1_0 = fma(weight, value0, sum1_0)
         sum1_1 = fma(weight, value1, sum1_1)
-        weight = load_each(weights + row * ROW + 4 * 2)
+        weight = load_each(weights + line * ROW + 4 * 2)
         sum2_0 = fma(weight, value0, sum2_0)
         sum2_1 = fma(weight, value1, sum2_1)
-        weight = load_each(weights + row * ROW + 4 * 3)
+        weight = load_each(weights + line * ROW + 4 * 3)
         sum3_0 = fma(weight, value0, sum3_0)
         sum3_1 = fma(weight, value1, sum3_1)
-        weight = load_each(weights + row * ROW + 4 * 4)
+        weight = load_each(weights + line * ROW + 4 * 4)
         sum4_0 = fma(weight, value0, sum4_0)
         sum4_1 = fma(weight, value1, sum4_1)
-        weight = load_each(weights + row * ROW + 4 * 5)
+        weight = load_each(weights + line * ROW + 4 * 5)
         sum5_0 = fma(weight, value0, sum5_0)
         sum5_1 = fma(weight, value1, sum5_1)
-        weight = load_each(weights + row * ROW + 4 * 6)
+        weight = load_each(weights + line * ROW + 4 * 6)
         sum6_0 = fma(weight, value0, sum6_0)
         sum6_1 = fma(weight, value1, sum6_1)
-        weight = load_each(weights + row * ROW + 4 * 7)
+        weight = load_each(weights + line * ROW + 4 * 7)
         sum7_0 = fma(weight, value0, sum7_0)
         sum7_1 = fma(weight, value1, sum7_1)
-    store(accumulators + 0 * OUT_ROW + 0 * VECTOR, sum0_0)
-    store(accumulators + 0 * OUT_ROW + 1 * VECTOR, sum0_1)
-    store(accumulators + 1 * OUT_ROW + 0 * VECTOR, sum1_0)
-    store(accumulators + 1 * OUT_ROW + 1 * VECTOR, sum1_1)
-    store(accumulators + 2 * OUT_ROW + 0 * VECTOR, sum2_0)
-    store(accumulators + 2 * OUT_ROW + 1 * VECTOR, sum2_1)
-    store(accumulators + 3 * OUT_ROW + 0 * VECTOR, sum3_0)
-    store(accumulators + 3 * OUT_ROW + 1 * VECTOR, sum3_1)
-    store(accumulators + 4 * OUT_ROW + 0 * VECTOR, sum4_0)
-    store(accumulators + 4 * OUT_ROW + 1 * VECTOR, sum4_1)
-    store(accumulators + 5 * OUT_ROW + 0 * VECTOR, sum5_0)
-    store(accumulators + 5 * OUT_ROW + 1 * VECTOR, sum5_1)
-    store(accumulators + 6 * OUT_ROW + 0 * VECTOR, sum6_0)
-    store(accumulators + 6 * OUT_ROW + 1 * VECTOR, sum6_1)
-    store(accumulators + 7 * OUT_ROW + 0 * VECTOR, sum7_0)
-    store(accumulators + 7 * OUT_ROW + 1 * VECTOR, sum7_1)
+    if single:
+        # From the last row up: rows past the end go to the last one's place, before it does.
+        place = out + min(7, rows - 1) * out_stride
+        share = load_each(shares + 4 * 7)
+        store(place, share * sum7_0)
+        store(place + 1 * VECTOR, share * sum7_1)
+        place = out + min(6, rows - 1) * out_stride
+        share = load_each(shares + 4 * 6)
+        store(place, share * sum6_0)
+        store(place + 1 * VECTOR, share * sum6_1)
+        place = out + min(5, rows - 1) * out_stride
+        share = load_each(shares + 4 * 5)
+        store(place, share * sum5_0)
+        store(place + 1 * VECTOR, share * sum5_1)
+        place = out + min(4, rows - 1) * out_stride
+        share = load_each(shares + 4 * 4)
+        store(place, share * sum4_0)
+        store(place + 1 * VECTOR, share * sum4_1)
+        place = out + min(3, rows - 1) * out_stride
+        share = load_each(shares + 4 * 3)
+        store(place, share * sum3_0)
+        store(place + 1 * VECTOR, share * sum3_1)
+        place = out + min(2, rows - 1) * out_stride
+        share = load_each(shares + 4 * 2)
+        store(place, share * sum2_0)
+        store(place + 1 * VECTOR, share * sum2_1)
+        place = out + min(1, rows - 1) * out_stride
+        share = load_each(shares + 4 * 1)
+        store(place, share * sum1_0)
+        store(place + 1 * VECTOR, share * sum1_1)
+        place = out + min(0, rows - 1) * out_stride
+        share = load_each(shares + 4 * 0)
+        store(place, share * sum0_0)
+        store(place + 1 * VECTOR, share * sum0_1)
+    else:
+        store(accumulators + 0 * OUT_ROW + 0 * VECTOR, sum0_0)
+        store(accumulators + 0 * OUT_ROW + 1 * VECTOR, sum0_1)
+        store(accumulators + 1 * OUT_ROW + 0 * VECTOR, sum1_0)
+        store(accumulators + 1 * OUT_ROW + 1 * VECTOR, sum1_1)
+        store(accumulators + 2 * OUT_ROW + 0 * VECTOR, sum2_0)
+        store(accumulators + 2 * OUT_ROW + 1 * VECTOR, sum2_1)
+        store(accumulators + 3 * OUT_ROW + 0 * VECTOR, sum3_0)
+        store(accumulators + 3 * OUT_ROW + 1 * VECTOR, sum3_1)
+        store(accumulators + 4 * OUT_ROW + 0 * VECTOR, sum4_0)
+        store(accumulators + 4 * OUT_ROW + 1 * VECTOR, sum4_1)
+        store(accumulators + 5 * OUT_ROW + 0 * VECTOR, sum5_0)
+        store(accumulators + 5 * OUT_ROW + 1 * VECTOR, sum5_1)
+        store(accumulators + 6 * OUT_ROW + 0 * VECTOR, sum6_0)
+        store(accumulators + 6 * OUT_ROW + 1 * VECTOR, sum6_1)
+        store(accumulators + 7 * OUT_ROW + 0 * VECTOR, sum7_0)
+        store(accumulators + 7 * OUT_ROW + 1 * VECTOR, sum7_1)
+
+
+def values_are_finite(value, value_stride, lines):
+    """Is every number in these rows of values finite? 0 * x is 0 for finite x alone."""
+    total0 = splat(0.0)
+    total1 = splat(0.0)
+    total2 = splat(0.0)
+    total3 = splat(0.0)
+    for line in range(lines):
+        place = value + line * value_stride
+        total0 = fma(load(place), 0.0, total0)
+        total1 = fma(load(place + 1 * VECTOR), 0.0, total1)
+        total2 = fma(load(place + 2 * VECTOR), 0.0, total2)
+        total3 = fma(load(place + 3 * VECTOR), 0.0, total3)
+    return not any_lane(total0 + total1 + total2 + total3 != 0.0)
+
+
+def add_values_one_by_one(
+    weights, lines, value, value_stride, accumulators, single, shares, out, out_stride, rows
+):
+    """As the functions above, without touching values of hidden keys.
+
+    Runs only where such a value is NaN or infinite: 0 times it would be NaN. Rounds as they do.
+    """
+    for query in range(VALUE_ROWS):
+        sums = accumulators + query * OUT_ROW
+        if single:
+            for column in range(0, OUT_ROW, VECTOR):
+                store(sums + column, splat(0.0))
+        for line in range(lines):
+            place = value + line * value_stride
+            weight_at = weights + line * ROW + 4 * query
+            if load_bits(weight_at) == HIDDEN_BITS:
+                continue
+            weight = load_each(weight_at)
+            for column in range(0, OUT_VECTORS * VECTOR, VECTOR):
+                store(sums + column, fma(weight, load(place + column), load(sums + column)))
+    if single:
+        write_rows(accumulators, shares, min(rows, VALUE_ROWS), out, out_stride)
+
+
+def finish_sums(state, rows):
+    """Turn the sums of a group into what its accumulators are multiplied by; a query that saw no key has 0."""
+    for lane in range(0, ROW, VECTOR):
+        total = load(state + SUMS + lane)
+        store(state + SUMS + lane, where(total == 0.0, 0.0, 1.0 / total))
 
 
 def visibility(q_low, q_high, k_low, k_high, b, length_array):
@@ -608,44 +921,27 @@ def visibility(q_low, q_high, k_low, k_high, b, length_array):
 
     keep: k < length[b]
     """
-    extent1 = extent_int32(length_array, b, 1, 1, 1, 1)
-    low2 = extent1[0]
-    high2 = extent1[1]
+    least1, greatest1 = extent_int32(length_array, b, 1, 1, 1, 1)
+    low2 = least1
+    high2 = greatest1
     low3 = 1 if k_high < low2 else 0
     high3 = 1 if k_low < high2 else 0
     return low3 + high3
 
 
-def values_are_finite(value, value_stride, rows):
-    """Is every number in these rows of values finite? 0 * x is 0 for finite x alone."""
-    total = splat(0.0)
-    for row in range(rows):
-        place = value + row * value_stride
-        total = fma(load(place), 0.0, total)
-        total = fma(load(place + 1 * VECTOR), 0.0, total)
-        total = fma(load(place + 2 * VECTOR), 0.0, total)
-        total = fma(load(place + 3 * VECTOR), 0.0, total)
-    return not any_lane(total != 0.0)
-
-
-def add_values_one_by_one(weights, rows, value, value_stride, accumulators):
-    """accumulators += weights * values for VALUE_ROWS queries, without touching values of hidden keys.
-
-    Runs only where such a value is NaN or infinite: 0 times it would be NaN. Rounds as add_values does.
-    """
-    for query in range(VALUE_ROWS):
-        sums = accumulators + query * OUT_ROW
-        for row in range(rows):
-            if load_bits(weights + row * ROW + 4 * query) == HIDDEN_BITS:
-                continue
-            weight = load_each(weights + row * ROW + 4 * query)
-            place = value + row * value_stride
-            for column in range(0, WHOLE_OUT, VECTOR):
-                store(sums + column, fma(weight, load(place + column), load(sums + column)))
-
-
 def score_block(
-    state, weights, key, key_stride, block_keys, block_view, query_count, q_first, k_first, b, length_array
+    state,
+    weights,
+    key,
+    key_stride,
+    block_keys,
+    block_view,
+    query_count,
+    ahead,
+    q_first,
+    k_first,
+    b,
+    length_array,
 ):
     """Weights of one block of keys for one group of queries: tiles that are hidden whole are skipped.
 
@@ -655,6 +951,8 @@ def score_block(
     partial_first, partial_end = block_keys, 0
     for row in range(0, block_keys, KEY_ROWS):
         tile_keys = min(KEY_ROWS, block_keys - row)
+        if ahead != 0:
+            prefetch_ahead(ahead, row)
         view = block_view
         if block_view == PARTIAL:
             view = visibility(
@@ -674,6 +972,21 @@ def score_block(
                 store(weights + place, splat(HIDDEN_WEIGHT))
             partial_first, partial_end = min(partial_first, end), row
         end = row + tile_keys
+        if query_count <= LANES:
+            score_tile_narrow(
+                state,
+                weights,
+                row,
+                key + row * key_stride,
+                key_stride,
+                tile_keys,
+                k_first + row,
+                b,
+                length_array,
+            )
+            if view != FULL or tile_keys < KEY_ROWS:
+                partial_first, partial_end = min(partial_first, row), end
+            continue
         if view == FULL and tile_keys == KEY_ROWS:
             score_tile(state, weights, row, key + row * key_stride, key_stride)
         else:
@@ -705,7 +1018,7 @@ def seen_rows(low, high, q_low, q_high, k_first, b, length_array):
         if view != HIDDEN:
             break
         low += KEY_ROWS
-    return low, high
+    return low, max(low, high)
 
 
 def attend_block(
@@ -717,6 +1030,10 @@ def attend_block(
     value_stride,
     block_keys,
     query_count,
+    ahead,
+    out,
+    out_stride,
+    single,
     q_first,
     k_first,
     b,
@@ -726,7 +1043,7 @@ def attend_block(
     block_view = visibility(
         q_first, q_first + query_count - 1, k_first, k_first + block_keys - 1, b, length_array
     )
-    if block_view == HIDDEN:
+    if block_view == HIDDEN and not single:
         return
     first, end, partial_first, partial_end = score_block(
         state,
@@ -736,40 +1053,73 @@ def attend_block(
         block_keys,
         block_view,
         query_count,
+        ahead,
         q_first,
         k_first,
         b,
         length_array,
     )
-    partial_rows = partial_end - partial_first
-    finite = values_are_finite(value + partial_first * value_stride, value_stride, partial_rows)
+    if single:
+        finish_sums(state, query_count)
+    partial_lines = partial_end - partial_first
+    partial_at = value + partial_first * value_stride
+    finite = values_are_finite(partial_at, value_stride, partial_lines)
     for query in range(0, query_count, VALUE_ROWS):
         low, high = first, end
         if block_view == PARTIAL:
             low, high = seen_rows(
                 first, end, q_first + query, q_first + query + VALUE_ROWS - 1, k_first, b, length_array
             )
+        lines = high - low
         accumulators = state + ACCUMULATORS + query * OUT_ROW
+        shares = state + SUMS + 4 * query
         rows_at = weights + low * ROW + 4 * query
         value_at = value + low * value_stride
+        out_at = out + query * out_stride
         if not finite:
-            add_values_one_by_one(rows_at, high - low, value_at, value_stride, accumulators)
+            add_values_one_by_one(
+                rows_at,
+                lines,
+                value_at,
+                value_stride,
+                accumulators,
+                single,
+                shares,
+                out_at,
+                out_stride,
+                query_count - query,
+            )
             continue
-        add_values_32(rows_at, high - low, value_at, value_stride, accumulators)
-        add_values_32(rows_at, high - low, value_at + 128, value_stride, accumulators + 128)
+        add_values_32(
+            rows_at,
+            lines,
+            value_at,
+            value_stride,
+            accumulators,
+            single,
+            shares,
+            out_at,
+            out_stride,
+            query_count - query,
+        )
+        add_values_32(
+            rows_at,
+            lines,
+            value_at + 128,
+            value_stride,
+            accumulators + 128,
+            single,
+            shares,
+            out_at + 128,
+            out_stride,
+            query_count - query,
+        )
 
 
 def finish_group(state, rows, out, out_stride):
     """Divide by the sums and write the output; a query that saw no key gives 0."""
-    for lane in range(0, ROW, VECTOR):
-        total = load(state + SUMS + lane)
-        store(state + SUMS + lane, where(total == 0.0, 0.0, 1.0 / total))
-    for query in range(min(rows, GROUP_QUERIES)):
-        share = load_each(state + SUMS + 4 * query)
-        accumulators = state + ACCUMULATORS + query * OUT_ROW
-        place = out + query * out_stride
-        for column in range(0, WHOLE_OUT, VECTOR):
-            store(place + column, share * load(accumulators + column))
+    finish_sums(state, rows)
+    write_rows(state + ACCUMULATORS, state + SUMS, min(rows, GROUP_QUERIES), out, out_stride)
 
 
 def attention_tasks(
@@ -801,6 +1151,8 @@ def attention_tasks(
     """Claim tile after tile of queries until none is left. Every thread runs this on a scratch of its own."""
     scratch += worker * SCRATCH_BYTES
     weights = scratch + WEIGHTS
+    single = keys <= BLOCK_KEYS
+    fetches = single and batch * KEY_VALUE_HEADS * keys * (KEY_BYTES + VALUE_BYTES) > NEAR_BYTES
     tiles = (queries + TILE_QUERIES - 1) // TILE_QUERIES
     task = claim(counter)
     while task < batch * QUERY_HEADS * tiles:
@@ -819,9 +1171,32 @@ def attention_tasks(
         for group in range(groups):
             first = group * GROUP_QUERIES
             state = scratch + group * STATE_BYTES
-            start_group(query_at + first * query_stride, query_stride, rows - first, state)
+            start_group(query_at + first * query_stride, query_stride, rows - first, state, single)
+        # Short sequences would wait for memory: what the next head needs is fetched while this one is computed.
+        ahead = 0
+        next_head = b * KEY_VALUE_HEADS + h // GROUP_SIZE + 1
+        if fetches and (h + 1) % GROUP_SIZE == 0 and next_head < batch * KEY_VALUE_HEADS:
+            ahead = scratch + AHEAD
+            next_b, next_kv = next_head // KEY_VALUE_HEADS, next_head % KEY_VALUE_HEADS
+            store_int64(ahead, query + next_b * query_batch + next_kv * GROUP_SIZE * query_head)
+            store_int64(ahead + 8, query_stride)
+            store_int64(ahead + 16, queries)
+            store_int64(ahead + 24, key + next_b * key_batch + next_kv * key_head)
+            store_int64(ahead + 32, key_stride)
+            store_int64(ahead + 40, value + next_b * value_batch + next_kv * value_head)
+            store_int64(ahead + 48, value_stride)
+            store_int64(ahead + 56, keys)
         for block in range(0, keys, BLOCK_KEYS):
+            block_keys = min(BLOCK_KEYS, keys - block)
+            view = visibility(position, position + rows - 1, block, block + block_keys - 1, b, length_array)
+            if view == HIDDEN and not single:
+                continue
             for group in range(groups):
+                first = group * GROUP_QUERIES
+                if ahead != 0:
+                    passes = (queries + GROUP_QUERIES - 1) // GROUP_QUERIES
+                    store_int64(ahead + 64, (first_query + first) // GROUP_QUERIES)
+                    store_int64(ahead + 72, passes)
                 attend_block(
                     scratch + group * STATE_BYTES,
                     weights,
@@ -829,16 +1204,423 @@ def attention_tasks(
                     key_stride,
                     value_at + block * value_stride,
                     value_stride,
-                    min(BLOCK_KEYS, keys - block),
-                    min(GROUP_QUERIES, rows - group * GROUP_QUERIES),
-                    position + group * GROUP_QUERIES,
+                    block_keys,
+                    min(GROUP_QUERIES, rows - first),
+                    ahead,
+                    out_at + first * out_stride,
+                    out_stride,
+                    single,
+                    position + first,
                     block,
                     b,
                     length_array,
                 )
-        for group in range(groups):
-            first = group * GROUP_QUERIES
-            finish_group(scratch + group * STATE_BYTES, rows - first, out_at + first * out_stride, out_stride)
+        if not single:
+            for group in range(groups):
+                first = group * GROUP_QUERIES
+                finish_group(
+                    scratch + group * STATE_BYTES, rows - first, out_at + first * out_stride, out_stride
+                )
+        task = claim(counter)
+
+
+def pack_rows(query, query_head, query_stride, first_row, rows, target):
+    """Rows of queries, and scale it: target[row][column], filled up to whole vectors with 0."""
+    for row in range(first_row, first_row + rows):
+        place = query + row // GROUP_SIZE * query_stride + row % GROUP_SIZE * query_head
+        line = target + (row - first_row) * QUERY_LINE
+        for vector in range(WHOLE_DEPTH // LANES):
+            store(line + vector * VECTOR, load(place + vector * VECTOR) * QUERY_SCALE)
+
+
+def dot_4_rows(queries, key, key_stride, keys, sums):
+    """sums[row][key] = products of queries and keys, column by column: still to be added up over lanes."""
+    for i in range(keys):
+        place = key + i * key_stride
+        sum0_0 = splat(0.0)
+        sum1_0 = splat(0.0)
+        sum2_0 = splat(0.0)
+        sum3_0 = splat(0.0)
+        column = load(place)
+        sum0_0 = fma(column, load(queries + 0 * QUERY_LINE + 0 * VECTOR), sum0_0)
+        sum1_0 = fma(column, load(queries + 1 * QUERY_LINE + 0 * VECTOR), sum1_0)
+        sum2_0 = fma(column, load(queries + 2 * QUERY_LINE + 0 * VECTOR), sum2_0)
+        sum3_0 = fma(column, load(queries + 3 * QUERY_LINE + 0 * VECTOR), sum3_0)
+        column = load(place + 1 * VECTOR)
+        sum0_0 = fma(column, load(queries + 0 * QUERY_LINE + 1 * VECTOR), sum0_0)
+        sum1_0 = fma(column, load(queries + 1 * QUERY_LINE + 1 * VECTOR), sum1_0)
+        sum2_0 = fma(column, load(queries + 2 * QUERY_LINE + 1 * VECTOR), sum2_0)
+        sum3_0 = fma(column, load(queries + 3 * QUERY_LINE + 1 * VECTOR), sum3_0)
+        column = load(place + 2 * VECTOR)
+        sum0_0 = fma(column, load(queries + 0 * QUERY_LINE + 2 * VECTOR), sum0_0)
+        sum1_0 = fma(column, load(queries + 1 * QUERY_LINE + 2 * VECTOR), sum1_0)
+        sum2_0 = fma(column, load(queries + 2 * QUERY_LINE + 2 * VECTOR), sum2_0)
+        sum3_0 = fma(column, load(queries + 3 * QUERY_LINE + 2 * VECTOR), sum3_0)
+        column = load(place + 3 * VECTOR)
+        sum0_0 = fma(column, load(queries + 0 * QUERY_LINE + 3 * VECTOR), sum0_0)
+        sum1_0 = fma(column, load(queries + 1 * QUERY_LINE + 3 * VECTOR), sum1_0)
+        sum2_0 = fma(column, load(queries + 2 * QUERY_LINE + 3 * VECTOR), sum2_0)
+        sum3_0 = fma(column, load(queries + 3 * QUERY_LINE + 3 * VECTOR), sum3_0)
+        store(sums + 0 * TURN + i * VECTOR, sum0_0)
+        store(sums + 1 * TURN + i * VECTOR, sum1_0)
+        store(sums + 2 * TURN + i * VECTOR, sum2_0)
+        store(sums + 3 * TURN + i * VECTOR, sum3_0)
+
+
+def dot_one_row(queries, key, key_stride, keys, sums):
+    """sums[row][key] = products of queries and keys, column by column: still to be added up over lanes."""
+    query0 = load(queries + 0 * QUERY_LINE + 0 * VECTOR)
+    query1 = load(queries + 0 * QUERY_LINE + 1 * VECTOR)
+    query2 = load(queries + 0 * QUERY_LINE + 2 * VECTOR)
+    query3 = load(queries + 0 * QUERY_LINE + 3 * VECTOR)
+    for i in range(keys):
+        place = key + i * key_stride
+        sum0_0 = splat(0.0)
+        sum0_1 = splat(0.0)
+        column = load(place)
+        sum0_0 = fma(column, query0, sum0_0)
+        column = load(place + 1 * VECTOR)
+        sum0_1 = fma(column, query1, sum0_1)
+        column = load(place + 2 * VECTOR)
+        sum0_0 = fma(column, query2, sum0_0)
+        column = load(place + 3 * VECTOR)
+        sum0_1 = fma(column, query3, sum0_1)
+        store(sums + 0 * TURN + i * VECTOR, sum0_0 + sum0_1)
+
+
+def score_keys(sums, scores, peaks, count, k_first, b, length_array):
+    """Scores of one row and up to LANES keys; keys that are hidden or past the end have -inf."""
+    s0_0 = sum_lanes(sums)
+    k0 = lane_numbers() + k_first
+    length_a = load_int32(length_array + 4 * b)
+    test_a_0 = k0 < length_a
+    seen0_0 = test_a_0
+    s0_0 = where(seen0_0 & (lane_numbers() < count), s0_0, MINUS_INFINITY)
+    store(scores, s0_0)
+    store(peaks, maximum(load(peaks), s0_0))
+
+
+def weigh_row(scores, keys, peaks, partial):
+    """Scores of a row to weights, in place; its maximum and the sum of its weights go to partial[0] and [1]."""
+    top = load_real(peaks)
+    for lane in range(1, LANES):
+        top = max(top, load_real(peaks + 4 * lane))
+    maximum0 = maximum(splat(top), splat(LOWEST))
+    store_first(partial, maximum0, 1)
+    sum0 = splat(0.0)
+    for first in range(0, keys, LANES):
+        score = load(scores + 4 * first)
+        weight = where(score == MINUS_INFINITY, HIDDEN_WEIGHT, exp2(score - maximum0))
+        sum0 += weight
+        store(scores + 4 * first, weight)
+    store(peaks, sum0)
+    total = load_real(peaks)
+    for lane in range(1, LANES):
+        total += load_real(peaks + 4 * lane)
+    store_real(partial + 4, total)
+
+
+def add_4_rows(weights, keys, value, value_stride, partial):
+    """partial[row][column] += weights * values, for 4 rows."""
+    sum0_0 = load(partial + 0 * PARTIAL_ROW + 0 * VECTOR)
+    sum0_1 = load(partial + 0 * PARTIAL_ROW + 1 * VECTOR)
+    sum0_2 = load(partial + 0 * PARTIAL_ROW + 2 * VECTOR)
+    sum0_3 = load(partial + 0 * PARTIAL_ROW + 3 * VECTOR)
+    sum1_0 = load(partial + 1 * PARTIAL_ROW + 0 * VECTOR)
+    sum1_1 = load(partial + 1 * PARTIAL_ROW + 1 * VECTOR)
+    sum1_2 = load(partial + 1 * PARTIAL_ROW + 2 * VECTOR)
+    sum1_3 = load(partial + 1 * PARTIAL_ROW + 3 * VECTOR)
+    sum2_0 = load(partial + 2 * PARTIAL_ROW + 0 * VECTOR)
+    sum2_1 = load(partial + 2 * PARTIAL_ROW + 1 * VECTOR)
+    sum2_2 = load(partial + 2 * PARTIAL_ROW + 2 * VECTOR)
+    sum2_3 = load(partial + 2 * PARTIAL_ROW + 3 * VECTOR)
+    sum3_0 = load(partial + 3 * PARTIAL_ROW + 0 * VECTOR)
+    sum3_1 = load(partial + 3 * PARTIAL_ROW + 1 * VECTOR)
+    sum3_2 = load(partial + 3 * PARTIAL_ROW + 2 * VECTOR)
+    sum3_3 = load(partial + 3 * PARTIAL_ROW + 3 * VECTOR)
+    for i in range(keys):
+        place = value + i * value_stride
+        value0 = load(place)
+        value1 = load(place + 1 * VECTOR)
+        value2 = load(place + 2 * VECTOR)
+        value3 = load(place + 3 * VECTOR)
+        weight = load_each(weights + 0 * SCORES_LINE + 4 * i)
+        sum0_0 = fma(weight, value0, sum0_0)
+        sum0_1 = fma(weight, value1, sum0_1)
+        sum0_2 = fma(weight, value2, sum0_2)
+        sum0_3 = fma(weight, value3, sum0_3)
+        weight = load_each(weights + 1 * SCORES_LINE + 4 * i)
+        sum1_0 = fma(weight, value0, sum1_0)
+        sum1_1 = fma(weight, value1, sum1_1)
+        sum1_2 = fma(weight, value2, sum1_2)
+        sum1_3 = fma(weight, value3, sum1_3)
+        weight = load_each(weights + 2 * SCORES_LINE + 4 * i)
+        sum2_0 = fma(weight, value0, sum2_0)
+        sum2_1 = fma(weight, value1, sum2_1)
+        sum2_2 = fma(weight, value2, sum2_2)
+        sum2_3 = fma(weight, value3, sum2_3)
+        weight = load_each(weights + 3 * SCORES_LINE + 4 * i)
+        sum3_0 = fma(weight, value0, sum3_0)
+        sum3_1 = fma(weight, value1, sum3_1)
+        sum3_2 = fma(weight, value2, sum3_2)
+        sum3_3 = fma(weight, value3, sum3_3)
+    store(partial + 0 * PARTIAL_ROW + 0 * VECTOR, sum0_0)
+    store(partial + 0 * PARTIAL_ROW + 1 * VECTOR, sum0_1)
+    store(partial + 0 * PARTIAL_ROW + 2 * VECTOR, sum0_2)
+    store(partial + 0 * PARTIAL_ROW + 3 * VECTOR, sum0_3)
+    store(partial + 1 * PARTIAL_ROW + 0 * VECTOR, sum1_0)
+    store(partial + 1 * PARTIAL_ROW + 1 * VECTOR, sum1_1)
+    store(partial + 1 * PARTIAL_ROW + 2 * VECTOR, sum1_2)
+    store(partial + 1 * PARTIAL_ROW + 3 * VECTOR, sum1_3)
+    store(partial + 2 * PARTIAL_ROW + 0 * VECTOR, sum2_0)
+    store(partial + 2 * PARTIAL_ROW + 1 * VECTOR, sum2_1)
+    store(partial + 2 * PARTIAL_ROW + 2 * VECTOR, sum2_2)
+    store(partial + 2 * PARTIAL_ROW + 3 * VECTOR, sum2_3)
+    store(partial + 3 * PARTIAL_ROW + 0 * VECTOR, sum3_0)
+    store(partial + 3 * PARTIAL_ROW + 1 * VECTOR, sum3_1)
+    store(partial + 3 * PARTIAL_ROW + 2 * VECTOR, sum3_2)
+    store(partial + 3 * PARTIAL_ROW + 3 * VECTOR, sum3_3)
+
+
+def add_one_row(weights, keys, value, value_stride, partial):
+    """partial[row][column] += weights * values, for one row."""
+    sum0_0 = load(partial + 0 * PARTIAL_ROW + 0 * VECTOR)
+    sum0_1 = load(partial + 0 * PARTIAL_ROW + 1 * VECTOR)
+    sum0_2 = load(partial + 0 * PARTIAL_ROW + 2 * VECTOR)
+    sum0_3 = load(partial + 0 * PARTIAL_ROW + 3 * VECTOR)
+    for i in range(keys):
+        place = value + i * value_stride
+        value0 = load(place)
+        value1 = load(place + 1 * VECTOR)
+        value2 = load(place + 2 * VECTOR)
+        value3 = load(place + 3 * VECTOR)
+        weight = load_each(weights + 0 * SCORES_LINE + 4 * i)
+        sum0_0 = fma(weight, value0, sum0_0)
+        sum0_1 = fma(weight, value1, sum0_1)
+        sum0_2 = fma(weight, value2, sum0_2)
+        sum0_3 = fma(weight, value3, sum0_3)
+    store(partial + 0 * PARTIAL_ROW + 0 * VECTOR, sum0_0)
+    store(partial + 0 * PARTIAL_ROW + 1 * VECTOR, sum0_1)
+    store(partial + 0 * PARTIAL_ROW + 2 * VECTOR, sum0_2)
+    store(partial + 0 * PARTIAL_ROW + 3 * VECTOR, sum0_3)
+
+
+def raw_values_are_finite(value, value_stride, rows):
+    """Is every number in these rows of values finite? 0 * x is 0 for finite x alone."""
+    total0 = splat(0.0)
+    total1 = splat(0.0)
+    total2 = splat(0.0)
+    total3 = splat(0.0)
+    for row in range(rows):
+        place = value + row * value_stride
+        total0 = fma(load(place), 0.0, total0)
+        total1 = fma(load(place + 1 * VECTOR), 0.0, total1)
+        total2 = fma(load(place + 2 * VECTOR), 0.0, total2)
+        total3 = fma(load(place + 3 * VECTOR), 0.0, total3)
+    return not any_lane(total0 + total1 + total2 + total3 != 0.0)
+
+
+def add_seen_values(weights, keys, value, value_stride, partial):
+    """As add_one_row, without touching values of hidden keys. Runs only where such a value is not finite."""
+    for i in range(keys):
+        if load_bits(weights + 4 * i) == HIDDEN_BITS:
+            continue
+        place = value + i * value_stride
+        weight = load_each(weights + 4 * i)
+        at = partial + 0 * VECTOR
+        store(at, fma(weight, load(place), load(at)))
+        at = partial + 1 * VECTOR
+        store(at, fma(weight, load(place + 1 * VECTOR), load(at)))
+        at = partial + 2 * VECTOR
+        store(at, fma(weight, load(place + 2 * VECTOR), load(at)))
+        at = partial + 3 * VECTOR
+        store(at, fma(weight, load(place + 3 * VECTOR), load(at)))
+
+
+def attend_chunk(
+    scratch,
+    key,
+    key_stride,
+    chunk_keys,
+    value,
+    value_stride,
+    first_row,
+    rows,
+    partial,
+    position,
+    first_key,
+    b,
+    length_array,
+):
+    """Partial results of some rows over one chunk of keys."""
+    for row in range(rows):
+        store(scratch + ROW_PEAKS + row * VECTOR, splat(MINUS_INFINITY))
+        for column in range(0, PARTIAL_ROW, VECTOR):
+            store(partial + row * PARTIAL_ROW + column, splat(0.0))
+    sums = scratch + ROW_SUMS
+    chunk_view = visibility(
+        position + first_row // GROUP_SIZE,
+        position + (first_row + rows - 1) // GROUP_SIZE,
+        first_key,
+        first_key + chunk_keys - 1,
+        b,
+        length_array,
+    )
+    low, high = chunk_keys, 0
+    for first in range(0, chunk_keys, LANES):
+        count = min(LANES, chunk_keys - first)
+        view = chunk_view
+        if chunk_view == PARTIAL:
+            view = visibility(
+                position + first_row // GROUP_SIZE,
+                position + (first_row + rows - 1) // GROUP_SIZE,
+                first_key + first,
+                first_key + first + count - 1,
+                b,
+                length_array,
+            )
+        if view == HIDDEN:
+            for row in range(rows):
+                store(scratch + SCORES + row * SCORES_LINE + 4 * first, splat(MINUS_INFINITY))
+            continue
+        low, high = min(low, first), first + count
+        key_at = key + first * key_stride
+        row = 0
+        while row + 4 <= rows:
+            dot_4_rows(scratch + row * QUERY_LINE, key_at, key_stride, count, sums)
+            for i in range(4):
+                scores = scratch + SCORES + (row + i) * SCORES_LINE + 4 * first
+                peaks = scratch + ROW_PEAKS + (row + i) * VECTOR
+                score_keys(sums + i * TURN, scores, peaks, count, first_key + first, b, length_array)
+            row += 4
+        while row + 1 <= rows:
+            dot_one_row(scratch + row * QUERY_LINE, key_at, key_stride, count, sums)
+            for i in range(1):
+                scores = scratch + SCORES + (row + i) * SCORES_LINE + 4 * first
+                peaks = scratch + ROW_PEAKS + (row + i) * VECTOR
+                score_keys(sums + i * TURN, scores, peaks, count, first_key + first, b, length_array)
+            row += 1
+    for row in range(rows):
+        scores, peaks = scratch + SCORES + row * SCORES_LINE, scratch + ROW_PEAKS + row * VECTOR
+        weigh_row(scores, chunk_keys, peaks, partial + row * PARTIAL_ROW)
+    finite = chunk_view == FULL or raw_values_are_finite(value + low * value_stride, value_stride, high - low)
+    for first in range(low, high, VALUE_KEYS):
+        count = min(VALUE_KEYS, high - first)
+        value_at = value + first * value_stride
+        row = 0
+        while not finite and row < rows:
+            weights = scratch + SCORES + row * SCORES_LINE + 4 * first
+            add_seen_values(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
+            row += 1
+        while row + 4 <= rows:
+            weights = scratch + SCORES + row * SCORES_LINE + 4 * first
+            add_4_rows(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
+            row += 4
+        while row + 1 <= rows:
+            weights = scratch + SCORES + row * SCORES_LINE + 4 * first
+            add_one_row(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
+            row += 1
+
+
+def merge_row(partial, chunks, chunk_bytes, out):
+    """The output of one row from its partial results, chunk after chunk whatever the order they came in."""
+    top = splat(LOWEST)
+    for chunk in range(chunks):
+        top = maximum(top, load_each(partial + chunk * chunk_bytes))
+    total = splat(0.0)
+    for chunk in range(chunks):
+        place = partial + chunk * chunk_bytes
+        factor = exp2(load_each(place) - top)
+        total += factor * load_each(place + 4)
+        store_first(place, factor, 1)
+    share = where(total == 0.0, 0.0, 1.0 / total)
+    for vector in range(OUT_VECTORS):
+        column = VECTOR + vector * VECTOR
+        out_lanes = splat(0.0)
+        for chunk in range(chunks):
+            place = partial + chunk * chunk_bytes
+            out_lanes = fma(load_each(place), load(place + column), out_lanes)
+        store(out + vector * VECTOR, share * out_lanes)
+
+
+def decode_tasks(
+    query,
+    query_batch,
+    query_head,
+    query_stride,
+    key,
+    key_batch,
+    key_head,
+    key_stride,
+    value,
+    value_batch,
+    value_head,
+    value_stride,
+    out,
+    out_batch,
+    out_head,
+    out_stride,
+    batch,
+    queries,
+    keys,
+    offsets,
+    length_array,
+    partials,
+    arrivals,
+    counter,
+    scratch,
+    worker,
+):
+    """Claim chunk after chunk of keys until none is left. Every thread runs this on a scratch of its own.
+
+    partials has PARTIAL_ROW bytes for each key/value head, chunk and row; arrivals counts the finished chunks
+    of each head and block of rows.
+    """
+    scratch += worker * DECODE_SCRATCH_BYTES
+    chunks = (keys + CHUNK_KEYS - 1) // CHUNK_KEYS
+    all_rows = queries * GROUP_SIZE
+    row_blocks = (all_rows + ROWS_OF_TASK - 1) // ROWS_OF_TASK
+    chunk_bytes = all_rows * PARTIAL_ROW
+    task = claim(counter)
+    while task < batch * KEY_VALUE_HEADS * chunks * row_blocks:
+        row_block = task % row_blocks
+        chunk = task // row_blocks % chunks
+        head = task // (row_blocks * chunks)
+        key_value_head = head % KEY_VALUE_HEADS
+        b = head // KEY_VALUE_HEADS
+        first_row = row_block * ROWS_OF_TASK
+        rows = min(ROWS_OF_TASK, all_rows - first_row)
+        first_key = chunk * CHUNK_KEYS
+        chunk_keys = min(CHUNK_KEYS, keys - first_key)
+        first_head = key_value_head * GROUP_SIZE
+        query_at = query + b * query_batch + first_head * query_head
+        key_at = key + b * key_batch + key_value_head * key_head + first_key * key_stride
+        value_at = value + b * value_batch + key_value_head * value_head + first_key * value_stride
+        partial = partials + head * chunks * chunk_bytes + first_row * PARTIAL_ROW
+        position = load_int64(offsets + 8 * b)
+        pack_rows(query_at, query_head, query_stride, first_row, rows, scratch)
+        attend_chunk(
+            scratch,
+            key_at,
+            key_stride,
+            chunk_keys,
+            value_at,
+            value_stride,
+            first_row,
+            rows,
+            partial + chunk * chunk_bytes,
+            position,
+            first_key,
+            b,
+            length_array,
+        )
+        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == chunks - 1:
+            for row in range(first_row, first_row + rows):
+                query_number = row // GROUP_SIZE
+                h = first_head + row % GROUP_SIZE
+                out_at = out + b * out_batch + h * out_head + query_number * out_stride
+                row_at = partial + (row - first_row) * PARTIAL_ROW
+                merge_row(row_at, chunks, chunk_bytes, out_at)
         task = claim(counter)
 
 
@@ -995,17 +1777,22 @@ def linear_tasks(
 KERNEL = Kernel(
     name="bert_base",
     target="avx512",
+    computed="float32",
     functions=(
         pack_queries,
         start_group,
+        prefetch_ahead,
         raise_maxima,
         extent_int32,
         score_tile,
         score_tile_partial,
+        score_tile_narrow,
+        write_rows,
         add_values_32,
-        visibility,
         values_are_finite,
         add_values_one_by_one,
+        finish_sums,
+        visibility,
         score_block,
         seen_rows,
         attend_block,
@@ -1013,6 +1800,30 @@ KERNEL = Kernel(
         attention_tasks,
     ),
     scratch_bytes=SCRATCH_BYTES,
+)
+
+
+DECODE = Kernel(
+    name="bert_base_decode",
+    target="avx512",
+    computed="float32",
+    functions=(
+        pack_rows,
+        extent_int32,
+        visibility,
+        dot_4_rows,
+        dot_one_row,
+        score_keys,
+        weigh_row,
+        add_4_rows,
+        add_one_row,
+        raw_values_are_finite,
+        add_seen_values,
+        attend_chunk,
+        merge_row,
+        decode_tasks,
+    ),
+    scratch_bytes=DECODE_SCRATCH_BYTES,
 )
 
 
@@ -1055,35 +1866,44 @@ def attend(query, key, value, out, query_offset, length):
     if keys == 0:
         out[...] = 0.0
         return
-    tiles = -(-queries // TILE_QUERIES)
-    KERNEL.run(
-        arguments=(
-            query.ctypes.data,
-            *query.strides[:3],
-            key.ctypes.data,
-            *key.strides[:3],
-            value.ctypes.data,
-            *value.strides[:3],
-            out.ctypes.data,
-            *out.strides[:3],
-            batch,
-            queries,
-            keys,
-            query_offset.ctypes.data,
-            length.ctypes.data,
-        ),
-        tasks=batch * QUERY_HEADS * tiles,
-        multiply_adds=batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM),
+    arguments = (
+        query.ctypes.data,
+        *query.strides[:3],
+        key.ctypes.data,
+        *key.strides[:3],
+        value.ctypes.data,
+        *value.strides[:3],
+        out.ctypes.data,
+        *out.strides[:3],
+        batch,
+        queries,
+        keys,
+        query_offset.ctypes.data,
+        length.ctypes.data,
     )
+    multiply_adds = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
+    if queries > DECODE_QUERIES:
+        tiles = -(-queries // TILE_QUERIES)
+        KERNEL.run(arguments, batch * QUERY_HEADS * tiles, multiply_adds)
+        return
+    heads, rows, chunks = batch * KEY_VALUE_HEADS, queries * GROUP_SIZE, -(-keys // CHUNK_KEYS)
+    row_blocks = -(-rows // ROWS_OF_TASK)
+    partials = np.empty(heads * chunks * rows * PARTIAL_ROW, np.uint8)
+    arrivals = np.zeros(heads * row_blocks, np.int64)
+    shared = (partials.ctypes.data, arrivals.ctypes.data)
+    DECODE.run((*arguments, *shared), heads * chunks * row_blocks, multiply_adds)
 
 
 LINEAR = LinearKernel(
     Kernel(
         name="bert_base_linear",
         target="avx512",
+        computed="float32",
         functions=(linear_tile, linear_tasks),
         scratch_bytes=0,
     ),
+    dtype="float32",
+    pairs=False,
     rows_of_task=LINEAR_BLOCK_ROWS,
     columns_of_panel=LINEAR_VECTORS * LANES,
 )

@@ -27,7 +27,10 @@ LIMIT = 1 << 29
 # How hard to look for an element that two arrays with overlapping bounds share, before assuming one.
 OVERLAP_EFFORT = 10_000
 
-_DTYPES = {name: np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool")}
+_DTYPES = {name: np.dtype(name) for name in ("float32", "float64", "float16", "int32", "int64", "bool")}
+# bfloat16 is no dtype of NumPy's: ml_dtypes' is known by its name, and bits without a name are taken as well.
+_BITS = np.dtype(np.uint16)
+_SIXTEEN_BITS = ("bfloat16", "float16")
 
 
 def bind(name: str, array: object, dtype: str, axes: Axes, sizes: Sizes) -> Array:
@@ -107,9 +110,7 @@ def _bind_offsets(offsets: Array, batch: int) -> NDArray[np.int64]:
 def _check(name: str, array: object, dtype: str, axes: Axes, sizes: Sizes) -> Array:
     if type(array) is not np.ndarray:
         raise complaints.not_an_array(name, array, dtype)
-    needed_dtype = _DTYPES[dtype]
-    # The first comparison settles most and is ten times faster; byte-swapped dtypes fail the second too.
-    if array.dtype is not needed_dtype and array.dtype != needed_dtype:
+    if not _has_dtype(array, dtype):
         raise complaints.wrong_dtype(name, array, dtype)
     if not _learn_sizes(name, array.shape, axes, sizes):
         raise complaints.wrong_shape(name, array.shape, axes, sizes)
@@ -117,6 +118,16 @@ def _check(name: str, array: object, dtype: str, axes: Axes, sizes: Sizes) -> Ar
     if not 0 < array.size < LIMIT and array.shape and max(array.shape) >= LIMIT:
         raise InputError(f"{name} has shape {array.shape}; needs fewer than 2**29 along each axis")
     return array
+
+
+def _has_dtype(array: Array, dtype: str) -> bool:
+    # The first comparison settles most and is ten times faster; byte-swapped dtypes fail the second too.
+    needed = _DTYPES.get(dtype)
+    if array.dtype is needed or (needed is not None and array.dtype == needed):
+        return True
+    if dtype not in _SIXTEEN_BITS:
+        return False
+    return array.dtype == _BITS or array.dtype.type.__name__ == dtype
 
 
 def _learn_sizes(name: str, shape: tuple[int, ...], axes: Axes, sizes: Sizes) -> bool:

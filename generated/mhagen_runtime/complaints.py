@@ -25,8 +25,11 @@ def not_an_array(name: str, value: object, dtype: str) -> InputError:
 
 
 def wrong_dtype(name: str, array: Array, dtype: str) -> InputError:
+    remedy = f"pass {name}.astype('{dtype}')"
+    if dtype == "bfloat16":
+        remedy = f"pass {name}.astype(ml_dtypes.bfloat16), or its bits as uint16"
     has = array.dtype if array.dtype.isnative else f"{array.dtype.newbyteorder('=')} with its bytes swapped"
-    return InputError(f"{name} has dtype {has}; needs {dtype}: pass {name}.astype('{dtype}')")
+    return InputError(f"{name} has dtype {has}; needs {dtype}: {remedy}")
 
 
 def wrong_shape(name: str, shape: tuple[int, ...], axes: Axes, sizes: Sizes) -> InputError:

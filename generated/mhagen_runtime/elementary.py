@@ -10,16 +10,33 @@ from __future__ import annotations
 from llvmlite import ir
 
 from .target import Target
-from .registers import F64, I16, I32, call, constant, floats, integers, lanewise, polynomial
+from . import elementary_double as double
+from .exponents import SINGLE, precision_of, scale_by_power, scalef, split, without_powers
+from .registers import F64, I32, at_least, at_most, constant, floats, integers, lanewise, polynomial
 
-EXP2 = (
-    1.0,
-    0.6931469440460205,
-    0.24022242426872253,
-    0.05550752207636833,
-    0.009671454317867756,
-    0.0013264477020129561,
-)  # 2**f, |f| <= 1/2, relative error 9.1e-8
+EXP2 = {
+    3: (
+        1.0,
+        0.693282961845398,
+        0.2422109693288803,
+        0.055008936673402786,
+    ),  # relative error 1.0e-4
+    4: (
+        1.0,
+        0.6931241750717163,
+        0.24024097621440887,
+        0.05590641871094704,
+        0.009582852013409138,
+    ),  # relative error 2.9e-6
+    5: (
+        1.0,
+        0.6931469440460205,
+        0.24022242426872253,
+        0.05550752207636833,
+        0.009671454317867756,
+        0.0013264477020129561,
+    ),  # relative error 9.1e-8
+}  # 2**f, |f| <= 1/2, by degree
 EXP = (
     1.0,
     1.0,
@@ -53,95 +70,56 @@ TANH = (
     0.020639052614569664,
     -0.00570494681596756,
 )  # tanh(x) = x + x^3 P(x^2), |x| < 0.625, error 4.4e-9
-LOG2_E, LN_2 = 1.4426950408889634, 0.6931471805599453
-LN_2_HIGH, LN_2_LOW = 0.693359375, -2.12194440e-4  # ln 2 in two parts: n * LN_2_HIGH is exact
-EXPONENT_BIAS, MANTISSA_BITS = 127, 23
-SMALLEST_NORMAL = 2.0**-126
-SQRT_HALF_BITS = 0x3F3504F3
+LN_2 = 0.6931471805599453
 INFINITY, NAN = float("inf"), float("nan")
 
 
-def emit_exp2(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
+def is_double(x: ir.Value) -> bool:
+    return bool(x.type.element == F64)
+
+
+def emit_exp2(builder: ir.IRBuilder, x: ir.Value, target: Target, degree: int = 5) -> ir.Value:
+    """2 ** x; in float32 a polynomial of degree 3 or 4 does where results end up in 16 bits."""
     # x = n + f with |f| <= 1/2; 2**x = 2**f * 2**n.
+    terms = double.EXP2 if is_double(x) else EXP2[degree]
     if target.scales_by_exponent:
         # No clamp: -inf - -inf is NaN, and vscalefps makes 0 of NaN * 2**-inf, but keeps NaN * 2**NaN.
         whole = lanewise(builder, "rint", x)
-        return scalef(builder, polynomial(builder, builder.fsub(x, whole), EXP2), whole)
+        return scalef(builder, polynomial(builder, builder.fsub(x, whole), terms), whole)
     # The bits of 2**n are (n + 127) << 23. Adding 1.5 * 2**23 + 127 rounds x to n and leaves n + 127 in the
     # lowest bits. From -127 down they give 0, as does 0 times anything finite; NaN goes its own way.
-    x = at_least(builder, x, -float(EXPONENT_BIAS))
-    shifter = constant(x.type, 1.5 * 2.0**MANTISSA_BITS + EXPONENT_BIAS)
+    # For float64 read 1023 and 52.
+    precision = precision_of(x)
+    x = at_least(builder, x, -float(precision.bias))
+    shifter = constant(x.type, 1.5 * 2.0**precision.mantissa_bits + precision.bias)
     shifted = builder.fadd(x, shifter)
-    fraction = polynomial(builder, builder.fsub(x, builder.fsub(shifted, shifter)), EXP2)
+    fraction = polynomial(builder, builder.fsub(x, builder.fsub(shifted, shifter)), terms)
     bits = integers(builder, shifted)
-    return builder.fmul(fraction, floats(builder, builder.shl(bits, constant(bits.type, MANTISSA_BITS))))
-
-
-def at_least(builder: ir.IRBuilder, x: ir.Value, lowest: float) -> ir.Value:
-    """The greater of x and a number; NaN stays NaN."""
-    limit = constant(x.type, lowest)
-    return builder.select(builder.fcmp_ordered("<", x, limit), limit, x)
-
-
-def at_most(builder: ir.IRBuilder, x: ir.Value, highest: float) -> ir.Value:
-    limit = constant(x.type, highest)
-    return builder.select(builder.fcmp_ordered(">", x, limit), limit, x)
-
-
-def scalef(builder: ir.IRBuilder, x: ir.Value, power: ir.Value) -> ir.Value:
-    """x * 2**power, in one instruction of AVX-512."""
-    every, rounding = ir.Constant(I16, -1), ir.Constant(I32, 4)
-    arguments = [x, power, constant(x.type, 0.0), every, rounding]
-    return call(builder, "llvm.x86.avx512.mask.scalef.ps.512", x.type, arguments)
-
-
-def scale_by_power(builder: ir.IRBuilder, x: ir.Value, whole: ir.Value, target: Target) -> ir.Value:
-    """x * 2**whole for whole numbers of magnitude up to 250."""
-    if target.scales_by_exponent:
-        return scalef(builder, x, whole)
-    # Two steps of half the exponent, so that 2**-200 underflows and 2**200 overflows by themselves.
-    power = builder.fptosi(whole, ir.VectorType(I32, x.type.count))
-    half = builder.ashr(power, constant(power.type, 1))
-    first, second = (two_to_the(builder, part) for part in (half, builder.sub(power, half)))
-    return builder.fmul(builder.fmul(x, first), second)
-
-
-def two_to_the(builder: ir.IRBuilder, power: ir.Value) -> ir.Value:
-    biased = builder.add(power, constant(power.type, EXPONENT_BIAS))
-    return floats(builder, builder.shl(biased, constant(power.type, MANTISSA_BITS)))
+    power = floats(builder, builder.shl(bits, constant(bits.type, precision.mantissa_bits)))
+    return builder.fmul(fraction, power)
 
 
 def emit_exp(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
-    # e**x = 2**n * e**r with r = x - n ln 2 in two parts, so that no digits of a large x are lost.
-    x = at_least(builder, at_most(builder, x, 100.0), -120.0)
-    whole = lanewise(builder, "rint", builder.fmul(x, constant(x.type, LOG2_E)))
-    rest = lanewise(builder, "fma", whole, constant(x.type, -LN_2_HIGH), x)
-    rest = lanewise(builder, "fma", whole, constant(x.type, -LN_2_LOW), rest)
-    return scale_by_power(builder, polynomial(builder, rest, EXP), whole, target)
-
-
-def split(builder: ir.IRBuilder, x: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """m in [sqrt(1/2), sqrt(2)) and n with x = m * 2**n, for finite x > 0."""
-    kind = ir.VectorType(I32, x.type.count)
-    tiny = builder.fcmp_ordered("<", x, constant(x.type, SMALLEST_NORMAL))
-    normal = builder.select(tiny, builder.fmul(x, constant(x.type, 2.0**25)), x)
-    # Taking off the bits of sqrt(1/2) rounds the exponent.
-    bits = builder.sub(integers(builder, normal), constant(kind, SQRT_HALF_BITS))
-    mantissa = builder.add(builder.and_(bits, constant(kind, 0x007FFFFF)), constant(kind, SQRT_HALF_BITS))
-    exponent = builder.sitofp(builder.ashr(bits, constant(kind, MANTISSA_BITS)), x.type)
-    exponent = builder.select(tiny, builder.fsub(exponent, constant(x.type, 25.0)), exponent)
-    return floats(builder, mantissa), exponent
+    # e**x = 2**n * e**r; the ends lie where the result is 0 or inf already.
+    lowest, highest, terms = (-760.0, 720.0, double.EXP) if is_double(x) else (-120.0, 100.0, EXP)
+    x = at_least(builder, at_most(builder, x, highest), lowest)
+    whole, rest = without_powers(builder, x)
+    return scale_by_power(builder, polynomial(builder, rest, terms), whole, target)
 
 
 def emit_log(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    result = (double.log_of_positive if is_double(x) else log_of_positive)(builder, x)
+    return with_ends_of_log(builder, x, result)
+
+
+def log_of_positive(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     mantissa, exponent = split(builder, x)
     r = builder.fsub(mantissa, constant(x.type, 1.0))
     square = builder.fmul(r, r)
     tail = builder.fmul(builder.fmul(square, r), polynomial(builder, r, LOG1P))
-    tail = lanewise(builder, "fma", exponent, constant(x.type, LN_2_LOW), tail)
+    tail = lanewise(builder, "fma", exponent, constant(x.type, SINGLE.ln_2_low), tail)
     tail = lanewise(builder, "fma", square, constant(x.type, -0.5), tail)
-    result = lanewise(builder, "fma", exponent, constant(x.type, LN_2_HIGH), builder.fadd(r, tail))
-    return with_ends_of_log(builder, x, result)
+    return lanewise(builder, "fma", exponent, constant(x.type, SINGLE.ln_2_high), builder.fadd(r, tail))
 
 
 def with_ends_of_log(builder: ir.IRBuilder, x: ir.Value, result: ir.Value) -> ir.Value:
@@ -155,14 +133,19 @@ def with_ends_of_log(builder: ir.IRBuilder, x: ir.Value, result: ir.Value) -> ir
 
 def emit_tanh(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
     size = lanewise(builder, "fabs", x)
+    result = (double.tanh_of_size if is_double(x) else tanh_of_size)(builder, size, target)
+    return lanewise(builder, "copysign", result, x)
+
+
+def tanh_of_size(builder: ir.IRBuilder, size: ir.Value, target: Target) -> ir.Value:
     square = builder.fmul(size, size)
     small = lanewise(builder, "fma", builder.fmul(square, size), polynomial(builder, square, TANH), size)
     # tanh|x| = 1 - 2 / (e**(2|x|) + 1); no cancellation from 0.625 up
-    one = constant(x.type, 1.0)
+    one = constant(size.type, 1.0)
     power = emit_exp(builder, builder.fadd(size, size), target)
-    large = builder.fsub(one, builder.fdiv(constant(x.type, 2.0), builder.fadd(power, one)))
-    is_large = builder.fcmp_ordered(">=", size, constant(x.type, 0.625))
-    return lanewise(builder, "copysign", builder.select(is_large, large, small), x)
+    large = builder.fsub(one, builder.fdiv(constant(size.type, 2.0), builder.fadd(power, one)))
+    is_large = builder.fcmp_ordered(">=", size, constant(size.type, 0.625))
+    return builder.select(is_large, large, small)
 
 
 def emit_sigmoid(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
@@ -194,8 +177,13 @@ def emit_power(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, target: Target) 
 def emit_power_of_size(builder: ir.IRBuilder, size: ir.Value, y: ir.Value, target: Target) -> ir.Value:
     """size ** y for size >= 0, as 2 ** (y log2 size).
 
-    The logarithm is float64: the product magnifies its relative error by up to 128 ln 2.
+    The logarithm of float32 is float64: the product magnifies its relative error by up to 128 ln 2. That of
+    float64 is a sum of two.
     """
+    if is_double(size):
+        high, low = double.log2_of_positive(builder, size)
+        high = with_ends_of_log(builder, size, high)
+        return double.exp2_of_product(builder, y, high, low, target)
     wide = ir.VectorType(F64, size.type.count)
     product = builder.fmul(builder.fpext(y, wide), emit_log2(builder, size, wide))
     product = at_least(builder, at_most(builder, product, 200.0), -200.0)
@@ -244,3 +232,18 @@ def transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
                 turned[place] = builder.shuffle_vector(rows[i], rows[i | step], order)
         rows, step = turned, 2 * step
     return rows
+
+
+def add_across(builder: ir.IRBuilder, rows: list[ir.Value]) -> ir.Value:
+    """Lane i: the sum of all lanes of row i. As transpose, but each round adds the two that it makes."""
+    lanes, step = len(rows), 1
+    while step < lanes:
+        low = [i if not i & step else lanes + (i ^ step) for i in range(lanes)]
+        high = [i | step if not i & step else lanes + i for i in range(lanes)]
+        orders = [ir.Constant(ir.VectorType(I32, lanes), order) for order in (low, high)]
+        # Rows whose number has this bit set have been added to those without it.
+        for i in (i for i in range(0, lanes, 2 * step)):
+            both = [builder.shuffle_vector(rows[i], rows[i | step], order) for order in orders]
+            rows[i] = builder.fadd(*both)
+        step *= 2
+    return rows[0]

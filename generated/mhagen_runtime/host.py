@@ -40,13 +40,13 @@ def host_cpu() -> Cpu:
     return Cpu(architecture, name, flags)
 
 
-def host_target() -> Target:
-    """The widest target of this CPU.
+def host_target(dtype: str = "float32") -> Target:
+    """The widest target of this CPU for kernels of a dtype.
 
     Raises   UnsupportedError where the CPU has none of the instruction sets mhagen knows.
     """
     cpu = host_cpu()
-    target = best_target(cpu.architecture, cpu.features)
+    target = best_target(cpu.architecture, cpu.features, dtype)
     if target is None:
         raise UnsupportedError(
             f"this CPU ({cpu.architecture}, {cpu.name}) has no instruction set that kernels are generated "

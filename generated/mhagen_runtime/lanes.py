@@ -14,11 +14,13 @@ from .elementary import (
     emit_sigmoid,
     emit_tanh,
 )
-from .meaning import INT32, INT64, MASK, REAL, SHARED, Machine, meaning
-from .registers import F32, I64, constant, lanewise, repeat
+from .meaning import INT32, INT64, MASK, NUMBER, REAL, SHARED, Machine, meaning
+from .registers import F32, F64, I64, constant, lanewise, repeat
+
+REALS = (F32, F64)
 
 
-@meaning(REAL, types.float32)
+@meaning(REAL, NUMBER)
 def splat(m: Machine, value: ir.Value) -> ir.Value:
     return repeat(m.builder, value, m.lanes)
 
@@ -50,7 +52,7 @@ def where(m: Machine, condition: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value
 
 
 def compare(m: Machine, spelling: str, x: ir.Value, y: ir.Value) -> ir.Value:
-    return (m.builder.fcmp_ordered if x.type.element == F32 else m.builder.icmp_signed)(spelling, x, y)
+    return (m.builder.fcmp_ordered if x.type.element in REALS else m.builder.icmp_signed)(spelling, x, y)
 
 
 @meaning(SHARED, SHARED, SHARED)
@@ -87,14 +89,14 @@ def modulo(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
 
 @meaning(SHARED, SHARED)
 def absolute(m: Machine, x: ir.Value) -> ir.Value:
-    if x.type.element == F32:
+    if x.type.element in REALS:
         return lanewise(m.builder, "fabs", x)
     return m.builder.select(m.builder.icmp_signed("<", x, constant(x.type, 0)), m.builder.neg(x), x)
 
 
 @meaning(REAL, SHARED)
 def real(m: Machine, x: ir.Value) -> ir.Value:
-    return x if x.type.element == F32 else m.builder.sitofp(x, m.vector)
+    return x if x.type.element in REALS else m.builder.sitofp(x, m.vector)
 
 
 @meaning(REAL, REAL)
@@ -110,6 +112,16 @@ def square_root(m: Machine, x: ir.Value) -> ir.Value:
 @meaning(REAL, REAL)
 def exp2(m: Machine, x: ir.Value) -> ir.Value:
     return emit_exp2(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL)
+def exp2_degree_3(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_exp2(m.builder, x, m.target, degree=3)
+
+
+@meaning(REAL, REAL)
+def exp2_degree_4(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_exp2(m.builder, x, m.target, degree=4)
 
 
 @meaning(REAL, REAL)

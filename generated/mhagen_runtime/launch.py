@@ -19,25 +19,43 @@ from .digest import digest
 from .errors import InternalError
 from .target import Target, target_named
 from .version import __version__
-from . import simd
+from . import simd, simd_formats
+from .arguments import LIMIT
+from .headers import headers_are_known
 from .host import Cpu, host_cpu, require
-from .native import Function
+from .native import Function, load_direct
 from .obtain import obtain_function
 from .store import default_store
 from .threads import TEAM, thread_count
 
+VOCABULARY = (simd.__name__, simd_formats.__name__)
 ENTRY = "mhagen_kernel"  # the name of the entry point in every object file
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 # Waking a second thread costs about 50 us, in which one core does this many multiply-adds.
 MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
+DIRECT_SIZE = 1 << 20  # numbers of queries: what has more is never small
+NO_OFFSET = -(1 << 62)  # no query_offset is given: it is what the spec says
+DIRECT_OBJECTS = 4  # query, key, value, out
+DIRECT_TABLE = (
+    1024  # bytes: what arrays must be, a counter, an offset for each batch entry; scratch lies behind
+)
 COMPILER_SOURCES = (
+    "callees",
     "compiler",
     "elementary",
+    "elementary_double",
+    "exponents",
+    "formats",
+    "frontend",
     "lanes",
     "meaning",
     "memory",
+    "optimise",
+    "pairs",
     "registers",
+    "notcompiled",
     "simd",
+    "simd_formats",
     "vectors",
     "vocabulary",
 )
@@ -49,6 +67,7 @@ class KernelKey:
 
     functions: str
     target: Target
+    computed: str
     cpu: Cpu
     python: str
     numba: str
@@ -62,15 +81,27 @@ class Kernel:
     """Functions that are compiled together, callees first; the last one claims tasks until none is left."""
 
     def __init__(
-        self, *, name: str, target: str, functions: tuple[Callable[..., Any], ...], scratch_bytes: int
+        self,
+        *,
+        name: str,
+        target: str,
+        functions: tuple[Callable[..., Any], ...],
+        scratch_bytes: int,
+        computed: str = "float32",
+        direct: Callable[..., Any] | None = None,
+        dtype: str = "float32",
     ) -> None:
         self.name = name
         self.target: Target = target_named(target)
+        self.computed = computed
         self.functions = functions
+        self.direct = direct  # reads the headers of arrays itself, and serves small calls
+        self.dtype = dtype
         self.scratch_bytes = -(-scratch_bytes // ALIGNMENT) * ALIGNMENT
         self._loading = threading.Lock()
         self._function: Function | None = None
         self._own = threading.local()
+        self._direct: Callable[..., int] | None = None
 
     def run(self, arguments: tuple[int, ...], tasks: int, multiply_adds: int) -> None:
         """Run all tasks, on as many threads as there is work for. Results do not depend on how many."""
@@ -93,19 +124,61 @@ class Kernel:
                 parameters = self.functions[-1].__code__.co_argcount
                 note = f"{self.name} {self.target.name} {host_cpu().name}"
                 key = digest(self.key)
-                self._function = obtain_function(default_store(), key, note, ENTRY, parameters, self._compile)
+                function = obtain_function(default_store(), key, note, ENTRY, parameters, self._compile)
+                if self.direct is not None and headers_are_known():
+                    self._direct = self._bound_direct(function, self.direct)
+                self._function = function
             return self._function
+
+    def attend(self, query: object, key: object, value: object, query_offset: object) -> np.ndarray | None:
+        """The output of a small call, straight from the arrays; None if this call is not for the short way.
+
+        It is not where an argument is not as it should be: the long way says what is wrong with it.
+        """
+        if type(query) is not np.ndarray or query.size > DIRECT_SIZE:
+            return None
+        if query_offset is None:
+            offset = NO_OFFSET
+        elif type(query_offset) is int and -LIMIT < query_offset < LIMIT:
+            offset = query_offset
+        else:
+            return None
+        if self._function is None:
+            self.load()
+        if self._direct is None:
+            return None
+        out = np.empty_like(query)
+        return out if self._direct(query, key, value, out, offset) else None
+
+    def _bound_direct(self, function: Function, direct: Callable[..., Any]) -> Callable[..., int]:
+        """The other entry point, with memory of its own: the GIL sees to it that one call has it at a time."""
+        integers = direct.__code__.co_argcount - DIRECT_OBJECTS
+        loaded = load_direct(function, ENTRY, DIRECT_OBJECTS, integers)
+        memory = np.zeros(DIRECT_TABLE + ALIGNMENT + self.scratch_bytes, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        table = memory[start : start + DIRECT_TABLE].view(np.int64)
+        dtypes = direct_dtypes(self.dtype)
+        table[:3] = id(np.ndarray), id(dtypes[0]), id(dtypes[-1])
+        address = memory.ctypes.data + start
+
+        def call(query: object, key: object, value: object, out: object, offset: int) -> int:
+            return loaded(query, key, value, out, offset, address)
+
+        call.kept = memory, dtypes  # type: ignore[attr-defined]  # the code has their addresses
+        return call
 
     def _compile(self) -> bytes:
         from .compiler import compile_kernel  # brings Numba, which the warm path does without
 
-        return compile_kernel(self.functions, self.target, host_cpu(), ENTRY)
+        return compile_kernel(self.functions, self.target, self.computed, host_cpu(), ENTRY, self.direct)
 
     @cached_property
     def key(self) -> KernelKey:
+        everything = self.functions if self.direct is None else (*self.functions, self.direct)
         return KernelKey(
-            functions=digest(tuple(function_identity(f, self.functions) for f in self.functions)),
+            functions=digest(tuple(function_identity(each, everything) for each in everything)),
             target=self.target,
+            computed=self.computed,
             cpu=host_cpu(),
             python=f"{sys.implementation.cache_tag}-{sys.version_info.micro}",
             numba=version("numba"),
@@ -129,6 +202,19 @@ class Kernel:
         start = -memory.ctypes.data % ALIGNMENT
         memory[start : start + 8] = 0
         return memory, memory.ctypes.data + start
+
+
+def direct_dtypes(dtype: str) -> tuple[np.dtype[Any], ...]:
+    """The dtypes that arrays of a format have, those that NumPy knows by itself."""
+    if dtype == "bfloat16":
+        return (np.dtype(np.uint16), *bfloat16())
+    return (np.dtype(dtype), np.dtype(np.uint16)) if dtype == "float16" else (np.dtype(dtype),)
+
+
+def bfloat16() -> tuple[np.dtype[Any], ...]:
+    """The dtype of ml_dtypes, if the program has imported it."""
+    found = sys.modules.get("ml_dtypes")
+    return () if found is None else (np.dtype(found.bfloat16),)
 
 
 def function_identity(
@@ -162,7 +248,7 @@ def meaning(name: str, names: dict[str, Any], compiled: Sequence[Callable[..., A
         return value
     if any(value is function for function in compiled):
         return f"function {name}"
-    if getattr(value, "__module__", None) == simd.__name__:
+    if getattr(value, "__module__", None) in VOCABULARY:
         return f"simd {value.__name__}"
     raise InternalError(f"a kernel reads the global name {name!r}, which is not part of its cache key")
 

@@ -45,8 +45,10 @@ class Product:
 class Panels:
     """A product's weights as its kernel reads them."""
 
-    weights: np.ndarray  # (panels, depth, columns) float32
-    biases: np.ndarray  # (panels, columns) float32
+    weights: (
+        np.ndarray
+    )  # (panels, depth, columns) as it is computed, or (panels, depth / 2, columns, 2) pairs
+    biases: np.ndarray  # (panels, columns) as it is computed
     places: np.ndarray  # (panels, 4) int64
 
 
@@ -71,8 +73,13 @@ class Prepared:
 class LinearKernel:
     """The kernel of a layer's products and the packing it needs."""
 
-    def __init__(self, kernel: Kernel, *, rows_of_task: int, columns_of_panel: int) -> None:
+    def __init__(
+        self, kernel: Kernel, *, dtype: str, pairs: bool, rows_of_task: int, columns_of_panel: int
+    ) -> None:
         self.kernel = kernel
+        self.dtype = dtype
+        self.computed = np.dtype(kernel.computed)
+        self.pairs = pairs  # products read pairs of bfloat16: rows of x as they lie, and weights two by two
         self.rows_of_task = rows_of_task
         self.columns_of_panel = columns_of_panel
 
@@ -98,12 +105,12 @@ class LinearKernel:
         panels, biases, places = [], [], []
         before = 0  # columns of all heads so far
         for part in product.parts:
-            weight, bias = bound(part, product.depth, weights)
+            weight, bias = self.bound(part, product.depth, weights)
             for first in range(0, part.heads * part.dim, part.dim):
                 for column in range(0, part.dim, width):
                     count = min(width, part.dim - column)
                     chosen = slice(first + column, first + column + count)
-                    panels.append(padded(weight[chosen].T, width))
+                    panels.append(self.panel(padded(weight[chosen].T, width)))
                     biases.append(padded(bias[chosen], width))
                     places.append((before, part.dim, column, count))
                 before += part.dim
@@ -114,6 +121,23 @@ class LinearKernel:
             array.setflags(write=False)  # shared by calls, and places say where a kernel writes
         return Panels(*arrays)
 
+    def panel(self, columns: np.ndarray) -> np.ndarray:
+        """Columns of weights (depth, width) as the kernel reads them."""
+        if not self.pairs:
+            return widened(columns, self.dtype, self.computed)
+        return np.ascontiguousarray(columns.reshape(-1, 2, columns.shape[1]).transpose(0, 2, 1))
+
+    def bound(
+        self, part: Part, depth: int, weights: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The part's weight and bias, checked; a bias of zeros where it has none."""
+        outputs = part.heads * part.dim
+        weight = bind(part.weight, weights[part.weight], self.dtype, (outputs, depth), Sizes())
+        if part.bias is None:
+            return bits(weight), np.zeros(outputs, self.computed)
+        bias = bind(part.bias, weights[part.bias], self.dtype, (outputs,), Sizes())
+        return bits(weight), widened(bits(bias), self.dtype, self.computed)
+
     def project(self, product: Product, prepared: Prepared, x: np.ndarray) -> tuple[np.ndarray, ...]:
         """The heads of every part: arrays (batch, heads, length, dim), one of them contiguous per head.
 
@@ -121,7 +145,7 @@ class LinearKernel:
         """
         batch, length, _ = x.shape
         rows = batch * length
-        out = np.empty(rows * sum(part.heads * part.dim for part in product.parts), np.float32)
+        out = np.empty(rows * sum(part.heads * part.dim for part in product.parts), x.dtype)
         self.multiply(
             product, prepared.of(product, self.columns_of_panel), x.reshape(rows, product.depth), out
         )
@@ -137,7 +161,7 @@ class LinearKernel:
         """The output linear: heads (batch, length, heads, dim) to (batch, length, outputs)."""
         batch, length = heads.shape[:2]
         (part,) = product.parts
-        out = np.empty((batch, length, part.dim), np.float32)
+        out = np.empty((batch, length, part.dim), heads.dtype)
         self.multiply(
             product,
             prepared.of(product, self.columns_of_panel),
@@ -151,6 +175,8 @@ class LinearKernel:
         if rows == 0:
             return
         count = len(panels.places)
+        if not self.pairs:
+            x = widened(x, self.dtype, self.computed)
         self.kernel.run(
             arguments=(
                 x.ctypes.data,
@@ -160,7 +186,7 @@ class LinearKernel:
                 panels.biases.ctypes.data,
                 panels.places.ctypes.data,
                 count,
-                product.depth,
+                panels.weights.shape[1],
                 out.ctypes.data,
             ),
             tasks=count * -(-rows // self.rows_of_task),
@@ -168,13 +194,16 @@ class LinearKernel:
         )
 
 
-def bound(part: Part, depth: int, weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The part's weight and bias, checked; a bias of zeros where it has none."""
-    outputs = part.heads * part.dim
-    weight = bind(part.weight, weights[part.weight], "float32", (outputs, depth), Sizes())
-    if part.bias is None:
-        return weight, np.zeros(outputs, np.float32)
-    return weight, bind(part.bias, weights[part.bias], "float32", (outputs,), Sizes())
+def bits(values: np.ndarray) -> np.ndarray:
+    """16-bit numbers as their bits: NumPy pads and stacks those, whatever it knows of the format."""
+    return values.view(np.uint16) if values.itemsize == 2 else values
+
+
+def widened(values: np.ndarray, dtype: str, computed: np.dtype[np.generic]) -> np.ndarray:
+    """Numbers of a format, given as such or as their bits, as what is computed in."""
+    if dtype == "bfloat16":
+        return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return values.view(dtype).astype(computed, copy=False)
 
 
 def padded(values: np.ndarray, width: int) -> np.ndarray:

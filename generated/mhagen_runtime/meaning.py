@@ -10,38 +10,44 @@ from llvmlite import ir
 from numba.core import types
 
 from .target import Target
-from .registers import F32, I32
+from .registers import F32, F64, I32
 
 
 class Slot(Enum):
-    """Types of a signature that depend on the target: vectors, or the operands' joined type."""
+    """Types of a signature that depend on the kernel: vectors, or the operands' joined type."""
 
-    REAL = "float32"
+    REAL = "real"
     INT32 = "int32"
     INT64 = "int64"
     MASK = "mask"
     SHARED = "shared"
+    NUMBER = "number"  # one real number, the same in all lanes
 
 
-REAL, INT32, INT64, MASK, SHARED = Slot
+REAL, INT32, INT64, MASK, SHARED, NUMBER = Slot
 ADDRESS = types.intp
 Kind = Slot | types.Type
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where an operation is emitted: the builder and the target it builds for."""
+    """Where an operation is emitted: the builder, the target it builds for, and what it computes in."""
 
     builder: ir.IRBuilder
     target: Target
+    computed: str  # float32 or float64
+
+    @property
+    def real(self) -> ir.Type:
+        return F64 if self.computed == "float64" else F32
 
     @property
     def lanes(self) -> int:
-        return self.target.lanes
+        return self.target.lanes_of(self.computed)
 
     @property
     def vector(self) -> ir.VectorType:
-        return ir.VectorType(F32, self.lanes)
+        return ir.VectorType(self.real, self.lanes)
 
     @property
     def whole(self) -> ir.VectorType:

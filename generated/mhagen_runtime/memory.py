@@ -5,11 +5,12 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import types
 
-from .elementary import transpose
-from .meaning import ADDRESS, INT32, INT64, MASK, REAL, Machine, meaning
+from .elementary import add_across, transpose
+from .meaning import ADDRESS, INT32, INT64, MASK, NUMBER, REAL, Machine, meaning
 from .registers import (
-    F32,
+    F64,
     I8,
+    I16,
     I32,
     I64,
     call,
@@ -46,22 +47,29 @@ def store_first(m: Machine, address: ir.Value, value: ir.Value, count: ir.Value)
 
 @meaning(REAL, ADDRESS)
 def load_each(m: Machine, address: ir.Value) -> ir.Value:
-    return repeat(m.builder, read(m.builder, address, F32), m.lanes)
+    return repeat(m.builder, read(m.builder, address, m.real), m.lanes)
 
 
-@meaning(types.float32, ADDRESS)
+@meaning(NUMBER, ADDRESS)
 def load_real(m: Machine, address: ir.Value) -> ir.Value:
-    return read(m.builder, address, F32)
+    return read(m.builder, address, m.real)
 
 
-@meaning(types.void, ADDRESS, types.float32)
+@meaning(types.void, ADDRESS, NUMBER)
 def store_real(m: Machine, address: ir.Value, value: ir.Value) -> None:
     write(m.builder, address, value)
 
 
 @meaning(types.int64, ADDRESS)
 def load_bits(m: Machine, address: ir.Value) -> ir.Value:
+    if m.real is F64:
+        return read(m.builder, address, I64)
     return m.builder.sext(read(m.builder, address, I32), I64)
+
+
+@meaning(types.int64, ADDRESS)
+def load_int16(m: Machine, address: ir.Value) -> ir.Value:
+    return m.builder.sext(read(m.builder, address, I16, align=2), I64)
 
 
 @meaning(types.int64, ADDRESS)
@@ -72,6 +80,11 @@ def load_int32(m: Machine, address: ir.Value) -> ir.Value:
 @meaning(types.int64, ADDRESS)
 def load_int64(m: Machine, address: ir.Value) -> ir.Value:
     return read(m.builder, address, I64, align=8)
+
+
+@meaning(types.void, ADDRESS, types.int64)
+def store_int64(m: Machine, address: ir.Value, value: ir.Value) -> None:
+    write(m.builder, address, value, align=8)
 
 
 @meaning(types.int64, ADDRESS)
@@ -95,11 +108,6 @@ def gather(m: Machine, base: ir.Value, index: ir.Value, element: ir.Type, width:
         value = read(m.builder, m.builder.add(base, at), element, align=width)
         result = m.builder.insert_element(result, value, place)
     return result
-
-
-@meaning(REAL, ADDRESS, INT64)
-def take(m: Machine, base: ir.Value, index: ir.Value) -> ir.Value:
-    return gather(m, base, index, F32, 4)
 
 
 @meaning(INT32, ADDRESS, INT64)
@@ -128,6 +136,18 @@ def claim(m: Machine, counter: ir.Value) -> ir.Value:
     return m.builder.atomic_rmw("add", pointer(m.builder, counter, I64), ir.Constant(I64, 1), "monotonic")
 
 
+@meaning(types.int64, ADDRESS)
+def arrive(m: Machine, counter: ir.Value) -> ir.Value:
+    return m.builder.atomic_rmw("add", pointer(m.builder, counter, I64), ir.Constant(I64, 1), "acq_rel")
+
+
+@meaning(REAL, ADDRESS)
+def sum_lanes(m: Machine, address: ir.Value) -> ir.Value:
+    size = m.target.vector_bytes
+    places = (m.builder.add(address, ir.Constant(I64, size * i)) for i in range(m.lanes))
+    return add_across(m.builder, [read(m.builder, place, m.vector) for place in places])
+
+
 @meaning(types.void, ADDRESS)
 def prefetch(m: Machine, address: ir.Value) -> None:
     for_reading, nearest, data = ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)
@@ -141,7 +161,7 @@ def turn(m: Machine, rows: list[ir.Value], target_: ir.Value, stride: ir.Value, 
         write(m.builder, m.builder.add(target_, m.builder.mul(stride, ir.Constant(I64, i))), column)
 
 
-@meaning(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, types.float32)
+@meaning(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, NUMBER)
 def transpose_tile(
     m: Machine,
     source: ir.Value,
@@ -156,7 +176,7 @@ def transpose_tile(
     turn(m, [read(m.builder, place, m.vector) for place in places], target, target_stride, scale)
 
 
-@meaning(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, types.float32)
+@meaning(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, NUMBER)
 def transpose_tile_first(
     m: Machine,
     source: ir.Value,

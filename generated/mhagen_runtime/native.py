@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 # What LLVM itself inserts for loops that fill or copy. Code that wants more was not compiled for this loader.
 ALLOWED_SYMBOLS = frozenset({"memset", "memcpy", "memmove"})
 
+DIRECT = "_direct"  # what follows the name of an entry point in that of the other
 Function = Callable[..., None]
+DirectFunction = Callable[..., int]
 
 
 class RefusedCode(Exception):
@@ -42,6 +44,23 @@ def load_function(object_code: bytes, symbol: str, argument_count: int) -> Funct
     function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * argument_count)(address)
     function.engine = engine  # type: ignore[attr-defined]  # the engine owns the code
     return function
+
+
+def load_direct(function: Function, symbol: str, objects: int, integers: int) -> DirectFunction:
+    """The other function in the code of a loaded one: of Python objects, then int64; it returns an int64.
+
+    A call keeps the GIL, so that nobody changes the objects meanwhile.
+
+    Raises   RefusedCode
+    """
+    engine: ExecutionEngine = function.engine  # type: ignore[attr-defined]
+    address = engine.get_function_address(symbol + DIRECT)
+    if not address:
+        raise RefusedCode(f"the object code has no function {symbol + DIRECT}")
+    kinds = [ctypes.py_object] * objects + [ctypes.c_int64] * integers
+    direct = ctypes.PYFUNCTYPE(ctypes.c_int64, *kinds)(address)
+    direct.engine = engine  # type: ignore[attr-defined]
+    return direct
 
 
 def _check_symbols(object_code: bytes, symbol: str) -> None:

@@ -8,6 +8,8 @@ from llvmlite import ir
 
 F32, F64 = ir.FloatType(), ir.DoubleType()
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+# How intrinsics on memory spell an element, and its bytes, to which alone addresses are aligned.
+MEMORY = {F32: ("f32", 4), F64: ("f64", 8), I16: ("i16", 2), I32: ("i32", 4)}
 
 
 def constant(like: ir.VectorType, value: float) -> ir.Constant:
@@ -61,16 +63,20 @@ def first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
     return builder.icmp_signed("<", numbers, repeat(builder, builder.trunc(count, I32), lanes))
 
 
-def masked_read(builder: ir.IRBuilder, address: ir.Value, mask: ir.Value, kind: ir.VectorType) -> ir.Value:
+def masked_read(
+    builder: ir.IRBuilder, address: ir.Value, mask: ir.Value, kind: ir.VectorType, align: int = 0
+) -> ir.Value:
     where = pointer(builder, address, kind)
-    arguments = [where, ir.Constant(I32, 4), mask, constant(kind, 0)]
-    return call(builder, f"llvm.masked.load.v{kind.count}f32.p0", kind, arguments)
+    letter, size = MEMORY[kind.element]
+    arguments = [where, ir.Constant(I32, align or size), mask, constant(kind, 0)]
+    return call(builder, f"llvm.masked.load.v{kind.count}{letter}.p0", kind, arguments)
 
 
 def masked_write(builder: ir.IRBuilder, address: ir.Value, value: ir.Value, mask: ir.Value) -> None:
     where = pointer(builder, address, value.type)
-    arguments = [value, where, ir.Constant(I32, 4), mask]
-    call(builder, f"llvm.masked.store.v{value.type.count}f32.p0", ir.VoidType(), arguments)
+    letter, size = MEMORY[value.type.element]
+    arguments = [value, where, ir.Constant(I32, size), mask]
+    call(builder, f"llvm.masked.store.v{value.type.count}{letter}.p0", ir.VoidType(), arguments)
 
 
 def polynomial(builder: ir.IRBuilder, x: ir.Value, coefficients: Sequence[float]) -> ir.Value:
@@ -82,9 +88,22 @@ def polynomial(builder: ir.IRBuilder, x: ir.Value, coefficients: Sequence[float]
 
 
 def integers(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    """The bits of float32 lanes as int32 lanes."""
-    return builder.bitcast(x, ir.VectorType(I32, x.type.count))
+    """The bits of real lanes as lanes of integers of their width."""
+    return builder.bitcast(x, ir.VectorType(I64 if x.type.element == F64 else I32, x.type.count))
 
 
 def floats(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    return builder.bitcast(x, ir.VectorType(F32, x.type.count))
+    """Lanes of bits as the real lanes of their width."""
+    return builder.bitcast(x, ir.VectorType(F64 if x.type.element == I64 else F32, x.type.count))
+
+
+def at_least(builder: ir.IRBuilder, x: ir.Value, lowest: float) -> ir.Value:
+    """The greater of x and a number; NaN stays NaN."""
+    limit = constant(x.type, lowest)
+    return builder.select(builder.fcmp_ordered("<", x, limit), limit, x)
+
+
+def at_most(builder: ir.IRBuilder, x: ir.Value, highest: float) -> ir.Value:
+    """The smaller of x and a number; NaN stays NaN."""
+    limit = constant(x.type, highest)
+    return builder.select(builder.fcmp_ordered(">", x, limit), limit, x)

@@ -6,201 +6,206 @@ of the target. So this module costs nothing to import, and a kernel can be read 
 
 Terms
     address     an integer, in bytes; nothing is checked here: launch has checked every array before
-    vector      LANES float32 values in one register; `+ - * /` and comparisons work lane by lane, a number
-                is repeated in every lane; vectors of integers hold LANES int32 (or int64) values
+    vector      LANES real values in one register: float32, or float64 in kernels that compute in it.
+                `+ - * /` and comparisons work lane by lane, a number is repeated in every lane; vectors of
+                integers hold LANES int32 (or int64) values
     mask        LANES booleans, the result of a comparison; `& | ^ ~` combine masks
     first       operations named *_first touch `count` lanes only: memory behind them is not touched
 """
 
 from __future__ import annotations
 
-# mypy checks kernels against these signatures, loosely: a vector, a mask and an address are all `int` here.
-Vector = int
-Mask = int
-Address = int
-
-
-class NotCompiledError(RuntimeError):
-    """A name of the vocabulary was called from plain Python."""
-
-
-def _compiled_only(name: str) -> NotCompiledError:
-    return NotCompiledError(f"{name} has a meaning in compiled kernels only")
+from .notcompiled import Address, Mask, Vector, compiled_only
 
 
 def load(address: Address) -> Vector:
-    """LANES float32 values from memory."""
-    raise _compiled_only("load")
+    """LANES real values from memory."""
+    raise compiled_only("load")
 
 
 def load_first(address: Address, count: int) -> Vector:
     """The first `count` lanes from memory, 0 in the others."""
-    raise _compiled_only("load_first")
+    raise compiled_only("load_first")
 
 
 def store(address: Address, vector: Vector) -> None:
-    """LANES float32 values to memory."""
-    raise _compiled_only("store")
+    """LANES real values to memory."""
+    raise compiled_only("store")
 
 
 def store_first(address: Address, vector: Vector, count: int) -> None:
     """The first `count` lanes to memory."""
-    raise _compiled_only("store_first")
+    raise compiled_only("store_first")
 
 
 def load_each(address: Address) -> Vector:
-    """One float32 from memory, repeated in every lane."""
-    raise _compiled_only("load_each")
+    """One real value from memory, repeated in every lane."""
+    raise compiled_only("load_each")
 
 
 def load_real(address: Address) -> float:
-    """One float32 from memory."""
-    raise _compiled_only("load_real")
+    """One real value from memory."""
+    raise compiled_only("load_real")
 
 
 def store_real(address: Address, value: float) -> None:
-    """One float32 to memory."""
-    raise _compiled_only("store_real")
+    """One real value to memory."""
+    raise compiled_only("store_real")
 
 
 def load_bits(address: Address) -> int:
-    """The 32 bits of a float32 in memory, as a signed integer."""
-    raise _compiled_only("load_bits")
+    """The bits of a real value in memory, as a signed integer."""
+    raise compiled_only("load_bits")
+
+
+def load_int16(address: Address) -> int:
+    """One int16 from memory."""
+    raise compiled_only("load_int16")
 
 
 def load_int32(address: Address) -> int:
     """One int32 from memory."""
-    raise _compiled_only("load_int32")
+    raise compiled_only("load_int32")
 
 
 def load_int64(address: Address) -> int:
     """One int64 from memory."""
-    raise _compiled_only("load_int64")
+    raise compiled_only("load_int64")
+
+
+def store_int64(address: Address, value: int) -> None:
+    """One int64 to memory."""
+    raise compiled_only("store_int64")
 
 
 def load_byte(address: Address) -> int:
     """One byte from memory: 1 if it is not zero, else 0."""
-    raise _compiled_only("load_byte")
+    raise compiled_only("load_byte")
 
 
 def load_bool(address: Address) -> bool:
     """One byte from memory: is it not zero?"""
-    raise _compiled_only("load_bool")
-
-
-def take(base: Address, index: Vector) -> Vector:
-    """float32 values at base[index], lane by lane."""
-    raise _compiled_only("take")
+    raise compiled_only("load_bool")
 
 
 def take_int32(base: Address, index: Vector) -> Vector:
     """int32 values at base[index], lane by lane."""
-    raise _compiled_only("take_int32")
+    raise compiled_only("take_int32")
 
 
 def take_int64(base: Address, index: Vector) -> Vector:
     """int64 values at base[index], lane by lane."""
-    raise _compiled_only("take_int64")
+    raise compiled_only("take_int64")
 
 
 def take_bool(base: Address, index: Vector) -> Mask:
     """Booleans at base[index], lane by lane."""
-    raise _compiled_only("take_bool")
+    raise compiled_only("take_bool")
 
 
 def load_int32_lanes(address: Address) -> Vector:
     """LANES int32 values from memory."""
-    raise _compiled_only("load_int32_lanes")
+    raise compiled_only("load_int32_lanes")
 
 
 def claim(counter: Address) -> int:
     """Add one to the int64 at `counter`, atomically; the value before. Threads claim their tasks with it."""
-    raise _compiled_only("claim")
+    raise compiled_only("claim")
+
+
+def arrive(counter: Address) -> int:
+    """As claim; what was written before it can be read by whoever arrives later."""
+    raise compiled_only("arrive")
+
+
+def sum_lanes(address: Address) -> Vector:
+    """Lane i: the sum of all lanes of the i-th of LANES vectors from `address` on."""
+    raise compiled_only("sum_lanes")
 
 
 def prefetch(address: Address) -> None:
     """Bring the cache line of `address` near; never faults."""
-    raise _compiled_only("prefetch")
+    raise compiled_only("prefetch")
 
 
 def splat(value: float) -> Vector:
     """`value` in every lane."""
-    raise _compiled_only("splat")
+    raise compiled_only("splat")
 
 
 def lane_numbers() -> Vector:
     """The int32 lane numbers 0, 1, 2, ..."""
-    raise _compiled_only("lane_numbers")
+    raise compiled_only("lane_numbers")
 
 
 def wide(vector: Vector) -> Vector:
     """int32 lanes as int64 lanes."""
-    raise _compiled_only("wide")
+    raise compiled_only("wide")
 
 
 def real(vector: Vector) -> Vector:
-    """Integer lanes as float32 lanes, rounded to nearest."""
-    raise _compiled_only("real")
+    """Integer lanes as real lanes, rounded to nearest."""
+    raise compiled_only("real")
 
 
 def fma(x: Vector, y: Vector, z: Vector) -> Vector:
     """x * y + z, rounded once."""
-    raise _compiled_only("fma")
+    raise compiled_only("fma")
 
 
 def where(condition: Mask, x: Vector, y: Vector) -> Vector:
     """x where the mask holds, else y."""
-    raise _compiled_only("where")
+    raise compiled_only("where")
 
 
 def any_lane(condition: Mask) -> bool:
     """Does the mask hold in any lane?"""
-    raise _compiled_only("any_lane")
+    raise compiled_only("any_lane")
 
 
 def maximum(x: Vector, y: Vector) -> Vector:
     """The greater, lane by lane; y where either is NaN."""
-    raise _compiled_only("maximum")
+    raise compiled_only("maximum")
 
 
 def minimum(x: Vector, y: Vector) -> Vector:
     """The smaller, lane by lane; y where either is NaN."""
-    raise _compiled_only("minimum")
+    raise compiled_only("minimum")
 
 
 def maximum_or_nan(x: Vector, y: Vector) -> Vector:
     """The greater of real numbers, lane by lane; NaN where either is NaN."""
-    raise _compiled_only("maximum_or_nan")
+    raise compiled_only("maximum_or_nan")
 
 
 def minimum_or_nan(x: Vector, y: Vector) -> Vector:
     """The smaller of real numbers, lane by lane; NaN where either is NaN."""
-    raise _compiled_only("minimum_or_nan")
+    raise compiled_only("minimum_or_nan")
 
 
 def floor_divide(x: Vector, y: Vector) -> Vector:
     """Integers: the floor of x / y, as Python's //; x where y is 0, and for the least integer // -1."""
-    raise _compiled_only("floor_divide")
+    raise compiled_only("floor_divide")
 
 
 def modulo(x: Vector, y: Vector) -> Vector:
     """Integers: x - y * (x // y), as Python's %; 0 where y is 0."""
-    raise _compiled_only("modulo")
+    raise compiled_only("modulo")
 
 
 def absolute(x: Vector) -> Vector:
     """The magnitude, lane by lane."""
-    raise _compiled_only("absolute")
+    raise compiled_only("absolute")
 
 
 def round_down(x: Vector) -> Vector:
     """The greatest whole number not above x."""
-    raise _compiled_only("round_down")
+    raise compiled_only("round_down")
 
 
 def square_root(x: Vector) -> Vector:
     """The square root; NaN below 0."""
-    raise _compiled_only("square_root")
+    raise compiled_only("square_root")
 
 
 def exp2(x: Vector) -> Vector:
@@ -208,39 +213,49 @@ def exp2(x: Vector) -> Vector:
 
     Numbers  2 ulp; exact for whole x; below -126 a denormal or 0, below -150 and for -inf 0; NaN for NaN
     """
-    raise _compiled_only("exp2")
+    raise compiled_only("exp2")
+
+
+def exp2_degree_3(x: Vector) -> Vector:
+    """2 ** x for weights of bfloat16.  Numbers: float32 to 1.1e-4 of the result; otherwise as exp2."""
+    raise compiled_only("exp2_degree_3")
+
+
+def exp2_degree_4(x: Vector) -> Vector:
+    """2 ** x for weights of float16.  Numbers: float32 to 3e-6 of the result; otherwise as exp2."""
+    raise compiled_only("exp2_degree_4")
 
 
 def exp(x: Vector) -> Vector:
     """e ** x.  Numbers: 1 ulp, denormal results too; exp(0) = 1; above 88.73 inf; NaN for NaN."""
-    raise _compiled_only("exp")
+    raise compiled_only("exp")
 
 
 def log(x: Vector) -> Vector:
     """The natural logarithm.  Numbers: 0.9 ulp; log(0) = -inf, NaN below 0, log(inf) = inf."""
-    raise _compiled_only("log")
+    raise compiled_only("log")
 
 
 def tanh(x: Vector) -> Vector:
     """The hyperbolic tangent.  Numbers: 1.4 ulp; odd, -0.0 included; NaN for NaN."""
-    raise _compiled_only("tanh")
+    raise compiled_only("tanh")
 
 
 def sigmoid(x: Vector) -> Vector:
     """1 / (1 + e ** -x).  Numbers: 2.4 ulp, denormal results too; NaN for NaN."""
-    raise _compiled_only("sigmoid")
+    raise compiled_only("sigmoid")
 
 
 def power(x: Vector, y: Vector) -> Vector:
     """x ** y, in all cases as C's pow.  Numbers: 1 ulp."""
-    raise _compiled_only("power")
+    raise compiled_only("power")
 
 
 def transpose_tile(
     source: Address, source_stride: int, target: Address, target_stride: int, scale: float
 ) -> None:
     """target[c][r] = scale * source[r][c] for LANES rows and columns; strides in bytes."""
-    raise _compiled_only("transpose_tile")
+    raise compiled_only("transpose_tile")
 
 
 def transpose_tile_first(
@@ -256,4 +271,4 @@ def transpose_tile_first(
 
     Columns behind count as 0; rows behind repeat the last one.
     """
-    raise _compiled_only("transpose_tile_first")
+    raise compiled_only("transpose_tile_first")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -11,6 +11,8 @@ class Target:
 
     Units    lanes counts float32 values in a vector register; registers counts vector registers;
              *_bytes are typical cache sizes of the class, per core, used to choose tiles.
+    Members  pair_dtype is the 16-bit format whose pairs one instruction multiplies and adds up in float32.
+             A class that has one is chosen for kernels of that format only.
     """
 
     name: str
@@ -21,10 +23,15 @@ class Target:
     l1_bytes: int
     l2_bytes: int
     scales_by_exponent: bool  # one instruction multiplies by 2**n (AVX-512 vscalefps)
+    pair_dtype: str = ""
 
     @property
     def vector_bytes(self) -> int:
         return 4 * self.lanes
+
+    def lanes_of(self, computed: str) -> int:
+        """How many numbers of a kernel that computes in float32 or float64 a register holds."""
+        return self.lanes // 2 if computed == "float64" else self.lanes
 
 
 AVX512 = Target(
@@ -37,10 +44,13 @@ AVX512 = Target(
     l2_bytes=1 << 20,
     scales_by_exponent=True,
 )
+AVX512_BF16 = replace(
+    AVX512, name="avx512_bf16", features=(*AVX512.features, "avx512bf16"), pair_dtype="bfloat16"
+)
 AVX2 = Target(
     name="avx2",
     architecture="x86_64",
-    features=("avx2", "fma"),
+    features=("avx2", "f16c", "fma"),
     lanes=8,
     registers=16,
     l1_bytes=32 << 10,
@@ -59,7 +69,7 @@ NEON = Target(
 )
 
 # Widest first: the first class whose features a host has is the host's class.
-TARGETS = (AVX512, AVX2, NEON)
+TARGETS = (AVX512_BF16, AVX512, AVX2, NEON)
 
 
 def target_named(name: str) -> Target:
@@ -67,9 +77,10 @@ def target_named(name: str) -> Target:
     return {target.name: target for target in TARGETS}[name]
 
 
-def best_target(architecture: str, features: frozenset[str]) -> Target | None:
-    """The widest class that a CPU with these features belongs to, or None."""
+def best_target(architecture: str, features: frozenset[str], dtype: str = "float32") -> Target | None:
+    """The widest class that a CPU with these features belongs to and that suits the dtype, or None."""
     for target in TARGETS:
-        if target.architecture == architecture and features.issuperset(target.features):
+        belongs = target.architecture == architecture and features.issuperset(target.features)
+        if belongs and target.pair_dtype in ("", dtype):
             return target
     return None

@@ -16,16 +16,18 @@ from numba.core import imputils, types
 from numba.core.typing import templates
 from numba.extending import models, register_model
 
-from .registers import F32, I1, I32, I64, repeat
+from .registers import F32, F64, I1, I32, I64, repeat
 
-ELEMENTS = {"float32": F32, "int32": I32, "int64": I64, "mask": I1}
-SCALARS = {
+ELEMENTS = {"float32": F32, "float64": F64, "int32": I32, "int64": I64, "mask": I1}
+SCALARS: dict[str, types.Type] = {
     "float32": types.float32,
+    "float64": types.float64,
     "int32": types.int32,
     "int64": types.int64,
     "mask": types.boolean,
 }
-RANK = ("mask", "int32", "int64", "float32")
+REALS = ("float32", "float64")
+RANK = ("mask", "int32", "int64", *REALS)
 NUMBERS = RANK[1:]
 
 Lowering = Callable[[Any, ir.IRBuilder, Any, Sequence[ir.Value]], ir.Value]
@@ -33,17 +35,23 @@ Cast = Callable[[Any, ir.IRBuilder, Any, Any, ir.Value], ir.Value]
 
 # Numba's functions carry no types; these are the ones that we rely on.
 signature: Callable[..., object] = templates.signature
-types_operator: Callable[[object], Callable[[type], object]] = templates.infer_global
-lowers_operator: Callable[..., Callable[[Lowering], object]] = imputils.lower_builtin
-lowers_cast: Callable[[type, type], Callable[[Cast], Cast]] = imputils.lower_cast
+# Registries of our own: what other users of Numba compile in this process never meets them.
+TYPING = templates.Registry()  # type: ignore[no-untyped-call]
+LOWERING = imputils.Registry("vectors")  # type: ignore[no-untyped-call]
+types_operator: Callable[[object], Callable[[type], object]] = TYPING.register_global
+lowers_operator: Callable[..., Callable[[Lowering], object]] = LOWERING.lower
+lowers_cast: Callable[[type, type], Callable[[Cast], Cast]] = LOWERING.lower_cast
 
 
 class VectorType(types.Type):
-    """LANES values of one element kind: float32, int32, int64 or mask."""
+    """LANES values of one element kind: float32, float64, int32, int64 or mask.
 
-    def __init__(self, element: str, lanes: int) -> None:
-        self.element, self.lanes = element, lanes
-        super().__init__(name=f"{element}x{lanes}")
+    real is what lanes of integers become when they meet a number with a fraction: the kernel computes in it.
+    """
+
+    def __init__(self, element: str, lanes: int, real: str = "float32") -> None:
+        self.element, self.lanes, self.real = element, lanes, real
+        super().__init__(name=f"{element}x{lanes}_{real}")
 
 
 @register_model(VectorType)
@@ -64,8 +72,13 @@ def joined(operands: Sequence[types.Type]) -> VectorType | None:
     if not vectors:
         return None
     ranks = [vector.element for vector in vectors]
-    ranks += ["float32" for operand in operands if isinstance(operand, types.Float)]
-    return VectorType(max(ranks, key=RANK.index), vectors[0].lanes)
+    ranks += [vectors[0].real for operand in operands if isinstance(operand, types.Float)]
+    return of_element(max(ranks, key=RANK.index), vectors[0])
+
+
+def of_element(element: str, like: VectorType) -> VectorType:
+    """The vector of other elements in the same kernel."""
+    return VectorType(element, like.lanes, like.real)
 
 
 def can_become(operand: types.Type, kind: types.Type) -> bool:
@@ -97,16 +110,17 @@ class VectorOperator(templates.AbstractTemplate):
         kind = joined(operands)
         if kind is None:
             return None
-        least = max(kind.element, self.family.elements[0], key=RANK.index)
-        met = VectorType(least, kind.lanes)
+        lowest = kind.real if self.family.elements is REALS else self.family.elements[0]
+        least = max(kind.element, lowest, key=RANK.index)
+        met = of_element(least, kind)
         if least not in self.family.elements or not all(can_become(operand, met) for operand in operands):
             return None
-        return signature(VectorType(self.family.result or least, kind.lanes), *[met] * len(operands))
+        return signature(of_element(self.family.result or least, kind), *[met] * len(operands))
 
 
 def arithmetic(word: str) -> Lowering:
     def lower(context: Any, builder: ir.IRBuilder, signature: Any, operands: Sequence[ir.Value]) -> ir.Value:
-        prefix = "f" if signature.return_type.element == "float32" else ""
+        prefix = "f" if signature.return_type.element in REALS else ""
         return getattr(builder, prefix + word)(*operands)
 
     return lower
@@ -114,7 +128,7 @@ def arithmetic(word: str) -> Lowering:
 
 def comparison(spelling: str) -> Lowering:
     def lower(context: Any, builder: ir.IRBuilder, signature: Any, operands: Sequence[ir.Value]) -> ir.Value:
-        if signature.args[0].element == "float32":
+        if signature.args[0].element in REALS:
             compare = builder.fcmp_unordered if spelling == "!=" else builder.fcmp_ordered
             return compare(spelling, *operands)
         return builder.icmp_signed(spelling, *operands)
@@ -148,7 +162,7 @@ LOGIC = {operator.and_: "and_", operator.or_: "or_", operator.xor: "xor", operat
 UNARY = (operator.neg, operator.invert)
 FAMILIES = (
     Family(ARITHMETIC, NUMBERS, arithmetic),
-    Family({operator.truediv: "div"}, ("float32",), arithmetic),  # of integers too, as Python's
+    Family({operator.truediv: "div"}, REALS, arithmetic),  # of integers too, as Python's
     Family(COMPARISONS, NUMBERS, comparison, result="mask"),
     Family(LOGIC, ("mask",), logic),
 )
@@ -174,7 +188,7 @@ def cast_vector(
     match source.element, target.element:
         case "int32", "int64":
             return builder.sext(value, kind)
-        case "int32" | "int64", "float32":
+        case "int32" | "int64", "float32" | "float64":
             return builder.sitofp(value, kind)
         case _:
             raise NotImplementedError(f"no cast from {source} to {target}")

@@ -1,0 +1,53 @@
+"""Where the header of an array has what: compiled code reads it in nanoseconds, Python in a microsecond.
+
+Source   PyArrayObject_fields of NumPy's C API, which is part of its ABI: the same in NumPy 1 and 2 on 64-bit
+         systems, behind the two words of CPython's PyObject.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import cache
+
+import numpy as np
+
+TYPE = 8  # byte offsets in the object: its type,
+DATA = 16  # the address of its elements,
+AXES = 24  # how many axes (int32),
+SHAPE = 32  # the address of their lengths,
+STRIDES = 40  # and that of their strides,
+DTYPE = 56  # its dtype
+FLAGS = 64  # and its flags (int32)
+ALIGNED = 0x0100
+
+
+@cache
+def headers_are_known() -> bool:
+    """Do arrays of this process have the headers that are written down here?
+
+    Not in a Python without a GIL: there another thread may change an array while its header is read.
+    """
+    if not getattr(sys, "_is_gil_enabled", lambda: True)() or sys.implementation.name != "cpython":
+        return False
+    array = np.zeros((3, 5), np.float32)[:, 1:4]
+    return all(
+        (
+            ctypes.sizeof(ctypes.c_void_p) == 8,
+            word(id(array) + TYPE) == id(np.ndarray),
+            word(id(array) + DATA) == array.ctypes.data,
+            small(id(array) + AXES) == 2,
+            [word(word(id(array) + SHAPE) + 8 * i) for i in range(2)] == [3, 3],
+            [word(word(id(array) + STRIDES) + 8 * i) for i in range(2)] == [20, 4],
+            word(id(array) + DTYPE) == id(array.dtype),
+            small(id(array) + FLAGS) & ALIGNED == ALIGNED,
+        )
+    )
+
+
+def word(address: int) -> int:
+    return ctypes.c_int64.from_address(address).value
+
+
+def small(address: int) -> int:
+    return ctypes.c_int32.from_address(address).value
