@@ -63,7 +63,8 @@ def tables(documents: list[Json]) -> Iterator[str]:
 def surroundings(told: Json) -> str:
     """Machine, date and versions."""
     cpu, versions = told["processor"], told["versions"]
-    machine = f"{cpu['model']} ({cpu['name']}), {told['workers']['allowed']} CPUs, {told['system']}"
+    cpus = told["workers"]["allowed"]
+    machine = f"{cpu['model']} ({cpu['name']}), {cpus} CPU{'s' if cpus > 1 else ''}, {told['system']}"
     return f"{told['date']}, {machine}; {', '.join(f'{name} {versions[name]}' for name in PACKAGES)}."
 
 
