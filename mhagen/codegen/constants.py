@@ -13,6 +13,7 @@ LOG2_E = 1.4426950408889634
 CACHE_LINE = 64
 ROWS_OF_TASK = 32  # of decoding, at most: their scores stay in the second level cache
 VALUE_KEYS = 32
+FAR_BYTES = 16 << 10
 LOWEST = {DType.FLOAT32: "-3.4028234663852886e38", DType.FLOAT64: "-1.7976931348623157e308"}
 
 
@@ -158,6 +159,7 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
         ),
         line("CHUNK_KEYS", schedule.chunk_keys, "of one task of decoding"),
         line("ROWS_OF_TASK", rows, "queries times heads that share its keys"),
+        line("FAR_BYTES", FAR_BYTES, "how far ahead keys and values are fetched where rows share them"),
         line("VALUE_KEYS", VALUE_KEYS, "keys whose values stay near while all rows add them"),
         line("QUERY_LINE", query_line, "a row of queries, filled up to whole vectors"),
         line("SCORES_LINE", chunk * numbers.bytes, "the scores of a row, later its weights"),

@@ -133,6 +133,8 @@ def dot_variant(facts: Lowering, rows: int) -> DotVariant:
     sums = {(r, c): f"sum{r}_{c}" for r in range(rows) for c in range(chains)}
     lines = [f"{name} = splat(0.0)" for name in sums.values()]
     for j in range(vectors):
+        if rows > 1:  # one row streams by itself: the processor's own prefetchers see nothing else
+            lines.append(f"prefetch_far(place + FAR_BYTES + {j} * CACHE_LINE)")
         lines.append(f"column = {key_load(facts, j)}")
         for r in range(rows):
             query = f"query{j}" if held else places[r, j]
@@ -154,9 +156,12 @@ def sum_variant(facts: Lowering, rows: int) -> SumVariant:
     numbers, vectors = facts.numbers, range(facts.value_vectors)
     step = "range(0, keys, 2)" if numbers.pairs else "range(keys)"
     lines = [f"for i in {step}:", "    place = value + i * value_stride"]
+    if rows > 1:
+        count = numbers.together * facts.value_vectors // (facts.numbers.bytes // numbers.stored.bytes)
+        lines += [f"    prefetch_far(place + FAR_BYTES + {j} * CACHE_LINE)" for j in range(count)]
     if numbers.pairs:
         lines += ["    both = min(keys - 1 - i, 1)", "    below = place + both * value_stride"]
-    lines += [f"    value{j} = {value_vector(facts, j)}" for j in vectors]
+    lines += [f"    {line}" for line in value_lines(facts)]
     size = numbers.stored.bytes if numbers.pairs else numbers.bytes
     load = "load_pair_each" if numbers.pairs else "load_each"
     for r in range(rows):
@@ -173,6 +178,22 @@ def sum_variant(facts: Lowering, rows: int) -> SumVariant:
         ),
         lines=tuple(lines),
     )
+
+
+def value_lines(facts: Lowering) -> Names:
+    """Reads all columns of a key, or of two as pairs: two vectors of pairs from each two whole vectors."""
+    lines: list[str] = []
+    whole = facts.work.value_dim // (2 * facts.lanes) if facts.numbers.pairs else 0
+    for j in range(whole):
+        shift = f" + {j} * VECTOR" if j else ""
+        lines += [
+            f"above = load_pairs(place{shift})",
+            f"odd = keep_pairs(load_pairs(below{shift}), both, both)",
+            f"value{2 * j} = zip_low(above, odd)",
+            f"value{2 * j + 1} = zip_high(above, odd)",
+        ]
+    rest = range(2 * whole, facts.value_vectors)
+    return (*lines, *(f"value{j} = {value_vector(facts, j)}" for j in rest))
 
 
 def value_vector(facts: Lowering, j: int) -> str:

@@ -128,6 +128,11 @@ def prefetch(address: Address) -> None:
     raise compiled_only("prefetch")
 
 
+def prefetch_far(address: Address) -> None:
+    """Bring the cache line of `address` into the second level cache; never faults."""
+    raise compiled_only("prefetch_far")
+
+
 def splat(value: float) -> Vector:
     """`value` in every lane."""
     raise compiled_only("splat")
