@@ -151,7 +151,7 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
     query_line = -(-facts.depth // lanes) * vector
     chunk = -(-schedule.chunk_keys // lanes) * lanes
     sums = rows * query_line
-    peaks = sums + schedule.decode_rows * lanes * vector
+    peaks = sums + (lanes + schedule.decode_rows) * vector
     scores = peaks + rows * vector
     return [
         line(
@@ -163,7 +163,7 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
         line("VALUE_KEYS", VALUE_KEYS, "keys whose values stay near while all rows add them"),
         line("QUERY_LINE", query_line, "a row of queries, filled up to whole vectors"),
         line("SCORES_LINE", chunk * numbers.bytes, "the scores of a row, later its weights"),
-        line("TURN", lanes * vector, "products of LANES keys, to be added up over lanes"),
+        line("TURN", lanes * vector, "LANES vectors, to be added up over lanes; products lie behind"),
         line("PARTIAL_ROW", facts.out_row + vector, "maximum and sum, then an accumulator for each column"),
         line("ROW_SUMS", sums, "behind the rows of queries"),
         line("ROW_PEAKS", peaks),

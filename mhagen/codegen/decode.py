@@ -20,9 +20,9 @@ def decode_model(facts: Lowering) -> DecodeModel:
         pack_tail=pack(facts, tail=True) if facts.depth % facts.lanes else "",
         key_vector=key_vector(facts),
         dots=tuple(dot_variant(facts, rows) for rows in row_counts(facts)),
-        score_parameters=("sums", "scores", "peaks", "count", *score_place(facts)),
+        score_parameters=("products", "scores", "peaks", "count", *score_place(facts)),
         score_lines=score_lines(facts),
-        score_arguments=("sums + i * TURN", "scores", "peaks", "count", *score_arguments(facts)),
+        score_arguments=("sums + TURN + i * VECTOR", "scores", "peaks", "count", *score_arguments(facts)),
         row_lines=row_lines(facts),
         weight=facts.power("score - maximum0"),
         store_weight=store_weight(facts),
@@ -81,7 +81,7 @@ def parameters(facts: Lowering) -> Names:
 
 def row_counts(facts: Lowering) -> tuple[int, ...]:
     """How many rows are multiplied with a key at once: many, then one by one."""
-    return tuple(dict.fromkeys((facts.schedule.decode_rows, 1)))
+    return tuple(dict.fromkeys((min(facts.schedule.decode_rows, facts.lanes // 2), 1)))
 
 
 def sum_counts(facts: Lowering) -> tuple[int, ...]:
@@ -113,42 +113,72 @@ def key_load_of(facts: Lowering, place: str, count: str) -> str:
     return numbers.read(place, count)
 
 
-def key_load(facts: Lowering, j: int) -> str:
-    place = f"place + {j} * {key_vector(facts)}" if j else "place"
+def key_load(facts: Lowering, j: int, base: str) -> str:
+    place = f"{base} + {j} * {key_vector(facts)}" if j else base
     is_tail = (j + 1) * facts.lanes > facts.depth
     return key_load_of(facts, place, "DEPTH - WHOLE_DEPTH" if is_tail else "")
 
 
 def dot_variant(facts: Lowering, rows: int) -> DotVariant:
-    """Products of some rows with keys; the vectors of one row stay in registers if there are few of them."""
+    return dot_one_row(facts) if rows == 1 else dot_rows(facts, rows)
+
+
+def dot_one_row(facts: Lowering) -> DotVariant:
+    """One row: its vectors stay in registers if there are few; sums of lanes are added up at the end."""
     numbers, vectors = facts.numbers, -(-facts.depth // facts.lanes)
     load = "load_pairs" if numbers.pairs else "load"
-    held = rows == 1 and vectors <= MOST_HELD
-    places = {
-        (r, j): f"{load}(queries + {r} * QUERY_LINE + {j} * VECTOR)"
-        for r in range(rows)
-        for j in range(vectors)
-    }
-    chains = min(2, vectors) if rows == 1 else 1  # one row: two chains of multiply-adds hide their latency
-    sums = {(r, c): f"sum{r}_{c}" for r in range(rows) for c in range(chains)}
-    lines = [f"{name} = splat(0.0)" for name in sums.values()]
+    places = [f"{load}(queries + {j} * VECTOR)" for j in range(vectors)]
+    held = vectors <= MOST_HELD
+    chains = min(2, vectors)  # two chains of multiply-adds hide their latency
+    lines = [f"query{j} = {place}" for j, place in enumerate(places)] if held else []
+    lines += ["for i in range(keys):", "    place = key + i * key_stride"]
+    lines += [f"    sum{c} = splat(0.0)" for c in range(chains)]
+    for j, place in enumerate(places):
+        name, query = f"sum{j % chains}", f"query{j}" if held else place
+        lines.append(f"    {name} = {numbers.multiply}({key_load(facts, j, 'place')}, {query}, {name})")
+    lines.append(f"    store(sums + i * VECTOR, {' + '.join(f'sum{c}' for c in range(chains))})")
+    return DotVariant("dot_one_row", "one row", 1, (*lines, "store(sums + TURN, sum_lanes(sums))"))
+
+
+def dot_rows(facts: Lowering, rows: int) -> DotVariant:
+    """Some rows by as many keys as give one sum to each lane, so that all are added up at once.
+
+    They are fetched ahead: reading several keys by turns, the processor's own prefetchers see no stream.
+    """
+    numbers, vectors, keys = facts.numbers, -(-facts.depth // facts.lanes), facts.lanes // rows
+    load = "load_pairs" if numbers.pairs else "load"
+    lines = [f"for i in range(0, keys, {keys}):", "    place0 = key + i * key_stride"]
+    lines += [f"    place{u} = key + min(i + {u}, keys - 1) * key_stride" for u in range(1, keys)]
+    lines += [f"    sum{r * keys + u} = splat(0.0)" for r in range(rows) for u in range(keys)]
     for j in range(vectors):
-        if rows > 1:  # one row streams by itself: the processor's own prefetchers see nothing else
-            lines.append(f"prefetch_far(place + FAR_BYTES + {j} * CACHE_LINE)")
-        lines.append(f"column = {key_load(facts, j)}")
+        lines += [f"    prefetch_far(place{u} + FAR_BYTES + {j} * CACHE_LINE)" for u in range(keys)]
+        lines += [f"    key{u} = {key_load(facts, j, f'place{u}')}" for u in range(keys)]
         for r in range(rows):
-            query = f"query{j}" if held else places[r, j]
-            name = sums[r, j % chains]
-            lines.append(f"{name} = {numbers.multiply}(column, {query}, {name})")
-    for r in range(rows):
-        total = " + ".join(sums[r, c] for c in range(chains))
-        lines.append(f"store(sums + {r} * TURN + i * VECTOR, {total})")
-    return DotVariant(
-        name=f"dot_{'one_row' if rows == 1 else f'{rows}_rows'}",
-        rows=rows,
-        queries=tuple((f"query{j}", places[0, j]) for j in range(vectors)) if held else (),
-        lines=tuple(lines),
-    )
+            lines.append(f"    query = {load}(queries + {r} * QUERY_LINE + {j} * VECTOR)")
+            sums = [f"sum{r * keys + u}" for u in range(keys)]
+            lines += [
+                f"    {name} = {numbers.multiply}(key{u}, query, {name})" for u, name in enumerate(sums)
+            ]
+    lines += [f"    {line}" for line in added_up(facts.lanes)]
+    # Lanes are rows of keys now: each row's go to its products, eight bytes at a time.
+    lines.append("    store(sums, sum0)")
+    size = keys * numbers.bytes
+    lines.append(f"    products = sums + TURN + {numbers.bytes} * i")
+    lines += [
+        f"    store_int64(products + {r * numbers.vector_bytes + at}, load_int64(sums + {r * size + at}))"
+        for r in range(rows)
+        for at in range(0, size, 8)
+    ]
+    return DotVariant(f"dot_{rows}_rows", f"{rows} rows", rows, tuple(lines))
+
+
+def added_up(lanes: int) -> Names:
+    """All lanes of sum0, sum1, ... to one lane each of sum0."""
+    lines, step = [], 1
+    while step < lanes:
+        lines += [f"sum{i} = add_halves_{step}(sum{i}, sum{i + step})" for i in range(0, lanes, 2 * step)]
+        step *= 2
+    return tuple(lines)
 
 
 def sum_variant(facts: Lowering, rows: int) -> SumVariant:
@@ -250,7 +280,7 @@ def store_weight(facts: Lowering) -> str:
 def score_lines(facts: Lowering) -> Names:
     """A row's products to scores: added up, scaled, modified, masked."""
     code = facts.decode_code
-    lines = ["s0_0 = sum_lanes(sums)"]
+    lines = ["s0_0 = load(products)"]
     if facts.numbers.pairs:
         lines.append("s0_0 = s0_0 * QUERY_SCALE")
     lines += numbers_of_axes(code)

@@ -179,9 +179,9 @@ class DotVariant:
     """One function that multiplies some rows of queries with keys."""
 
     name: str
+    doc: str
     rows: int
-    queries: tuple[tuple[str, str], ...]  # vectors held over all keys, and how they are read
-    lines: Lines  # for each key
+    lines: Lines
 
 
 @dataclass(frozen=True)
