@@ -12,7 +12,19 @@ from llvmlite import ir
 from .target import Target
 from . import elementary_double as double
 from .exponents import SINGLE, precision_of, scale_by_power, scalef, split, without_powers
-from .registers import F64, I32, at_least, at_most, constant, floats, integers, lanewise, polynomial
+from .registers import (
+    F64,
+    I16,
+    I32,
+    at_least,
+    at_most,
+    call,
+    constant,
+    floats,
+    integers,
+    lanewise,
+    polynomial,
+)
 
 EXP2 = {
     3: (
@@ -70,7 +82,7 @@ TANH = (
     0.020639052614569664,
     -0.00570494681596756,
 )  # tanh(x) = x + x^3 P(x^2), |x| < 0.625, error 4.4e-9
-LN_2 = 0.6931471805599453
+LOG2_E, LN_2 = 1.4426950408889634, 0.6931471805599453
 INFINITY, NAN = float("inf"), float("nan")
 
 
@@ -140,12 +152,25 @@ def emit_tanh(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
 def tanh_of_size(builder: ir.IRBuilder, size: ir.Value, target: Target) -> ir.Value:
     square = builder.fmul(size, size)
     small = lanewise(builder, "fma", builder.fmul(square, size), polynomial(builder, square, TANH), size)
-    # tanh|x| = 1 - 2 / (e**(2|x|) + 1); no cancellation from 0.625 up
+    # tanh|x| = 1 - 2 / (2**(2|x| log2(e)) + 1); no cancellation from 0.625 up, and 1 from 10 on
     one = constant(size.type, 1.0)
-    power = emit_exp(builder, builder.fadd(size, size), target)
-    large = builder.fsub(one, builder.fdiv(constant(size.type, 2.0), builder.fadd(power, one)))
+    doubled = builder.fmul(at_most(builder, size, 10.0), constant(size.type, 2.0 * LOG2_E))
+    power = emit_exp2(builder, doubled, target)
+    part = reciprocal(builder, builder.fadd(power, one), target)
+    large = lanewise(builder, "fma", part, constant(size.type, -2.0), one)
     is_large = builder.fcmp_ordered(">=", size, constant(size.type, 0.625))
     return builder.select(is_large, large, small)
+
+
+def reciprocal(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
+    """1 / x in float32 for x of ordinary size: 14 digits from a table, and one step of Newton's."""
+    one = constant(x.type, 1.0)
+    if not target.scales_by_exponent:
+        return builder.fdiv(one, x)
+    arguments = [x, constant(x.type, 0.0), ir.Constant(I16, -1)]
+    near = call(builder, "llvm.x86.avx512.rcp14.ps.512", x.type, arguments)
+    rest = lanewise(builder, "fma", builder.fneg(x), near, one)
+    return lanewise(builder, "fma", rest, near, near)
 
 
 def emit_sigmoid(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
@@ -236,14 +261,17 @@ def transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
 
 def add_across(builder: ir.IRBuilder, rows: list[ir.Value]) -> ir.Value:
     """Lane i: the sum of all lanes of row i. As transpose, but each round adds the two that it makes."""
-    lanes, step = len(rows), 1
-    while step < lanes:
-        low = [i if not i & step else lanes + (i ^ step) for i in range(lanes)]
-        high = [i | step if not i & step else lanes + i for i in range(lanes)]
-        orders = [ir.Constant(ir.VectorType(I32, lanes), order) for order in (low, high)]
-        # Rows whose number has this bit set have been added to those without it.
-        for i in (i for i in range(0, lanes, 2 * step)):
-            both = [builder.shuffle_vector(rows[i], rows[i | step], order) for order in orders]
-            rows[i] = builder.fadd(*both)
+    step = 1
+    while len(rows) > 1:
+        rows = [add_halves(builder, *rows[i : i + 2], step) for i in range(0, len(rows), 2)]
         step *= 2
     return rows[0]
+
+
+def add_halves(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, step: int) -> ir.Value:
+    """Lanes of x added up in twos that lie `step` apart where lane & step is 0, and of y where it is not."""
+    lanes = x.type.count
+    low = [i if not i & step else lanes + (i ^ step) for i in range(lanes)]
+    high = [i | step if not i & step else lanes + i for i in range(lanes)]
+    orders = (ir.Constant(ir.VectorType(I32, lanes), order) for order in (low, high))
+    return builder.fadd(*(builder.shuffle_vector(x, y, order) for order in orders))

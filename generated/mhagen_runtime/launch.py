@@ -151,7 +151,7 @@ class Kernel:
         return out if self._direct(query, key, value, out, offset) else None
 
     def _bound_direct(self, function: Function, direct: Callable[..., Any]) -> Callable[..., int]:
-        """The other entry point, with memory of its own: the GIL sees to it that one call has it at a time."""
+        """The other entry point, with memory of its own: under the GIL, one call has it at a time."""
         integers = direct.__code__.co_argcount - DIRECT_OBJECTS
         loaded = load_direct(function, ENTRY, DIRECT_OBJECTS, integers)
         memory = np.zeros(DIRECT_TABLE + ALIGNMENT + self.scratch_bytes, np.uint8)

@@ -150,8 +150,17 @@ def sum_lanes(m: Machine, address: ir.Value) -> ir.Value:
 
 @meaning(types.void, ADDRESS)
 def prefetch(m: Machine, address: ir.Value) -> None:
-    for_reading, nearest, data = ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)
-    arguments = [pointer(m.builder, address, I8), for_reading, nearest, data]
+    fetch(m, address, 3)
+
+
+@meaning(types.void, ADDRESS)
+def prefetch_far(m: Machine, address: ir.Value) -> None:
+    fetch(m, address, 2)
+
+
+def fetch(m: Machine, address: ir.Value, nearness: int) -> None:
+    for_reading, data = ir.Constant(I32, 0), ir.Constant(I32, 1)
+    arguments = [pointer(m.builder, address, I8), for_reading, ir.Constant(I32, nearness), data]
     call(m.builder, "llvm.prefetch.p0", ir.VoidType(), arguments)
 
 

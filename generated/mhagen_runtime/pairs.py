@@ -122,6 +122,24 @@ def keep_pairs(m: Machine, pairs: ir.Value, even: ir.Value, odd: ir.Value) -> ir
     return m.builder.and_(pairs, repeat(m.builder, kept, m.lanes))
 
 
+@meaning(INT32, INT32, INT32)
+def zip_low(m: Machine, even: ir.Value, odd: ir.Value) -> ir.Value:
+    return halves_zipped(m, even, odd, 0)
+
+
+@meaning(INT32, INT32, INT32)
+def zip_high(m: Machine, even: ir.Value, odd: ir.Value) -> ir.Value:
+    return halves_zipped(m, even, odd, m.lanes)
+
+
+def halves_zipped(m: Machine, even: ir.Value, odd: ir.Value, first: int) -> ir.Value:
+    kind = ir.VectorType(I16, 2 * m.lanes)
+    order = [place for i in range(first, first + m.lanes) for place in (i, 2 * m.lanes + i)]
+    rows = [m.builder.bitcast(row, kind) for row in (even, odd)]
+    both = m.builder.shuffle_vector(*rows, ir.Constant(ir.VectorType(I32, 2 * m.lanes), order))
+    return m.builder.bitcast(both, m.whole)
+
+
 @meaning(INT32, ADDRESS, ADDRESS)
 def load_zipped(m: Machine, even: ir.Value, odd: ir.Value) -> ir.Value:
     row = ir.VectorType(I16, m.lanes)

@@ -123,9 +123,34 @@ def sum_lanes(address: Address) -> Vector:
     raise compiled_only("sum_lanes")
 
 
+def add_halves_1(x: Vector, y: Vector) -> Vector:
+    """Two lanes 1 apart added up: of x in lanes i with i & 1 == 0, of y in the others."""
+    raise compiled_only("add_halves_1")
+
+
+def add_halves_2(x: Vector, y: Vector) -> Vector:
+    """Two lanes 2 apart added up: of x in lanes i with i & 2 == 0, of y in the others."""
+    raise compiled_only("add_halves_2")
+
+
+def add_halves_4(x: Vector, y: Vector) -> Vector:
+    """Two lanes 4 apart added up: of x in lanes i with i & 4 == 0, of y in the others."""
+    raise compiled_only("add_halves_4")
+
+
+def add_halves_8(x: Vector, y: Vector) -> Vector:
+    """Two lanes 8 apart added up: of x in lanes i with i & 8 == 0, of y in the others."""
+    raise compiled_only("add_halves_8")
+
+
 def prefetch(address: Address) -> None:
     """Bring the cache line of `address` near; never faults."""
     raise compiled_only("prefetch")
+
+
+def prefetch_far(address: Address) -> None:
+    """Bring the cache line of `address` into the second level cache; never faults."""
+    raise compiled_only("prefetch_far")
 
 
 def splat(value: float) -> Vector:
@@ -237,7 +262,7 @@ def log(x: Vector) -> Vector:
 
 
 def tanh(x: Vector) -> Vector:
-    """The hyperbolic tangent.  Numbers: 1.4 ulp; odd, -0.0 included; NaN for NaN."""
+    """The hyperbolic tangent.  Numbers: 2.5 ulp, in float64 3; odd, -0.0 included; NaN for NaN."""
     raise compiled_only("tanh")
 
 

@@ -140,6 +140,16 @@ def keep_pairs(pairs: Vector, even: int, odd: int) -> Vector:
     raise compiled_only("keep_pairs")
 
 
+def zip_low(even: Vector, odd: Vector) -> Vector:
+    """Two rows of 2 * LANES bfloat16 as pairs: those of their first halves."""
+    raise compiled_only("zip_low")
+
+
+def zip_high(even: Vector, odd: Vector) -> Vector:
+    """Two rows of 2 * LANES bfloat16 as pairs: those of their second halves."""
+    raise compiled_only("zip_high")
+
+
 def load_zipped(even: Address, odd: Address) -> Vector:
     """Two rows of LANES bfloat16 as pairs, the first row even."""
     raise compiled_only("load_zipped")
