@@ -1697,7 +1697,9 @@ def attention_direct(query, key, value, out, offset, table):
     """
     if not has_header(query, table, QUERY_HEADS, DIM) or not has_header(out, table, QUERY_HEADS, VALUE_DIM):
         return 0
-    if not has_header(key, table, KEY_VALUE_HEADS, DIM) or not has_header(value, table, KEY_VALUE_HEADS, VALUE_DIM):
+    if not has_header(key, table, KEY_VALUE_HEADS, DIM):
+        return 0
+    if not has_header(value, table, KEY_VALUE_HEADS, VALUE_DIM):
         return 0
     query_shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
     value_shape = load_int64(value + SHAPE)

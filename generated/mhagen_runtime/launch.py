@@ -30,6 +30,7 @@ from .threads import TEAM, thread_count
 
 VOCABULARY = (simd.__name__, simd_formats.__name__)
 ENTRY = "mhagen_kernel"  # the name of the entry point in every object file
+DIRECT_ENTRY = f"{ENTRY}_direct"  # and of the short way in
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 # Waking a second thread costs about 50 us, in which one core does this many multiply-adds.
 MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
@@ -153,7 +154,7 @@ class Kernel:
     def _bound_direct(self, function: Function, direct: Callable[..., Any]) -> Callable[..., int]:
         """The other entry point, with memory of its own: under the GIL, one call has it at a time."""
         integers = direct.__code__.co_argcount - DIRECT_OBJECTS
-        loaded = load_direct(function, ENTRY, DIRECT_OBJECTS, integers)
+        loaded = load_direct(function, DIRECT_ENTRY, DIRECT_OBJECTS, integers)
         memory = np.zeros(DIRECT_TABLE + ALIGNMENT + self.scratch_bytes, np.uint8)
         start = -memory.ctypes.data % ALIGNMENT
         table = memory[start : start + DIRECT_TABLE].view(np.int64)
@@ -170,7 +171,8 @@ class Kernel:
     def _compile(self) -> bytes:
         from .compiler import compile_kernel  # brings Numba, which the warm path does without
 
-        return compile_kernel(self.functions, self.target, self.computed, host_cpu(), ENTRY, self.direct)
+        direct = None if self.direct is None else (DIRECT_ENTRY, self.direct)
+        return compile_kernel(self.functions, self.target, self.computed, host_cpu(), ENTRY, direct)
 
     @cached_property
     def key(self) -> KernelKey:

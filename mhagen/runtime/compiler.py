@@ -19,7 +19,6 @@ from . import simd, simd_formats
 from .callees import Callee
 from .frontend import FrontEnd, Lowered
 from .host import Cpu
-from .native import DIRECT
 from .optimise import emit_object, target_machine
 from .vocabulary import vocabulary
 
@@ -32,12 +31,12 @@ def compile_kernel(
     computed: str,
     cpu: Cpu,
     symbol: str,
-    direct: Callable[..., Any] | None = None,
+    direct: tuple[str, Callable[..., Any]] | None = None,
 ) -> bytes:
     """Compile functions that call each other, callees first, into one object.
 
     The last function is the entry point, called `symbol` there; its arguments are int64, it returns nothing.
-    `direct` is another one, which calls it and returns an int64; it is called `symbol` + DIRECT.
+    `direct` is another one and its name there: it calls the first, and returns an int64.
     Vectors hold numbers of the type that is computed in: float32 or float64.
 
     Raises   UnsupportedError if Numba is told not to compile
@@ -54,8 +53,9 @@ def compile_kernel(
         front_end.export(bound, symbol)
         symbols = [symbol]
         if direct is not None:
-            front_end.export(rebound(direct, callees, vocabulary(target, computed)), symbol + DIRECT)
-            symbols.append(symbol + DIRECT)
+            other, function = direct
+            front_end.export(rebound(function, callees, vocabulary(target, computed)), other)
+            symbols.append(other)
         return emit_object(str(front_end.module), symbols, emitter)
 
 

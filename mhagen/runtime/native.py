@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # What LLVM itself inserts for loops that fill or copy. Code that wants more was not compiled for this loader.
 ALLOWED_SYMBOLS = frozenset({"memset", "memcpy", "memmove"})
 
-DIRECT = "_direct"  # what follows the name of an entry point in that of the other
 Function = Callable[..., None]
 DirectFunction = Callable[..., int]
 
@@ -54,9 +53,9 @@ def load_direct(function: Function, symbol: str, objects: int, integers: int) ->
     Raises   RefusedCode
     """
     engine: ExecutionEngine = function.engine  # type: ignore[attr-defined]
-    address = engine.get_function_address(symbol + DIRECT)
+    address = engine.get_function_address(symbol)
     if not address:
-        raise RefusedCode(f"the object code has no function {symbol + DIRECT}")
+        raise RefusedCode(f"the object code has no function {symbol}")
     kinds = [ctypes.py_object] * objects + [ctypes.c_int64] * integers
     direct = ctypes.PYFUNCTYPE(ctypes.c_int64, *kinds)(address)
     direct.engine = engine  # type: ignore[attr-defined]

@@ -250,7 +250,10 @@ def is_by_position(case: Case) -> bool:
 @given(cuts=st.lists(st.integers(1, 139), min_size=1, max_size=3, unique=True), seed=NUMBERS)
 @settings(max_examples=10)
 def test_queries_in_parts_give_the_bits_of_the_whole(case: Case, cuts: list[int], seed: int) -> None:
-    """A prompt may be worked through in chunks: each with the offset of its first query."""
+    """A prompt may be worked through in chunks: each with the offset of its first query.
+
+    Chunks of so few queries that keys are split between threads add up in another order.
+    """
     call = Shape(1, 140, 200, seed, scores=6.0).random(case)
     whole = run(case, call | {"query_offset": 30})
     ends = [0, *sorted(cuts), 140]
@@ -260,6 +263,9 @@ def test_queries_in_parts_give_the_bits_of_the_whole(case: Case, cuts: list[int]
         found = run(case, call | {"query": part, "query_offset": 30 + first})
         for name in whole:
             same = whole[name][:, :, first:end].copy()
+            if end - first <= case.schedule.decode_queries:
+                np.testing.assert_allclose(found[name], same, rtol=2e-5, atol=2e-5)
+                continue
             np.testing.assert_array_equal(found[name].view(np.int32), same.view(np.int32))
 
 

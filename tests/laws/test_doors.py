@@ -36,7 +36,7 @@ PACKAGES = {
     ),
     "llvmlite": Door(("runtime", "tuning.toolchain"), "machine code is made and loaded in one way"),
     "numpy": Door(
-        ("expr.evaluate", "ir", "runtime", "backend", "tuning", "interop"),
+        ("expr.evaluate", "ir", "runtime", "schedule.sight", "backend", "tuning", "interop"),
         "what checks a spec or writes code works on values of its own, and starts without waiting for NumPy",
     ),
     "ml_dtypes": Door(

@@ -213,3 +213,60 @@ def test_arrivals_are_counted(machine: Machine) -> None:
     kernel(address(counter), address(found), 3)
     assert counter[0] == 8
     assert found.tolist() == [5.0, 6.0, 7.0]
+
+
+@on_every_target_of_pairs
+def test_two_long_rows_are_zipped_half_by_half(machine: Machine) -> None:
+    lines = (
+        "above, below = load_pairs(even), load_pairs(odd)",
+        "store_pairs(out, zip_low(above, below))",
+        "store_pairs(out + VECTOR, zip_high(above, below))",
+    )
+    kernel = machine.compile_text(text_of(["even", "odd", "out"], *lines))
+    even, odd = reals(2 * machine.lanes, 9), reals(2 * machine.lanes, 10)
+    found = np.zeros(4 * machine.lanes, ml_dtypes.bfloat16)
+    kernel(address(even), address(odd), address(found), 1)
+    assert same(found, pairs_of(even, odd))
+
+
+@on_every_target
+@in_both
+@pytest.mark.parametrize("step", [1, 2, 4, 8])
+def test_lanes_a_step_apart_are_added_up(machine: Machine, computed: str, step: int) -> None:
+    machine = replace(machine, computed=computed)
+    if step >= machine.lanes:
+        pytest.skip("vectors are not that long")
+    kernel = machine.compile_text(
+        text_of(["x", "y", "out"], f"store(out, add_halves_{step}(load(x), load(y)))")
+    )
+    lanes = np.arange(machine.lanes)
+    x, y = (some(np.dtype(computed), machine.lanes) * factor for factor in (1, 3))
+    found = np.zeros(machine.lanes, computed)
+    kernel(address(x), address(y), address(found), 1)
+    near, far = lanes & ~step, lanes | step
+    assert same(found, np.where(lanes & step == 0, x[near] + x[far], y[near] + y[far]))
+
+
+@on_every_target
+def test_an_int64_is_written_and_far_memory_may_be_asked_for(machine: Machine) -> None:
+    kernel = machine.compile_text(
+        text_of(["out"], "prefetch_far(out)", "store_int64(out + 8 * i, 7 - i)")
+    )
+    found = np.zeros(3, np.int64)
+    kernel(address(found), 3)
+    assert found.tolist() == [7, 6, 5]
+
+
+@on_every_target
+@pytest.mark.parametrize(("word", "error"), [("exp2_degree_3", 1.1e-4), ("exp2_degree_4", 3e-6)])
+def test_short_polynomials_keep_the_digits_they_claim(machine: Machine, word: str, error: float) -> None:
+    kernel = machine.compile_text(
+        text_of(["x", "out"], f"store(out + i * VECTOR, {word}(load(x + i * VECTOR)))")
+    )
+    values = np.concatenate([np.random.default_rng(11).uniform(-126, 126, 1 << 16), np.arange(-64, 64)])
+    values = values.astype(np.float32)
+    found = np.zeros_like(values)
+    kernel(address(values), address(found), len(values) // machine.lanes)
+    expected = np.exp2(values.astype(np.float64))
+    assert np.abs(found / expected - 1).max() <= error
+    assert (found[-128:] == expected[-128:]).all()
