@@ -149,7 +149,7 @@ def build(
     type=click.Choice(["text", "mermaid", "svg", "html"]),
     default="text",
     show_default=True,
-    help="How to show it; svg and html are not built yet.",
+    help="How to show it; svg is not built yet.",
 )
 @target
 def show(spec: str, stage: str | None, form: str, target: str | None) -> int:
@@ -166,10 +166,58 @@ def show(spec: str, stage: str | None, form: str, target: str | None) -> int:
       mhagen show layer.toml --after fold_scale
       mhagen show layer.toml --after source
       mhagen show layer.toml --format mermaid       the final graph, for Markdown
+      mhagen show layer.toml --format html          where the time goes, as modelled: see mhagen explain
     """
     from .show import show_spec
 
     return show_spec(spec, stage, form, target)
+
+
+@mhagen.command()
+@one_spec
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="b=1,q=1,k=4096",
+    help="Lengths of a call; may be repeated.  [default: b=1,q=1024,k=1024 and b=1,q=1,k=4096]",
+)
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True)
+@click.option(
+    "--measure/--no-measure",
+    "measures",
+    default=True,
+    show_default=True,
+    help="Time the calls and the limits of this machine, or go by the model alone.",
+)
+@click.option("--format", "form", type=click.Choice(["text", "html"]), default="text", show_default=True)
+@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="Where to write the page.")
+@as_json
+def explain(
+    spec: str,
+    shapes: tuple[str, ...],
+    threads: int,
+    measures: bool,
+    form: str,
+    out: str | None,
+    as_json: bool,
+) -> int:
+    """Explain how long calls of a spec take: the work, the limits, the schedule and its reasons.
+
+    For each shape: operations, bytes and the share of pairs that the mask shows; what the machine allows at
+    most; how long a model of the kernel says it takes, and what it spends that on; and what was measured.
+    html is one page that needs nothing else, with a roofline.
+
+    \b
+    Examples:
+      mhagen explain layer.toml
+      mhagen explain layer.toml --shape b=1,q=1024,k=1024 --shape b=8,q=1,k=4096 --threads 2
+      mhagen explain layer.toml --format html --out layer.html
+      mhagen explain layer.toml --no-measure --json
+    """
+    from .explain import Request, explain_spec
+
+    return explain_spec(Request(spec, shapes, threads, measures, form, out), as_json)
 
 
 @mhagen.command()

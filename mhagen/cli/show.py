@@ -19,9 +19,12 @@ from ..passes import PASSES, run_passes
 from ..pipeline import compile_to_source
 from ..spec.load import load_spec
 from ..spec.model import Spec
+from ..tuning.explanation import explain
 from .exits import Exit
+from .explain import DEFAULT_SHAPES, shape_of
 from .mermaid import print_mermaid
 from .output import columns, heading, is_utf8, print_exactly, print_table, results
+from .page import page
 from .picture import ASCII, UNICODE, mask_picture
 from .resolved import describe
 
@@ -34,7 +37,9 @@ def show_spec(path: str, stage: str | None, form: str, target: str | None) -> in
     """Show one stage, or all that fits on a page or two."""
     require_stage(stage, form)
     spec = load_spec(path)
-    if form == "mermaid":
+    if form == "html":
+        print_exactly(modelled_page(spec, target))
+    elif form == "mermaid":
         print_exactly(print_mermaid(graph_after(spec, GRAPHS[-1] if stage is None else stage)))
     elif stage is None:
         show_all(spec, target)
@@ -45,11 +50,13 @@ def show_spec(path: str, stage: str | None, form: str, target: str | None) -> in
 
 def require_stage(stage: str | None, form: str) -> None:
     """Refuse a stage that there is not, or that has no such form."""
-    if form not in ("text", "mermaid"):
-        raise UnsupportedError(f"this version shows text and mermaid; --format {form} is not built yet")
+    if form == "svg":
+        raise UnsupportedError("this version shows text, mermaid and html; --format svg is not built yet")
     if stage is not None and stage not in STAGES:
         guess = did_you_mean(stage, STAGES)
         raise click.UsageError(f"{stage!r} is not a stage; {guess} Stages are: {', '.join(STAGES)}.")
+    if form == "html" and stage is not None:
+        raise click.UsageError("html shows the kernel as a whole: leave --after out.")
     if form == "mermaid" and stage is not None and stage not in GRAPHS:
         raise click.UsageError(f"{stage!r} is not a graph; mermaid shows one of: {', '.join(GRAPHS)}.")
 
@@ -112,6 +119,13 @@ def show_schedule(source: cpu.Source) -> None:
 def graph_after(spec: Spec, stage: str) -> Graph:
     """The graph that a stage leaves; later passes do not run, so a mistake in one does not matter."""
     return run_passes(build_program(spec).main, PASSES[: GRAPHS.index(stage)])
+
+
+def modelled_page(spec: Spec, target: str | None) -> str:
+    """What `mhagen explain` shows of the default calls, with nothing measured: the same page every time."""
+    shapes = [shape_of(text) for text in DEFAULT_SHAPES]
+    chosen = None if target is None else target_named(target)
+    return page(explain(spec, shapes, measures=False, target=chosen))
 
 
 def source_of(spec: Spec, target: str | None) -> cpu.Source:

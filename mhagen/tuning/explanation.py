@@ -1,0 +1,188 @@
+"""Where the time of a spec's calls goes: the work, the limits of the machine, the model and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ..backend.acceptance import Example
+from ..base.target import Target
+from ..pipeline import compile_to_source
+from ..runtime.host import host_target
+from ..runtime.threads import threads as with_threads
+from ..schedule.cost import Cost, modelled
+from ..schedule.machine import Machine, typical_machine
+from ..schedule.numbers import Numbers, numbers_of
+from ..schedule.plan import Schedule
+from ..schedule.sight import Shape, Sight
+from ..schedule.space import schedules
+from ..schedule.workload import Workload, workload_of
+from ..spec.model import Spec
+from .bench import REST_SECONDS, our_call
+from .decisions import Decision, decisions
+from .looking import sight_of
+from .measure import Candidate, interleave, rounds_within, uncached_reads
+from .probes import peak_probe
+from .problem import Problem
+from .samples import sample_inputs
+
+MEASURING_SECONDS = 2.0  # of all calls and limits together
+FEWEST_ROUNDS, MOST_ROUNDS = 5, 51
+# A call that is modelled to take longer, or more memory, is not measured.
+LONGEST_SECONDS, MOST_BYTES = 2.0, 1 << 31
+PEAK, BANDWIDTH = "multiply-add peak", "read bandwidth"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of attention().
+
+    Units    seconds: measured is the median, None where nothing was; limit is the least that the machine
+             allows; best is modelled, of the best of all schedules that are worth trying
+    """
+
+    shape: Shape
+    cost: Cost
+    limit: float
+    best: float
+    measured: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What was measured, else what the model says."""
+        return self.cost.seconds if self.measured is None else self.measured
+
+    @property
+    def rate(self) -> float:
+        """Operations a second."""
+        return self.cost.operations / self.seconds
+
+    @property
+    def share_of_limit(self) -> float:
+        return self.limit / self.seconds
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A spec on a machine.
+
+    Units    peak: operations a second of all threads in the formats of the spec
+    Members  is_measured: the limits of the machine were, now; else they are what is usual for the target
+    """
+
+    spec: Spec
+    machine: Machine
+    peak: float
+    is_measured: bool
+    schedule: Schedule
+    schedules: int
+    decisions: tuple[Decision, ...]
+    calls: tuple[Call, ...]
+
+    @property
+    def ridge(self) -> float:
+        """The operations for each byte from which on arithmetic is the limit."""
+        return self.peak / self.machine.read_bandwidth
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is explained, before it is."""
+
+    spec: Spec
+    work: Workload
+    target: Target
+    schedule: Schedule
+
+    @property
+    def numbers(self) -> Numbers:
+        return numbers_of(self.work.dtype, self.target, (self.work.dim,))
+
+    def problem(self, shape: Shape) -> Problem:
+        return Problem(self.spec, example(shape))
+
+    def sight(self, shape: Shape) -> Sight:
+        inputs = sample_inputs(self.spec, example(shape))
+        return sight_of(self.spec.keep_expression, self.work.query_heads, shape, inputs)
+
+
+def explain(
+    spec: Spec,
+    shapes: Sequence[Shape],
+    *,
+    threads: int = 1,
+    measures: bool = True,
+    target: Target | None = None,
+) -> Explanation:
+    """Explain the attention of a spec; projections are left out. Arrays of [inputs] are made up.
+
+    Needs    the host's target, if anything is to be measured
+    Raises   SpecError, UnsupportedError
+    """
+    spec = spec.without_projections()
+    _, program, source = compile_to_source(spec, target=target)
+    subject = _Subject(spec, workload_of(program.attention), source.target, source.schedule)
+    machine = replace(typical_machine(source.target), threads=threads)
+    sights = tuple(subject.sight(shape) for shape in dict.fromkeys(shapes))
+    found: Mapping[Shape, float] = {}
+    if measures:
+        with with_threads(threads):
+            machine, found = measured(subject, sights, machine)
+    space = schedules(source.schedule, subject.work, source.target)
+    calls = (explained(subject, sight, machine, space, found.get(sight.shape)) for sight in sights)
+    return Explanation(
+        spec=spec,
+        machine=machine,
+        peak=machine.peak(subject.numbers) * threads,
+        is_measured=measures,
+        schedule=source.schedule,
+        schedules=len(space),
+        decisions=decisions(subject.work, source.schedule, source.target),
+        calls=tuple(calls),
+    )
+
+
+def explained(
+    subject: _Subject, sight: Sight, machine: Machine, space: Sequence[Schedule], seconds: float | None
+) -> Call:
+    cost = modelled(subject.work, subject.schedule, sight, machine)
+    peak = machine.peak(subject.numbers) * cost.threads
+    return Call(
+        shape=sight.shape,
+        cost=cost,
+        limit=max(cost.operations / peak, cost.bytes / machine.read_bandwidth),
+        best=min(modelled(subject.work, schedule, sight, machine).seconds for schedule in space),
+        measured=seconds,
+    )
+
+
+def measured(
+    subject: _Subject, sights: Sequence[Sight], machine: Machine
+) -> tuple[Machine, Mapping[Shape, float]]:
+    """The machine with its limits of now, and the seconds of calls that do not take too long: all in turn."""
+    short = (sight.shape for sight in sights if is_short(subject, sight, machine))
+    calls = {shape: our_call(subject.problem(shape)) for shape in short}
+    on_all = machine.threads > 1
+    peak, reads = peak_probe(subject.work.dtype), uncached_reads(host_target())
+    candidates: dict[str, Candidate] = {str(shape): call for shape, call in calls.items()}
+    candidates |= {PEAK: partial(peak.run, on_all), BANDWIDTH: partial(reads.run, on_all)}
+    rounds = rounds_within(MEASURING_SECONDS, candidates, FEWEST_ROUNDS, MOST_ROUNDS)
+    timings = interleave(candidates, rounds, REST_SECONDS if on_all else 0.0)
+    # Limits are what the machine can do at best.
+    rate = peak.operations / timings[PEAK].best / machine.threads
+    limits = replace(
+        machine,
+        fma_peak=rate * machine.fma_peak / machine.peak(subject.numbers),
+        read_bandwidth=reads.bytes / timings[BANDWIDTH].best,
+    )
+    return limits, {shape: timings[str(shape)].median for shape in calls}
+
+
+def is_short(subject: _Subject, sight: Sight, machine: Machine) -> bool:
+    cost = modelled(subject.work, subject.schedule, sight, machine)
+    return cost.seconds <= LONGEST_SECONDS and cost.bytes <= MOST_BYTES
+
+
+def example(shape: Shape) -> Example:
+    return Example(shape.batch, shape.queries, shape.keys, seed=0)
