@@ -194,8 +194,10 @@ def prefetch_ahead(ahead, row):
     """Fetch, beside one tile of keys, its share of what the next head needs: queries, keys and values.
 
     ahead has the address, stride and count of its queries, address and stride of its keys and its values, and
-    their count; which pass over the keys of this head it is, and how many there are.
+    their count; which pass over the keys of this head it is, and how many there are. It is 0 if all is near.
     """
+    if ahead == 0:
+        return
     this_pass, passes = load_int64(ahead + 64), load_int64(ahead + 72)
     share = (KEY_ROWS + passes - 1) // passes
     keys = load_int64(ahead + 56)
@@ -376,7 +378,7 @@ def score_tile(state, weights, row, key, key_stride):
 
 
 def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first, k_first):
-    """As score_tile, where some keys are hidden from some queries or lie past the end."""
+    """As score_tile, where keys are hidden from some queries or lie past the end."""
     key0 = key
     key1 = key + min(1, tile_keys - 1) * key_stride
     key2 = key + min(2, tile_keys - 1) * key_stride
@@ -595,7 +597,7 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
 
 
 def score_tile_narrow(state, weights, row, key, key_stride, tile_keys, q_first, k_first):
-    """As score_tile, where some keys are hidden from some queries or lie past the end. The queries fit one vector."""
+    """As score_tile, where keys are hidden from some queries or lie past the end. One vector of queries."""
     key0 = key
     key1 = key + min(1, tile_keys - 1) * key_stride
     key2 = key + min(2, tile_keys - 1) * key_stride
@@ -904,7 +906,7 @@ def add_values_one_by_one(
 
 
 def finish_sums(state, rows):
-    """Turn the sums of a group into what its accumulators are multiplied by; a query that saw no key has 0."""
+    """Turn the sums of a group into the shares of its accumulators; a query that saw no key has 0."""
     for lane in range(0, ROW, VECTOR):
         total = load(state + SUMS + lane)
         store(state + SUMS + lane, where(total == 0.0, 0.0, 1.0 / total))
@@ -937,8 +939,7 @@ def score_block(
     partial_first, partial_end = block_keys, 0
     for row in range(0, block_keys, KEY_ROWS):
         tile_keys = min(KEY_ROWS, block_keys - row)
-        if ahead != 0:
-            prefetch_ahead(ahead, row)
+        prefetch_ahead(ahead, row)
         view = block_view
         if block_view == PARTIAL:
             view = visibility(
@@ -1143,7 +1144,7 @@ def attention_tasks(
             first = group * GROUP_QUERIES
             state = scratch + group * STATE_BYTES
             start_group(query_at + first * query_stride, query_stride, rows - first, state, single)
-        # Short sequences would wait for memory: what the next head needs is fetched while this one is computed.
+        # Short sequences would wait for memory: the next head is fetched while this one is computed.
         ahead = 0
         next_head = b * KEY_VALUE_HEADS + h // GROUP_SIZE + 1
         if fetches and (h + 1) % GROUP_SIZE == 0 and next_head < batch * KEY_VALUE_HEADS:
@@ -1514,7 +1515,7 @@ def score_keys(products, scores, peaks, count, q_first, k_first):
 
 
 def weigh_row(scores, keys, peaks, partial):
-    """Scores of a row to weights, in place; its maximum and the sum of its weights go to partial[0] and [1]."""
+    """Scores of a row to weights, in place; its maximum and their sum go to partial[0] and partial[1]."""
     top = load_real(peaks)
     for lane in range(1, LANES):
         top = max(top, load_real(peaks + 4 * lane))
@@ -1692,6 +1693,48 @@ def add_seen_values(weights, keys, value, value_stride, partial):
         store(at, fma(weight, load(place + 7 * VECTOR), load(at)))
 
 
+def score_rows(scratch, key, key_stride, first, count, first_row, rows, position, first_key):
+    """Scores of all rows and up to LANES keys, from `first` of the chunk on."""
+    sums = scratch + ROW_SUMS
+    row = 0
+    while row + 4 <= rows:
+        dot_4_rows(scratch + row * QUERY_LINE, key, key_stride, count, sums)
+        for i in range(4):
+            q_row = position + (first_row + row + i) // GROUP_SIZE
+            scores = scratch + SCORES + (row + i) * SCORES_LINE + 4 * first
+            peaks = scratch + ROW_PEAKS + (row + i) * VECTOR
+            score_keys(sums + TURN + i * VECTOR, scores, peaks, count, q_row, first_key + first)
+        row += 4
+    while row + 1 <= rows:
+        dot_one_row(scratch + row * QUERY_LINE, key, key_stride, count, sums)
+        for i in range(1):
+            q_row = position + (first_row + row + i) // GROUP_SIZE
+            scores = scratch + SCORES + (row + i) * SCORES_LINE + 4 * first
+            peaks = scratch + ROW_PEAKS + (row + i) * VECTOR
+            score_keys(sums + TURN + i * VECTOR, scores, peaks, count, q_row, first_key + first)
+        row += 1
+
+
+def add_chunk_values(scratch, value, value_stride, low, high, rows, partial, finite):
+    """Add the values of keys from low to high, a few at a time so that they stay near for all rows."""
+    for first in range(low, high, VALUE_KEYS):
+        count = min(VALUE_KEYS, high - first)
+        value_at = value + first * value_stride
+        row = 0
+        while not finite and row < rows:
+            weights = scratch + SCORES + row * SCORES_LINE + 4 * first
+            add_seen_values(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
+            row += 1
+        while row + 2 <= rows:
+            weights = scratch + SCORES + row * SCORES_LINE + 4 * first
+            add_2_rows(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
+            row += 2
+        while row + 1 <= rows:
+            weights = scratch + SCORES + row * SCORES_LINE + 4 * first
+            add_one_row(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
+            row += 1
+
+
 def attend_chunk(
     scratch, key, key_stride, chunk_keys, value, value_stride, first_row, rows, partial, position, first_key
 ):
@@ -1700,7 +1743,6 @@ def attend_chunk(
         store(scratch + ROW_PEAKS + row * VECTOR, splat(MINUS_INFINITY))
         for column in range(0, PARTIAL_ROW, VECTOR):
             store(partial + row * PARTIAL_ROW + column, splat(0.0))
-    sums = scratch + ROW_SUMS
     chunk_view = visibility(
         position + first_row // GROUP_SIZE,
         position + (first_row + rows - 1) // GROUP_SIZE,
@@ -1723,44 +1765,14 @@ def attend_chunk(
                 store(scratch + SCORES + row * SCORES_LINE + 4 * first, splat(MINUS_INFINITY))
             continue
         low, high = min(low, first), first + count
-        key_at = key + first * key_stride
-        row = 0
-        while row + 4 <= rows:
-            dot_4_rows(scratch + row * QUERY_LINE, key_at, key_stride, count, sums)
-            for i in range(4):
-                q_row = position + (first_row + row + i) // GROUP_SIZE
-                scores = scratch + SCORES + (row + i) * SCORES_LINE + 4 * first
-                peaks = scratch + ROW_PEAKS + (row + i) * VECTOR
-                score_keys(sums + TURN + i * VECTOR, scores, peaks, count, q_row, first_key + first)
-            row += 4
-        while row + 1 <= rows:
-            dot_one_row(scratch + row * QUERY_LINE, key_at, key_stride, count, sums)
-            for i in range(1):
-                q_row = position + (first_row + row + i) // GROUP_SIZE
-                scores = scratch + SCORES + (row + i) * SCORES_LINE + 4 * first
-                peaks = scratch + ROW_PEAKS + (row + i) * VECTOR
-                score_keys(sums + TURN + i * VECTOR, scores, peaks, count, q_row, first_key + first)
-            row += 1
+        score_rows(
+            scratch, key + first * key_stride, key_stride, first, count, first_row, rows, position, first_key
+        )
     for row in range(rows):
         scores, peaks = scratch + SCORES + row * SCORES_LINE, scratch + ROW_PEAKS + row * VECTOR
         weigh_row(scores, chunk_keys, peaks, partial + row * PARTIAL_ROW)
     finite = chunk_view == FULL or raw_values_are_finite(value + low * value_stride, value_stride, high - low)
-    for first in range(low, high, VALUE_KEYS):
-        count = min(VALUE_KEYS, high - first)
-        value_at = value + first * value_stride
-        row = 0
-        while not finite and row < rows:
-            weights = scratch + SCORES + row * SCORES_LINE + 4 * first
-            add_seen_values(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
-            row += 1
-        while row + 2 <= rows:
-            weights = scratch + SCORES + row * SCORES_LINE + 4 * first
-            add_2_rows(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
-            row += 2
-        while row + 1 <= rows:
-            weights = scratch + SCORES + row * SCORES_LINE + 4 * first
-            add_one_row(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
-            row += 1
+    add_chunk_values(scratch, value, value_stride, low, high, rows, partial, finite)
 
 
 def merge_row(partial, chunks, chunk_bytes, out):
@@ -1983,6 +1995,8 @@ DECODE = Kernel(
         add_one_row,
         raw_values_are_finite,
         add_seen_values,
+        score_rows,
+        add_chunk_values,
         attend_chunk,
         merge_row,
         decode_tasks,

@@ -32,8 +32,22 @@ def decode_model(facts: Lowering) -> DecodeModel:
         seen_lines=seen_lines(facts),
         views=has_views,
         always_partial=bool(partial),
-        first_key="low" if has_views else "0",
-        end_key="high" if has_views else "chunk_keys",
+        rows_parameters=(
+            "scratch",
+            "key",
+            "key_stride",
+            "first",
+            "count",
+            "first_row",
+            "rows",
+            *rows_place(facts),
+        ),
+        rows_arguments=(
+            *("scratch", "key + first * key_stride", "key_stride", "first", "count", "first_row", "rows"),
+            *rows_place(facts),
+        ),
+        values_parameters=", ".join(values_parameters(masked)),
+        values_arguments=values_arguments(masked, has_views),
         view_of_chunk=view(facts, "first_key", "first_key + chunk_keys - 1"),
         view_of_keys=view(facts, "first_key + first", "first_key + first + count - 1"),
         chunk_parameters=(
@@ -318,6 +332,28 @@ def row_lines(facts: Lowering) -> Names:
         *(("q_row = position + (first_row + row + i) // GROUP_SIZE",) if "q_first" in place else ()),
         *(("h = first_head + (first_row + row + i) % GROUP_SIZE",) if "h" in place else ()),
     )
+
+
+def rows_place(facts: Lowering) -> Names:
+    """What score_rows is told of where it is."""
+    names = facts.decode_code.names
+    places = {
+        "position": "q_first" in names,
+        "first_key": "k_first" in names,
+        "first_head": "h" in names,
+    }
+    return tuple(name for name, used in places.items() if used) + facts.place(names - {"h"})
+
+
+def values_parameters(masked: bool) -> Names:
+    finite = ("finite",) if masked else ()
+    return ("scratch", "value", "value_stride", "low", "high", "rows", "partial", *finite)
+
+
+def values_arguments(masked: bool, has_views: bool) -> Names:
+    low, high = ("low", "high") if has_views else ("0", "chunk_keys")
+    here = {"low": low, "high": high}
+    return tuple(here.get(name, name) for name in values_parameters(masked))
 
 
 def chunk_place(facts: Lowering) -> Names:

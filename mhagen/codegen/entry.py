@@ -329,5 +329,5 @@ def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
         *("score_keys", "weigh_row"),
         *(variant.name for variant in decode.sums),
         *(("raw_values_are_finite", "add_seen_values") if masked else ()),
-        *("attend_chunk", "merge_row", "decode_tasks"),
+        *("score_rows", "add_chunk_values", "attend_chunk", "merge_row", "decode_tasks"),
     )

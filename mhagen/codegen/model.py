@@ -215,8 +215,10 @@ class DecodeModel:
     seen_lines: Lines
     views: bool  # whole tiles are classified; not where the mask differs between heads
     always_partial: bool
-    first_key: str
-    end_key: str
+    rows_parameters: Names
+    rows_arguments: Names
+    values_parameters: str
+    values_arguments: Names
     view_of_chunk: Names
     view_of_keys: Names
     chunk_parameters: Names

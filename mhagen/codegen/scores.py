@@ -33,10 +33,10 @@ def full_variant(facts: Lowering) -> ScoreVariant:
 
 def partial_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
     rows, code = range(facts.schedule.key_rows), facts.partial_code
-    few = " The queries fit one vector." if vectors < facts.schedule.query_vectors else ""
+    few = " One vector of queries." if vectors < facts.schedule.query_vectors else ""
     return ScoreVariant(
         name=name,
-        doc=f"As score_tile, where some keys are hidden from some queries or lie past the end.{few}",
+        doc=f"As score_tile, where keys are hidden from some queries or lie past the end.{few}",
         parameters=partial_parameters(facts),
         vectors=tuple(range(vectors)),
         # Rows past the end repeat the last key, so that nothing behind it is read.
