@@ -16,7 +16,7 @@ def cells(found: Explanation, call: Call) -> Iterator[tuple[str, str]]:
     cost = call.cost
     yield "call", shape_text(call.shape)
     yield "seen", f"{cost.visible_share:.1%}"
-    yield "operations", f"{cost.operations / 1e9:.3g} GFLOP"
+    yield "operations", operations_text(cost.operations)
     yield "bytes", quantities.size(cost.bytes)
     yield "per byte", f"{cost.intensity:.3g}"
     yield "bound by", bound(found, call)
@@ -24,6 +24,10 @@ def cells(found: Explanation, call: Call) -> Iterator[tuple[str, str]]:
     yield "modelled", quantities.seconds(cost.seconds)
     yield "measured", measured_text(call)
     yield "of the limit", f"{call.share_of_limit:.0%}"
+
+
+def operations_text(operations: float) -> str:
+    return f"{operations / 1e9:.3g} GFLOP" if operations >= 1e8 else f"{operations / 1e6:.3g} MFLOP"
 
 
 def bound(found: Explanation, call: Call) -> str:

@@ -26,7 +26,8 @@ table { border-collapse: collapse; width: 100%; font-size: .875rem; }
 th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 th { color: var(--quiet); font-weight: 600; } td:first-child, .calls td { white-space: nowrap; }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.parts td { white-space: nowrap; font-variant-numeric: tabular-nums; }
+.parts td:nth-child(2) { white-space: normal; min-width: 13rem; } td span.quiet { display: block; }
 .swatch { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; margin-right: .5rem;
   vertical-align: -.1rem; }
 svg { width: 100%; height: auto; display: block; } svg text { font: 12px system-ui, sans-serif;
@@ -99,17 +100,24 @@ def calls_table(found: Explanation) -> Element:
 def parts_table(found: Explanation) -> Element:
     """The parts of all calls; those that no call has are left out."""
     shown = [part for part in PARTS if any(share(part, call) >= SMALLEST_SHARE for call in found.calls)]
-    names = ["part", *(shape_text(call.shape) for call in found.calls), "what is in it"]
-    return table(names, (part_row(part, found) for part in shown))
+    names = ["part", "what is in it", *(shape_text(call.shape) for call in found.calls)]
+    return table(names, (part_row(part, found) for part in shown), class_="parts")
 
 
 def part_row(part: Part, found: Explanation) -> Iterator[Child]:
     swatch = element("span", class_="swatch", style=f"background: {part.colour}")
     yield element("span", swatch, part.field)
-    for call in found.calls:
-        text = f"{seconds_text(part.seconds(call.cost.parts))}, {share(part, call):.1%}"
-        yield text if share(part, call) >= SMALLEST_SHARE else "none"
     yield part.meaning
+    for call in found.calls:
+        yield element("span", part_time(part, call))
+
+
+def part_time(part: Part, call: Call) -> Iterator[Child]:
+    if share(part, call) < SMALLEST_SHARE:
+        yield "none"
+    else:
+        yield seconds_text(part.seconds(call.cost.parts))
+        yield element("span", f"{share(part, call):.1%}", class_="quiet")
 
 
 def share(part: Part, call: Call) -> float:

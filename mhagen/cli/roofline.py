@@ -14,6 +14,10 @@ WIDTH, HEIGHT = 860.0, 440.0
 LEFT, RIGHT, TOP, BOTTOM = 84.0, 24.0, 30.0, 58.0
 DOT = 5.5
 LINE = 15.0  # between the baselines of labels
+LETTER = 7.0  # of a label, on average
+GAP = 14.0  # between a point and its name
+TRIES = 20  # lines away that a name may be
+STEPS = 60  # that the ceilings are followed in
 MINOR = (2.0, 5.0)
 ROOM = 1.8  # by how much the axes go on behind the outermost points
 
@@ -41,13 +45,33 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Box:
+    """What something covers, roughly."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    def meets(self, other: Box) -> bool:
+        beside = self.right < other.left or other.right < self.left
+        return not (beside or self.bottom < other.top or other.bottom < self.top)
+
+
+@dataclass(frozen=True)
 class Label:
-    """A text beside a point, and where its baseline is."""
+    """A text, and where its baseline begins, ends or has its middle."""
 
     text: str
     x: float
     y: float
     anchor: str
+
+    @property
+    def box(self) -> Box:
+        width = LETTER * len(self.text)
+        left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
+        return Box(left, left + width, self.y - LINE + 3, self.y + 3)
 
 
 def roofline(explanation: Explanation) -> Element:
@@ -58,7 +82,7 @@ def roofline(explanation: Explanation) -> Element:
         element("title", f"Roofline of {explanation.spec.name}"),
         grid(across, up),
         ceilings(explanation, across, up),
-        points(explanation.calls, across, up),
+        points(explanation, across, up),
         viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}",
         role="img",
         class_="roofline",
@@ -109,29 +133,58 @@ def slanted(
     return element("text", words, x=0.0, y=-8.0, text_anchor="middle", class_="name", transform=turned)
 
 
-def points(calls: Sequence[Call], across: Axis, up: Axis) -> Iterator[Element]:
+def points(found: Explanation, across: Axis, up: Axis) -> Iterator[Element]:
     """For each call a dot where it was measured, and a ring where the model has it."""
-    for call in calls:
+    for call in found.calls:
         x, modelled = across.at(call.cost.intensity), up.at(call.cost.operations / call.cost.seconds)
         if call.measured is not None:
             yield element("line", x1=x, x2=x, y1=modelled, y2=up.at(call.rate), class_="between")
             yield element("circle", cx=x, cy=up.at(call.rate), r=DOT, class_="dot")
         yield element("circle", cx=x, cy=modelled, r=DOT + 2, class_="ring")
-    for label in labels(calls, across, up):
+    for label in labels(found, across, up):
         yield text(label.text, label.x, label.y, label.anchor, "label")
 
 
-def labels(calls: Sequence[Call], across: Axis, up: Axis) -> tuple[Label, ...]:
-    """Names beside the points, each below the one before where they would lie on each other."""
-    placed: list[Label] = []
-    for call in sorted(calls, key=lambda call: -call.rate):
-        x, y = across.at(call.cost.intensity), up.at(call.rate) + 4
-        is_right = x > (across.start + across.end) / 2
-        label = Label(name(call), x - 14 if is_right else x + 14, y + 14, "end" if is_right else "start")
-        while any(abs(other.y - label.y) < LINE and other.anchor == label.anchor for other in placed):
-            label = Label(label.text, label.x, label.y + LINE, label.anchor)
-        placed.append(label)
+def labels(found: Explanation, across: Axis, up: Axis) -> tuple[Label, ...]:
+    """A name for each call, near its point, where it covers nothing."""
+    taken = list(covered(found, across, up))
+    placed = []
+    for call in sorted(found.calls, key=lambda call: -call.rate):
+        places = tuple(near(call, across, up))
+        inside = Box(across.start, across.end, up.end, up.start)
+        free = (label for label in places if is_free(label.box, taken, inside))
+        placed.append(next(free, places[0]))
+        taken.append(placed[-1].box)
     return tuple(placed)
+
+
+def near(call: Call, across: Axis, up: Axis) -> Iterator[Label]:
+    """Where a name could stand: at the right, at the left, then below and above, farther and farther away."""
+    x, y = across.at(call.cost.intensity), up.at(call.rate) + 4
+    yield Label(name(call), x + GAP, y, "start")
+    yield Label(name(call), x - GAP, y, "end")
+    for line in range(1, TRIES):
+        for side in (line, -line):
+            for anchor, shift in (("start", GAP), ("end", -GAP), ("middle", 0.0)):
+                yield Label(name(call), x + shift, y + side * LINE, anchor)
+
+
+def covered(found: Explanation, across: Axis, up: Axis) -> Iterator[Box]:
+    """What names must not hide: points, and both ceilings with the words above them."""
+    for call in found.calls:
+        for rate in (call.rate, call.cost.operations / call.cost.seconds):
+            x, y = across.at(call.cost.intensity), up.at(rate)
+            yield Box(x - DOT, x + DOT, y - DOT, y + DOT)
+    for step in range(STEPS):
+        x = across.start + (across.end - across.start) * step / STEPS
+        intensity = across.low * (across.high / across.low) ** (step / STEPS)
+        y = up.at(min(found.peak, intensity * found.machine.read_bandwidth))
+        yield Box(x - LINE, x, y - 2 * LINE, y + 4)
+
+
+def is_free(box: Box, taken: Sequence[Box], inside: Box) -> bool:
+    fits = inside.left <= box.left and box.right <= inside.right and box.bottom <= inside.bottom
+    return fits and not any(box.meets(other) for other in taken)
 
 
 def name(call: Call) -> str:

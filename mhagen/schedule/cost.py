@@ -50,7 +50,8 @@ class Parts:
 class Cost:
     """One call of attention().
 
-    Units    operations: of visible pairs, a multiply-add is two; bytes: of all arrays, each once
+    Units    operations: of visible pairs, a multiply-add is two; bytes: of all arrays, each once, but not of
+             keys and values that no query sees
     """
 
     parts: Parts
@@ -81,15 +82,15 @@ def modelled(work: Workload, schedule: Schedule, sight: Sight, machine: Machine)
     threads = threads_of(work, shape, tasks, machine.threads)
     if decodes:
         parts = shared(decoding(work, sight, machine), tasks, threads)
-        memory = max(0.0, reading_seconds(work, shape, machine) - parts.seconds)
+        memory = max(0.0, reading_seconds(work, sight, machine) - parts.seconds)
     else:
         parts = shared(prefill(work, schedule, sight, machine), tasks, threads)
-        memory = machine.rates.exposed * reading_seconds(work, shape, machine)
+        memory = machine.rates.exposed * reading_seconds(work, sight, machine)
     starts = parts.starts + machine.rates.call_seconds + (WAKE_SECONDS if threads > 1 else 0.0)
     return Cost(
         parts=replace(parts, memory=memory, starts=starts),
         operations=operations_of(work, shape) * sight.visible_share,
-        bytes=bytes_of(work, shape),
+        bytes=bytes_of(work, sight),
         visible_share=sight.visible_share,
         threads=threads,
         decodes=decodes,
@@ -103,8 +104,8 @@ def shared(parts: Parts, tasks: int, threads: int) -> Parts:
     return replace(each, idle=each.seconds * (rounds * threads / tasks - 1))
 
 
-def reading_seconds(work: Workload, shape: Shape, machine: Machine) -> float:
-    return bytes_of(work, shape) / machine.read_bandwidth
+def reading_seconds(work: Workload, sight: Sight, machine: Machine) -> float:
+    return bytes_of(work, sight) / machine.read_bandwidth
 
 
 def operations_of(work: Workload, shape: Shape) -> float:
@@ -112,11 +113,12 @@ def operations_of(work: Workload, shape: Shape) -> float:
     return 2.0 * shape.batch * work.query_heads * shape.pairs * (work.dim + work.value_dim)
 
 
-def bytes_of(work: Workload, shape: Shape) -> int:
+def bytes_of(work: Workload, sight: Sight) -> int:
     """Of query, key, value, out and statistics, each read or written once."""
-    rows = work.query_heads * shape.queries + work.key_value_heads * shape.keys
+    shape = sight.shape
+    rows = work.query_heads * shape.queries + work.key_value_heads * shape.keys * sight.seen_keys
     statistics = len(work.op.statistics) * work.query_heads * shape.queries * max(4, work.dtype.bytes)
-    return shape.batch * (rows * (work.dim + work.value_dim) * work.dtype.bytes + statistics)
+    return round(shape.batch * (rows * (work.dim + work.value_dim) * work.dtype.bytes + statistics))
 
 
 def tasks_of(work: Workload, schedule: Schedule, shape: Shape, decodes: bool) -> int:
@@ -167,6 +169,7 @@ def packing_steps(found: Counts, rates: Rates) -> float:
 def decoding(work: Workload, sight: Sight, machine: Machine) -> Parts:
     """A few queries: the products of all threads, without memory."""
     numbers = numbers_of(work.dtype, machine.target, (work.dim,))
-    products = operations_of(work, sight.shape) / machine.peak(numbers) * machine.rates.decode_steps
+    operations = operations_of(work, sight.shape) * sight.visible_share
+    products = operations / machine.peak(numbers) * machine.rates.decode_steps
     share = work.dim / (work.dim + work.value_dim)
     return Parts(scores=products * share, values=products * (1 - share))

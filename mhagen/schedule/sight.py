@@ -70,7 +70,8 @@ class Sight:
     """
 
     shape: Shape
-    visible_share: float = 1.0
+    visible_share: float = 1.0  # of the pairs
+    seen_keys: float = 1.0  # the share of keys that some query sees
     squares: Squares | None = None
 
     def shares(self, group_queries: int, tile_queries: int, block_keys: int) -> Shares:

@@ -27,7 +27,7 @@ def sight_of(keep: Expr | None, heads: int, shape: Shape, inputs: Mapping[str, A
     if keep is None:
         return Sight(shape)
     mask = _Mask(keep, sampled_heads(keep, heads), shape, inputs)
-    return Sight(shape, mask.visible_share(), mask.squares())
+    return Sight(shape, *mask.shares(), mask.squares())
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,12 @@ class _Mask:
         shape = (len(self.heads), len(queries), len(keys))
         return np.broadcast_to(evaluate(self.keep, places, self.inputs), shape)
 
-    def visible_share(self) -> float:
+    def shares(self) -> tuple[float, float]:
+        """Of the pairs that are seen, and of the keys that some query sees."""
         most = max(1, POSITIONS // (self.shape.keys * len(self.heads)))
         queries = spread(self.shape.queries, min(most, self.shape.queries))
-        return float(self.at(queries, np.arange(self.shape.keys)).mean())
+        kept = self.at(queries, np.arange(self.shape.keys))
+        return float(kept.mean()), float(kept.any(axis=1).mean())
 
     def squares(self) -> Squares:
         side = cell_keys(self.shape.keys)

@@ -109,7 +109,6 @@ def test_the_source_is_the_one_that_build_prints(mhagen: Run, tiny: Path) -> Non
         (("--after", "fold_scal"), ("did you mean `fold_scale`?", "build_graph", "drop_concat", "source")),
         (("--after", "schedule", "--format", "mermaid"), ("not a graph", "build_graph")),
         (("--format", "svg"), ("svg", "not built yet")),
-        (("--format", "html"), ("html", "not built yet")),
         (("--format", "pdf"), ("mermaid",)),
     ],
 )
