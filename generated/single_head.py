@@ -21,7 +21,18 @@ import numpy as np
 
 if __package__:
     from .mhagen_runtime.arguments import bind, bind_offset, bind_out
-    from .mhagen_runtime.headers import ALIGNED, AXES, DATA, DTYPE, FLAGS, SHAPE, STRIDES, TYPE
+    from .mhagen_runtime.headers import (
+        ALIGNED,
+        AXES,
+        CONTIGUOUS,
+        DATA,
+        DTYPE,
+        FLAGS,
+        SHAPE,
+        STRIDES,
+        TYPE,
+        WRITEABLE,
+    )
     from .mhagen_runtime.launch import Kernel
     from .mhagen_runtime.simd import (
         add_halves_1,
@@ -55,7 +66,18 @@ if __package__:
     from .mhagen_runtime.sizes import Sizes
 else:
     from mhagen_runtime.arguments import bind, bind_offset, bind_out
-    from mhagen_runtime.headers import ALIGNED, AXES, DATA, DTYPE, FLAGS, SHAPE, STRIDES, TYPE
+    from mhagen_runtime.headers import (
+        ALIGNED,
+        AXES,
+        CONTIGUOUS,
+        DATA,
+        DTYPE,
+        FLAGS,
+        SHAPE,
+        STRIDES,
+        TYPE,
+        WRITEABLE,
+    )
     from mhagen_runtime.launch import Kernel
     from mhagen_runtime.simd import (
         add_halves_1,
@@ -1427,6 +1449,23 @@ def has_header(array, table, heads, columns):
     return load_int64(shape + 8) == heads
 
 
+def span(array):
+    """The addresses of the first byte of an array and of the byte behind its last."""
+    low, shape, strides = load_int64(array + DATA), load_int64(array + SHAPE), load_int64(array + STRIDES)
+    high = low
+    for axis in range(0, 32, 8):
+        reach = (load_int64(shape + axis) - 1) * load_int64(strides + axis)
+        low, high = low + min(reach, 0), high + max(reach, 0)
+    return low, high + 4
+
+
+def is_apart(out, array):
+    """Do the two lie in different places of memory, going by where they begin and end?"""
+    first, behind = span(out)
+    low, high = span(array)
+    return high <= first or behind <= low
+
+
 def attention_direct(query, key, value, out, offset, table):
     """Run a small call by itself on this thread; 0 if it is not small, or not right.
 
@@ -1438,6 +1477,8 @@ def attention_direct(query, key, value, out, offset, table):
         return 0
     if not has_header(value, table, KEY_VALUE_HEADS, VALUE_DIM):
         return 0
+    if load_int32(out + FLAGS) & CONTIGUOUS != CONTIGUOUS or load_int32(out + FLAGS) & WRITEABLE != WRITEABLE:
+        return 0
     query_shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
     value_shape = load_int64(value + SHAPE)
     batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
@@ -1446,10 +1487,15 @@ def attention_direct(query, key, value, out, offset, table):
         return 0
     if load_int64(value_shape + 16) != keys:
         return 0
+    out_shape = load_int64(out + SHAPE)
+    if load_int64(out_shape) != batch or load_int64(out_shape + 16) != queries:
+        return 0
     if batch < 1 or batch > DIRECT_BATCH or keys < 1 or max(queries, keys) > DIRECT_LENGTH:
         return 0
     work = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
     if queries <= DECODE_QUERIES or work > DIRECT_MULTIPLY_ADDS:
+        return 0
+    if not (is_apart(out, query) and is_apart(out, key) and is_apart(out, value)):
         return 0
     if offset == NO_OFFSET:
         offset = 0
@@ -1505,6 +1551,8 @@ KERNEL = Kernel(
         attend_block,
         finish_group,
         has_header,
+        span,
+        is_apart,
         attention_tasks,
     ),
     scratch_bytes=SCRATCH_BYTES,
@@ -1547,10 +1595,9 @@ def attention(query, key, value, *, query_offset=None, out=None):
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs
     """
-    if out is None:
-        result = KERNEL.attend(query, key, value, query_offset)
-        if result is not None:
-            return result
+    result = KERNEL.attend(query, key, value, query_offset, out)
+    if result is not None:
+        return result
     sizes = Sizes()
     query = bind("query", query, "float32", ("batch", QUERY_HEADS, "queries", DIM), sizes)
     key = bind("key", key, "float32", ("batch", KEY_VALUE_HEADS, "keys", DIM), sizes)

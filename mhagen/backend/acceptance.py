@@ -151,8 +151,8 @@ def differences(spec: Spec, module: ModuleType) -> Iterator[float]:
             keywords: dict[str, Any] = {**inputs, "query_offset": offset}
             expected = reference.attention(**arrays, **keywords)
             yield distance(module.attention(**arrays, **keywords), expected)
-            # With `out`, small calls go the way of all others.
-            out = np.empty_like(first_of(module.attention(**arrays, **keywords)))
+            # Into every second row of an array, small calls go the way of all others.
+            out = every_second_row(first_of(module.attention(**arrays, **keywords)))
             yield distance(module.attention(**arrays, **keywords, out=out), expected)
     if spec.projections is None:
         return
@@ -173,6 +173,12 @@ def numpy_error(spec: Spec) -> float:
         out = expected[0] if isinstance(expected, tuple) else expected
         errors.append(distance(baseline.attention(**arrays, **inputs, query_offset=0), out))
     return max(errors)
+
+
+def every_second_row(result: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Room for the result, with gaps."""
+    batch, rows, *rest = result.shape
+    return np.empty((batch, 2 * rows, *rest), result.dtype)[:, ::2]
 
 
 def first_of(result: Any) -> Any:

@@ -28,7 +28,9 @@ LINE_LENGTH = 110
 # The names that modules may take from each file of the runtime support.
 SUPPORT: dict[str, frozenset[str]] = {
     "arguments": frozenset(("bind", "bind_input", "bind_offset", "bind_out")),
-    "headers": frozenset(("ALIGNED", "AXES", "DATA", "DTYPE", "FLAGS", "SHAPE", "STRIDES", "TYPE")),
+    "headers": frozenset(
+        ("ALIGNED", "AXES", "CONTIGUOUS", "DATA", "WRITEABLE", "DTYPE", "FLAGS", "SHAPE", "STRIDES", "TYPE")
+    ),
     "launch": frozenset(("Kernel",)),
     "linear": frozenset(("LinearKernel", "Part", "Prepared", "Product")),
     "simd": words_of(simd),

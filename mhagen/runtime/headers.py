@@ -19,7 +19,7 @@ SHAPE = 32  # the address of their lengths,
 STRIDES = 40  # and that of their strides,
 DTYPE = 56  # its dtype
 FLAGS = 64  # and its flags (int32)
-ALIGNED = 0x0100
+CONTIGUOUS, ALIGNED, WRITEABLE = 0x0001, 0x0100, 0x0400
 
 
 @cache
@@ -40,7 +40,7 @@ def headers_are_known() -> bool:
             [word(word(id(array) + SHAPE) + 8 * i) for i in range(2)] == [3, 3],
             [word(word(id(array) + STRIDES) + 8 * i) for i in range(2)] == [20, 4],
             word(id(array) + DTYPE) == id(array.dtype),
-            small(id(array) + FLAGS) & ALIGNED == ALIGNED,
+            small(id(array) + FLAGS) & (CONTIGUOUS | ALIGNED | WRITEABLE) == ALIGNED | WRITEABLE,
         )
     )
 

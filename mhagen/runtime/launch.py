@@ -131,7 +131,9 @@ class Kernel:
                 self._function = function
             return self._function
 
-    def attend(self, query: object, key: object, value: object, query_offset: object) -> np.ndarray | None:
+    def attend(
+        self, query: object, key: object, value: object, query_offset: object, out: np.ndarray | None
+    ) -> np.ndarray | None:
         """The output of a small call, straight from the arrays; None if this call is not for the short way.
 
         It is not where an argument is not as it should be: the long way says what is wrong with it.
@@ -148,7 +150,8 @@ class Kernel:
             self.load()
         if self._direct is None:
             return None
-        out = np.empty_like(query)
+        if out is None:
+            out = np.empty(query.shape, query.dtype)
         return out if self._direct(query, key, value, out, offset) else None
 
     def _bound_direct(self, function: Function, direct: Callable[..., Any]) -> Callable[..., int]:
