@@ -1928,32 +1928,43 @@ def is_apart(out, array):
     return high <= first or behind <= low
 
 
+def headers_fit(query, key, value, out, table):
+    """Is every array as this kernel reads it, and the output whole, writeable and apart from the others?"""
+    if not (has_header(query, table, QUERY_HEADS, DIM) and has_header(key, table, KEY_VALUE_HEADS, DIM)):
+        return False
+    if not has_header(value, table, KEY_VALUE_HEADS, VALUE_DIM):
+        return False
+    if not has_header(out, table, QUERY_HEADS, VALUE_DIM):
+        return False
+    flags = CONTIGUOUS | WRITEABLE
+    return load_int32(out + FLAGS) & flags == flags
+
+
+def lengths_fit(query, key, value, out):
+    """Do the arrays agree on batch, queries and keys, and is none of them 0 or too long for a small call?"""
+    query_shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
+    value_shape, out_shape = load_int64(value + SHAPE), load_int64(out + SHAPE)
+    batch, queries = load_int64(query_shape), load_int64(query_shape + 8)
+    keys = load_int64(key_shape + 8)
+    if load_int64(key_shape) != batch or load_int64(value_shape) != batch or load_int64(out_shape) != batch:
+        return False
+    if load_int64(value_shape + 8) != keys:
+        return False
+    if load_int64(out_shape + 8) != queries:
+        return False
+    return min(batch, keys) >= 1 and batch <= DIRECT_BATCH and max(queries, keys) <= DIRECT_LENGTH
+
+
 def attention_direct(query, key, value, out, offset, table):
     """Run a small call by itself on this thread; 0 if it is not small, or not right.
 
     table: the addresses of the type and of two dtypes that arrays may have, a counter, offsets, scratch
     """
-    if not has_header(query, table, QUERY_HEADS, DIM) or not has_header(out, table, QUERY_HEADS, VALUE_DIM):
+    if not headers_fit(query, key, value, out, table) or not lengths_fit(query, key, value, out):
         return 0
-    if not has_header(key, table, KEY_VALUE_HEADS, DIM):
-        return 0
-    if not has_header(value, table, KEY_VALUE_HEADS, VALUE_DIM):
-        return 0
-    if load_int32(out + FLAGS) & CONTIGUOUS != CONTIGUOUS or load_int32(out + FLAGS) & WRITEABLE != WRITEABLE:
-        return 0
-    query_shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
-    value_shape = load_int64(value + SHAPE)
+    query_shape = load_int64(query + SHAPE)
     batch, queries = load_int64(query_shape), load_int64(query_shape + 8)
-    keys = load_int64(key_shape + 8)
-    if load_int64(key_shape) != batch or load_int64(value_shape) != batch:
-        return 0
-    if load_int64(value_shape + 8) != keys:
-        return 0
-    out_shape = load_int64(out + SHAPE)
-    if load_int64(out_shape) != batch or load_int64(out_shape + 8) != queries:
-        return 0
-    if batch < 1 or batch > DIRECT_BATCH or keys < 1 or max(queries, keys) > DIRECT_LENGTH:
-        return 0
+    keys = load_int64(load_int64(key + SHAPE) + 8)
     work = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
     if queries <= DECODE_QUERIES or work > DIRECT_MULTIPLY_ADDS:
         return 0
@@ -2018,6 +2029,8 @@ KERNEL = Kernel(
         attend_block,
         finish_group,
         has_header,
+        headers_fit,
+        lengths_fit,
         span,
         is_apart,
         attention_tasks,

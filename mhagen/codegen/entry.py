@@ -306,7 +306,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         "finish_sums",
         *(("visibility", "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
-        *(("has_header", "span", "is_apart") if has_direct(facts) else ()),
+        *(("has_header", "headers_fit", "lengths_fit", "span", "is_apart") if has_direct(facts) else ()),
         "attention_tasks",
     )
 
