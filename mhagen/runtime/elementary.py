@@ -263,7 +263,7 @@ def add_across(builder: ir.IRBuilder, rows: list[ir.Value]) -> ir.Value:
     """Lane i: the sum of all lanes of row i. As transpose, but each round adds the two that it makes."""
     step = 1
     while len(rows) > 1:
-        rows = [add_halves(builder, *rows[i : i + 2], step) for i in range(0, len(rows), 2)]
+        rows = [add_halves(builder, rows[i], rows[i + 1], step) for i in range(0, len(rows), 2)]
         step *= 2
     return rows[0]
 
