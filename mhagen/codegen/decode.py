@@ -10,6 +10,10 @@ MOST_SUMS = 16  # registers that sums of values may take: with values and weight
 MOST_HELD = 16  # vectors of a query that are held in registers over all keys
 
 
+ROWS = ("scratch", "key", "key_stride", "first", "count", "first_row", "rows")
+CHUNK = ("scratch", "key", "key_stride", "chunk_keys", "value", "value_stride", "first_row", "rows")
+
+
 def decode_model(facts: Lowering) -> DecodeModel:
     numbers, views = facts.numbers, facts.view_code
     masked = views is not None
@@ -32,41 +36,14 @@ def decode_model(facts: Lowering) -> DecodeModel:
         seen_lines=seen_lines(facts),
         views=has_views,
         always_partial=bool(partial),
-        rows_parameters=(
-            "scratch",
-            "key",
-            "key_stride",
-            "first",
-            "count",
-            "first_row",
-            "rows",
-            *rows_place(facts),
-        ),
-        rows_arguments=(
-            *("scratch", "key + first * key_stride", "key_stride", "first", "count", "first_row", "rows"),
-            *rows_place(facts),
-        ),
+        rows_parameters=(*ROWS, *rows_place(facts)),
+        rows_arguments=rows_arguments(facts),
         values_parameters=", ".join(values_parameters(masked)),
         values_arguments=values_arguments(masked, has_views),
         view_of_chunk=view(facts, "first_key", "first_key + chunk_keys - 1"),
         view_of_keys=view(facts, "first_key + first", "first_key + first + count - 1"),
-        chunk_parameters=(
-            *("scratch", "key", "key_stride", "chunk_keys", "value", "value_stride", "first_row", "rows"),
-            *("partial", *chunk_place(facts)),
-        ),
-        chunk_arguments=(
-            *(
-                "scratch",
-                "key_at",
-                "key_stride",
-                "chunk_keys",
-                "value_at",
-                "value_stride",
-                "first_row",
-                "rows",
-            ),
-            *("partial + chunk * chunk_bytes", *chunk_place(facts)),
-        ),
+        chunk_parameters=(*CHUNK, "partial", *chunk_place(facts)),
+        chunk_arguments=chunk_arguments(facts),
         factor=facts.power("load_each(place) - top"),
         lse=f"top{' * LN_2' if facts.work.op.score_scale == 1.0 else ''} + log(total)",
         merge_parameters=("partial", "chunks", "chunk_bytes", "out", *facts.work.op.statistics),
@@ -343,6 +320,17 @@ def rows_place(facts: Lowering) -> Names:
         "first_head": "h" in names,
     }
     return tuple(name for name, used in places.items() if used) + facts.place(names - {"h"})
+
+
+def rows_arguments(facts: Lowering) -> Names:
+    here = {"key": "key + first * key_stride"}
+    return (*(here.get(name, name) for name in ROWS), *rows_place(facts))
+
+
+def chunk_arguments(facts: Lowering) -> Names:
+    here = {"key": "key_at", "value": "value_at"}
+    names = (here.get(name, name) for name in CHUNK)
+    return (*names, "partial + chunk * chunk_bytes", *chunk_place(facts))
 
 
 def values_parameters(masked: bool) -> Names:
