@@ -249,9 +249,7 @@ def test_lanes_a_step_apart_are_added_up(machine: Machine, computed: str, step: 
 
 @on_every_target
 def test_an_int64_is_written_and_far_memory_may_be_asked_for(machine: Machine) -> None:
-    kernel = machine.compile_text(
-        text_of(["out"], "prefetch_far(out)", "store_int64(out + 8 * i, 7 - i)")
-    )
+    kernel = machine.compile_text(text_of(["out"], "prefetch_far(out)", "store_int64(out + 8 * i, 7 - i)"))
     found = np.zeros(3, np.int64)
     kernel(address(found), 3)
     assert found.tolist() == [7, 6, 5]
