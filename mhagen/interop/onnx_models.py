@@ -89,7 +89,7 @@ def options(threads: int) -> onnxruntime.SessionOptions:
 
 def element_type(array: Array) -> int:
     if array.dtype.name in AS_INTEGERS:
-        return AS_INTEGERS[array.dtype.name][0]
+        return int(AS_INTEGERS[array.dtype.name][0])
     return int(helper.np_dtype_to_tensor_dtype(array.dtype))
 
 
