@@ -9,17 +9,21 @@ from .model import Names, ScoreVariant
 
 
 def score_variants(facts: Lowering) -> tuple[ScoreVariant, ...]:
-    """Tiles seen whole, tiles seen in part, and those of so few queries that one vector holds them."""
+    """Tiles seen whole and in part; and both for so few queries that one vector holds them."""
     vectors = facts.schedule.query_vectors
-    narrow = (partial_variant(facts, "score_tile_narrow", 1),) if vectors > 1 else ()
-    return (full_variant(facts), partial_variant(facts, "score_tile_partial", vectors), *narrow)
+    whole = (full_variant(facts, "score_tile", vectors), partial_variant(facts, "score_tile", vectors))
+    if vectors == 1:
+        return whole
+    narrow = "score_tile_narrow"
+    return (*whole, full_variant(facts, narrow, 1), partial_variant(facts, narrow, 1))
 
 
-def full_variant(facts: Lowering) -> ScoreVariant:
-    rows, vectors = range(facts.schedule.key_rows), facts.schedule.query_vectors
+def full_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
+    rows = range(facts.schedule.key_rows)
+    queries = "one group" if vectors == facts.schedule.query_vectors else "one vector"
     return ScoreVariant(
-        name="score_tile",
-        doc="Score KEY_ROWS keys, all of them seen, for one group of queries, and store their weights.",
+        name=name,
+        doc=f"Score KEY_ROWS keys, all of them seen, for {queries} of queries, and store their weights.",
         parameters=("state", "weights", "row", "key", "key_stride", *tile_parameters(facts, facts.full_code)),
         vectors=tuple(range(vectors)),
         key_rows=tuple("key" if i == 0 else f"key + {i} * key_stride" for i in rows),
@@ -33,10 +37,9 @@ def full_variant(facts: Lowering) -> ScoreVariant:
 
 def partial_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
     rows, code = range(facts.schedule.key_rows), facts.partial_code
-    few = " One vector of queries." if vectors < facts.schedule.query_vectors else ""
     return ScoreVariant(
-        name=name,
-        doc=f"As score_tile, where keys are hidden from some queries or lie past the end.{few}",
+        name=f"{name}_partial",
+        doc=f"As {name}, where keys are hidden from some queries or lie past the end.",
         parameters=partial_parameters(facts),
         vectors=tuple(range(vectors)),
         # Rows past the end repeat the last key, so that nothing behind it is read.
@@ -138,4 +141,5 @@ def weight_of_cell(facts: Lowering, name: str, i: int, j: int, partial: bool) ->
     lines = [f"{name} = {facts.power(difference)}"]
     if partial and seen(facts, i, j):
         lines.append(f"{name} = where(seen{i}_{j}, {name}, HIDDEN_WEIGHT)")
-    return (*lines, f"sum{j} += {name}")
+    # A sum of its own for each tile: fewer numbers are added up one after the other, so less is lost.
+    return (*lines, f"sum{j} {'=' if i == 0 else '+='} {name}")
