@@ -23,6 +23,8 @@ HEADS = ("query", "key", "value", "out")
 HEADS_FIRST = ".transpose(0, 2, 1, 3)"
 EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
 
+DIRECT_FUNCTIONS = ("has_header", "headers_fit", "lengths_fit", "span", "is_apart", "is_small")
+
 
 def quoted(axis: int | str) -> str:
     """An axis as the text that bind() takes: a constant of the module, a number, or a quoted length."""
@@ -306,7 +308,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         "finish_sums",
         *(("visibility", "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
-        *(("has_header", "headers_fit", "lengths_fit", "span", "is_apart") if has_direct(facts) else ()),
+        *(DIRECT_FUNCTIONS if has_direct(facts) else ()),
         "attention_tasks",
     )
 

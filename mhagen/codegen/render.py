@@ -29,7 +29,10 @@ LINE_LENGTH = 110
 SUPPORT: dict[str, frozenset[str]] = {
     "arguments": frozenset(("bind", "bind_input", "bind_offset", "bind_out")),
     "headers": frozenset(
-        ("ALIGNED", "AXES", "CONTIGUOUS", "DATA", "WRITEABLE", "DTYPE", "FLAGS", "SHAPE", "STRIDES", "TYPE")
+        (
+            *("ALIGNED", "AXES", "CONTIGUOUS", "DATA", "DTYPE", "FLAGS", "INTEGER"),
+            *("REFERENCES", "SHAPE", "STRIDES", "TYPE", "WRITEABLE"),
+        )
     ),
     "launch": frozenset(("Kernel",)),
     "linear": frozenset(("LinearKernel", "Part", "Prepared", "Product")),
