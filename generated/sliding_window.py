@@ -31,6 +31,8 @@ if __package__:
         DATA,
         DTYPE,
         FLAGS,
+        INTEGER,
+        REFERENCES,
         SHAPE,
         STRIDES,
         TYPE,
@@ -77,6 +79,8 @@ else:
         DATA,
         DTYPE,
         FLAGS,
+        INTEGER,
+        REFERENCES,
         SHAPE,
         STRIDES,
         TYPE,
@@ -168,6 +172,7 @@ DECODE_SCRATCH_BYTES = 85248
 QUERY_SCALE = 0.12751743082459868  # 0.0883883 * log2(e)
 LOWEST = -3.4028234663852886e38  # float32's lowest: where running maxima start
 HEADROOM = 8.0  # by what scores may top the running maximum before it is raised
+LIFT = 64.0  # how far above them it is raised: weights may be tiny
 HIDDEN_WEIGHT = -0.0  # the weight of a hidden key: adds nothing, and can be told from 0
 HIDDEN_BITS = -(2**31)  # its bits
 MINUS_INFINITY = float("-inf")  # the score of a hidden key in decoding
@@ -177,7 +182,6 @@ DIRECT_MULTIPLY_ADDS = 2500000  # about 50 us of one core: more may pay a second
 DIRECT_BATCH = 112  # entries whose offsets have room in the table
 DIRECT_LENGTH = 65536  # keeps the product of all lengths in 64 bits
 DIRECT_SCRATCH = 1024  # bytes of the table, behind which scratch lies
-NO_OFFSET = -(2**62)  # no query_offset is given
 
 # What a tile of queries and keys looks like to visibility().
 HIDDEN = 0
@@ -240,17 +244,25 @@ def prefetch_ahead(ahead, row):
 def raise_maxima(state, weights, lines):
     """Take peaks as new maxima and rescale sums, accumulators and the weights of this block so far.
 
-    Rare: scores must rise by more than HEADROOM (a factor of 256) before it is called. Lanes that have not
-    risen so far stay as they are, so that no query's result depends on its neighbours.
+    Rare: scores must rise by more than HEADROOM (a factor of 256) before it is called, and scores that have
+    risen once may go on to do so: the new maximum lies above them by LIFT. Lanes that have not risen so far
+    stay as they are, so that no query's result depends on its neighbours.
     """
+    is_first = True
     for lane in range(0, ROW, VECTOR):
         maxima = load(state + MAXIMA + lane)
         peaks = load(state + PEAKS + lane)
-        raised = where(peaks > maxima + HEADROOM, peaks, maxima)
+        is_first = is_first and not any_lane(maxima != LOWEST)
+        lifted = where(maxima == LOWEST, peaks, peaks + LIFT)
+        raised = where(peaks > maxima + HEADROOM, lifted, maxima)
         shrink = exp2(maxima - raised)
         store(state + MAXIMA + lane, raised)
         store(state + SUMS + lane, shrink * load(state + SUMS + lane))
         store(state + PEAKS + lane, shrink)
+    if is_first:
+        return  # nothing has been added up yet
+    for lane in range(0, ROW, VECTOR):
+        shrink = load(state + PEAKS + lane)
         for line in range(lines):
             place = weights + line * ROW + lane
             store(place, shrink * load(place))
@@ -345,13 +357,11 @@ def score_tile(state, weights, row, key, key_stride):
 
     # The weights, straight from the registers.
     weights += row * ROW
-    sum0 = load(state + SUMS + 0 * VECTOR)
-    sum1 = load(state + SUMS + 1 * VECTOR)
     weight = exp2(s0_0 - maximum0)
-    sum0 += weight
+    sum0 = weight
     store(weights + 0 * ROW + 0 * VECTOR, weight)
     weight = exp2(s0_1 - maximum1)
-    sum1 += weight
+    sum1 = weight
     store(weights + 0 * ROW + 1 * VECTOR, weight)
     weight = exp2(s1_0 - maximum0)
     sum0 += weight
@@ -395,8 +405,8 @@ def score_tile(state, weights, row, key, key_stride):
     weight = exp2(s7_1 - maximum1)
     sum1 += weight
     store(weights + 7 * ROW + 1 * VECTOR, weight)
-    store(state + SUMS + 0 * VECTOR, sum0)
-    store(state + SUMS + 1 * VECTOR, sum1)
+    store(state + SUMS + 0 * VECTOR, load(state + SUMS + 0 * VECTOR) + sum0)
+    store(state + SUMS + 1 * VECTOR, load(state + SUMS + 1 * VECTOR) + sum1)
 
 
 def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first, k_first):
@@ -548,15 +558,13 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
 
     # The weights, straight from the registers.
     weights += row * ROW
-    sum0 = load(state + SUMS + 0 * VECTOR)
-    sum1 = load(state + SUMS + 1 * VECTOR)
     weight = exp2(s0_0 - maximum0)
     weight = where(seen0_0, weight, HIDDEN_WEIGHT)
-    sum0 += weight
+    sum0 = weight
     store(weights + 0 * ROW + 0 * VECTOR, weight)
     weight = exp2(s0_1 - maximum1)
     weight = where(seen0_1, weight, HIDDEN_WEIGHT)
-    sum1 += weight
+    sum1 = weight
     store(weights + 0 * ROW + 1 * VECTOR, weight)
     weight = exp2(s1_0 - maximum0)
     weight = where(seen1_0, weight, HIDDEN_WEIGHT)
@@ -614,12 +622,94 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
     weight = where(seen7_1, weight, HIDDEN_WEIGHT)
     sum1 += weight
     store(weights + 7 * ROW + 1 * VECTOR, weight)
-    store(state + SUMS + 0 * VECTOR, sum0)
-    store(state + SUMS + 1 * VECTOR, sum1)
+    store(state + SUMS + 0 * VECTOR, load(state + SUMS + 0 * VECTOR) + sum0)
+    store(state + SUMS + 1 * VECTOR, load(state + SUMS + 1 * VECTOR) + sum1)
 
 
-def score_tile_narrow(state, weights, row, key, key_stride, tile_keys, q_first, k_first):
-    """As score_tile, where keys are hidden from some queries or lie past the end. One vector of queries."""
+def score_tile_narrow(state, weights, row, key, key_stride):
+    """Score KEY_ROWS keys, all of them seen, for one vector of queries, and store their weights."""
+    key0 = key
+    key1 = key + 1 * key_stride
+    key2 = key + 2 * key_stride
+    key3 = key + 3 * key_stride
+    key4 = key + 4 * key_stride
+    key5 = key + 5 * key_stride
+    key6 = key + 6 * key_stride
+    key7 = key + 7 * key_stride
+    s0_0 = splat(0.0)
+    s1_0 = splat(0.0)
+    s2_0 = splat(0.0)
+    s3_0 = splat(0.0)
+    s4_0 = splat(0.0)
+    s5_0 = splat(0.0)
+    s6_0 = splat(0.0)
+    s7_0 = splat(0.0)
+    for d in range(DEPTH):
+        query0 = load(state + d * ROW + 0 * VECTOR)
+        key = load_each(key0 + 4 * d)
+        s0_0 = fma(key, query0, s0_0)
+        key = load_each(key1 + 4 * d)
+        s1_0 = fma(key, query0, s1_0)
+        key = load_each(key2 + 4 * d)
+        s2_0 = fma(key, query0, s2_0)
+        key = load_each(key3 + 4 * d)
+        s3_0 = fma(key, query0, s3_0)
+        key = load_each(key4 + 4 * d)
+        s4_0 = fma(key, query0, s4_0)
+        key = load_each(key5 + 4 * d)
+        s5_0 = fma(key, query0, s5_0)
+        key = load_each(key6 + 4 * d)
+        s6_0 = fma(key, query0, s6_0)
+        key = load_each(key7 + 4 * d)
+        s7_0 = fma(key, query0, s7_0)
+
+    # The greatest score of each query; when it tops the running maximum by HEADROOM, everything is rescaled.
+    peak0 = s0_0
+    peak0 = maximum(peak0, s1_0)
+    peak0 = maximum(peak0, s2_0)
+    peak0 = maximum(peak0, s3_0)
+    peak0 = maximum(peak0, s4_0)
+    peak0 = maximum(peak0, s5_0)
+    peak0 = maximum(peak0, s6_0)
+    peak0 = maximum(peak0, s7_0)
+    maximum0 = load(state + MAXIMA + 0 * VECTOR)
+    rises0 = peak0 > maximum0 + HEADROOM
+    if any_lane(rises0):
+        store(state + PEAKS + 0 * VECTOR, peak0)
+        raise_maxima(state, weights, row)
+        maximum0 = load(state + MAXIMA + 0 * VECTOR)
+
+    # The weights, straight from the registers.
+    weights += row * ROW
+    weight = exp2(s0_0 - maximum0)
+    sum0 = weight
+    store(weights + 0 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s1_0 - maximum0)
+    sum0 += weight
+    store(weights + 1 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s2_0 - maximum0)
+    sum0 += weight
+    store(weights + 2 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s3_0 - maximum0)
+    sum0 += weight
+    store(weights + 3 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s4_0 - maximum0)
+    sum0 += weight
+    store(weights + 4 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s5_0 - maximum0)
+    sum0 += weight
+    store(weights + 5 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s6_0 - maximum0)
+    sum0 += weight
+    store(weights + 6 * ROW + 0 * VECTOR, weight)
+    weight = exp2(s7_0 - maximum0)
+    sum0 += weight
+    store(weights + 7 * ROW + 0 * VECTOR, weight)
+    store(state + SUMS + 0 * VECTOR, load(state + SUMS + 0 * VECTOR) + sum0)
+
+
+def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys, q_first, k_first):
+    """As score_tile_narrow, where keys are hidden from some queries or lie past the end."""
     key0 = key
     key1 = key + min(1, tile_keys - 1) * key_stride
     key2 = key + min(2, tile_keys - 1) * key_stride
@@ -714,10 +804,9 @@ def score_tile_narrow(state, weights, row, key, key_stride, tile_keys, q_first, 
 
     # The weights, straight from the registers.
     weights += row * ROW
-    sum0 = load(state + SUMS + 0 * VECTOR)
     weight = exp2(s0_0 - maximum0)
     weight = where(seen0_0, weight, HIDDEN_WEIGHT)
-    sum0 += weight
+    sum0 = weight
     store(weights + 0 * ROW + 0 * VECTOR, weight)
     weight = exp2(s1_0 - maximum0)
     weight = where(seen1_0, weight, HIDDEN_WEIGHT)
@@ -747,7 +836,7 @@ def score_tile_narrow(state, weights, row, key, key_stride, tile_keys, q_first, 
     weight = where(seen7_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
     store(weights + 7 * ROW + 0 * VECTOR, weight)
-    store(state + SUMS + 0 * VECTOR, sum0)
+    store(state + SUMS + 0 * VECTOR, load(state + SUMS + 0 * VECTOR) + sum0)
 
 
 def write_rows(accumulators, shares, rows, out, out_stride):
@@ -765,40 +854,22 @@ def add_values_32(weights, lines, value, value_stride, accumulators, single, sha
 
     With a single block of keys: out = share * weights * values, and accumulators are not touched.
     """
-    if single:
-        sum0_0 = splat(0.0)
-        sum0_1 = splat(0.0)
-        sum1_0 = splat(0.0)
-        sum1_1 = splat(0.0)
-        sum2_0 = splat(0.0)
-        sum2_1 = splat(0.0)
-        sum3_0 = splat(0.0)
-        sum3_1 = splat(0.0)
-        sum4_0 = splat(0.0)
-        sum4_1 = splat(0.0)
-        sum5_0 = splat(0.0)
-        sum5_1 = splat(0.0)
-        sum6_0 = splat(0.0)
-        sum6_1 = splat(0.0)
-        sum7_0 = splat(0.0)
-        sum7_1 = splat(0.0)
-    else:
-        sum0_0 = load(accumulators + 0 * OUT_ROW + 0 * VECTOR)
-        sum0_1 = load(accumulators + 0 * OUT_ROW + 1 * VECTOR)
-        sum1_0 = load(accumulators + 1 * OUT_ROW + 0 * VECTOR)
-        sum1_1 = load(accumulators + 1 * OUT_ROW + 1 * VECTOR)
-        sum2_0 = load(accumulators + 2 * OUT_ROW + 0 * VECTOR)
-        sum2_1 = load(accumulators + 2 * OUT_ROW + 1 * VECTOR)
-        sum3_0 = load(accumulators + 3 * OUT_ROW + 0 * VECTOR)
-        sum3_1 = load(accumulators + 3 * OUT_ROW + 1 * VECTOR)
-        sum4_0 = load(accumulators + 4 * OUT_ROW + 0 * VECTOR)
-        sum4_1 = load(accumulators + 4 * OUT_ROW + 1 * VECTOR)
-        sum5_0 = load(accumulators + 5 * OUT_ROW + 0 * VECTOR)
-        sum5_1 = load(accumulators + 5 * OUT_ROW + 1 * VECTOR)
-        sum6_0 = load(accumulators + 6 * OUT_ROW + 0 * VECTOR)
-        sum6_1 = load(accumulators + 6 * OUT_ROW + 1 * VECTOR)
-        sum7_0 = load(accumulators + 7 * OUT_ROW + 0 * VECTOR)
-        sum7_1 = load(accumulators + 7 * OUT_ROW + 1 * VECTOR)
+    sum0_0 = splat(0.0)
+    sum0_1 = splat(0.0)
+    sum1_0 = splat(0.0)
+    sum1_1 = splat(0.0)
+    sum2_0 = splat(0.0)
+    sum2_1 = splat(0.0)
+    sum3_0 = splat(0.0)
+    sum3_1 = splat(0.0)
+    sum4_0 = splat(0.0)
+    sum4_1 = splat(0.0)
+    sum5_0 = splat(0.0)
+    sum5_1 = splat(0.0)
+    sum6_0 = splat(0.0)
+    sum6_1 = splat(0.0)
+    sum7_0 = splat(0.0)
+    sum7_1 = splat(0.0)
     for line in range(lines):
         place = value + line * value_stride
         value0 = load(place)
@@ -862,22 +933,38 @@ def add_values_32(weights, lines, value, value_stride, accumulators, single, sha
         store(place, share * sum0_0)
         store(place + 1 * VECTOR, share * sum0_1)
     else:
-        store(accumulators + 0 * OUT_ROW + 0 * VECTOR, sum0_0)
-        store(accumulators + 0 * OUT_ROW + 1 * VECTOR, sum0_1)
-        store(accumulators + 1 * OUT_ROW + 0 * VECTOR, sum1_0)
-        store(accumulators + 1 * OUT_ROW + 1 * VECTOR, sum1_1)
-        store(accumulators + 2 * OUT_ROW + 0 * VECTOR, sum2_0)
-        store(accumulators + 2 * OUT_ROW + 1 * VECTOR, sum2_1)
-        store(accumulators + 3 * OUT_ROW + 0 * VECTOR, sum3_0)
-        store(accumulators + 3 * OUT_ROW + 1 * VECTOR, sum3_1)
-        store(accumulators + 4 * OUT_ROW + 0 * VECTOR, sum4_0)
-        store(accumulators + 4 * OUT_ROW + 1 * VECTOR, sum4_1)
-        store(accumulators + 5 * OUT_ROW + 0 * VECTOR, sum5_0)
-        store(accumulators + 5 * OUT_ROW + 1 * VECTOR, sum5_1)
-        store(accumulators + 6 * OUT_ROW + 0 * VECTOR, sum6_0)
-        store(accumulators + 6 * OUT_ROW + 1 * VECTOR, sum6_1)
-        store(accumulators + 7 * OUT_ROW + 0 * VECTOR, sum7_0)
-        store(accumulators + 7 * OUT_ROW + 1 * VECTOR, sum7_1)
+        place = accumulators + 0 * OUT_ROW + 0 * VECTOR
+        store(place, load(place) + sum0_0)
+        place = accumulators + 0 * OUT_ROW + 1 * VECTOR
+        store(place, load(place) + sum0_1)
+        place = accumulators + 1 * OUT_ROW + 0 * VECTOR
+        store(place, load(place) + sum1_0)
+        place = accumulators + 1 * OUT_ROW + 1 * VECTOR
+        store(place, load(place) + sum1_1)
+        place = accumulators + 2 * OUT_ROW + 0 * VECTOR
+        store(place, load(place) + sum2_0)
+        place = accumulators + 2 * OUT_ROW + 1 * VECTOR
+        store(place, load(place) + sum2_1)
+        place = accumulators + 3 * OUT_ROW + 0 * VECTOR
+        store(place, load(place) + sum3_0)
+        place = accumulators + 3 * OUT_ROW + 1 * VECTOR
+        store(place, load(place) + sum3_1)
+        place = accumulators + 4 * OUT_ROW + 0 * VECTOR
+        store(place, load(place) + sum4_0)
+        place = accumulators + 4 * OUT_ROW + 1 * VECTOR
+        store(place, load(place) + sum4_1)
+        place = accumulators + 5 * OUT_ROW + 0 * VECTOR
+        store(place, load(place) + sum5_0)
+        place = accumulators + 5 * OUT_ROW + 1 * VECTOR
+        store(place, load(place) + sum5_1)
+        place = accumulators + 6 * OUT_ROW + 0 * VECTOR
+        store(place, load(place) + sum6_0)
+        place = accumulators + 6 * OUT_ROW + 1 * VECTOR
+        store(place, load(place) + sum6_1)
+        place = accumulators + 7 * OUT_ROW + 0 * VECTOR
+        store(place, load(place) + sum7_0)
+        place = accumulators + 7 * OUT_ROW + 1 * VECTOR
+        store(place, load(place) + sum7_1)
 
 
 def values_are_finite(value, value_stride, lines):
@@ -976,20 +1063,21 @@ def score_block(
                 store(weights + place, splat(HIDDEN_WEIGHT))
             partial_first, partial_end = min(partial_first, end), row
         end = row + tile_keys
-        if query_count <= LANES:
-            score_tile_narrow(
-                state, weights, row, key + row * key_stride, key_stride, tile_keys, q_first, k_first + row
-            )
-            if view != FULL or tile_keys < KEY_ROWS:
-                partial_first, partial_end = min(partial_first, row), end
-            continue
         if view == FULL and tile_keys == KEY_ROWS:
+            if query_count <= LANES:
+                score_tile_narrow(state, weights, row, key + row * key_stride, key_stride)
+                continue
             score_tile(state, weights, row, key + row * key_stride, key_stride)
-        else:
-            score_tile_partial(
+            continue
+        partial_first, partial_end = min(partial_first, row), end
+        if query_count <= LANES:
+            score_tile_narrow_partial(
                 state, weights, row, key + row * key_stride, key_stride, tile_keys, q_first, k_first + row
             )
-            partial_first, partial_end = min(partial_first, row), end
+            continue
+        score_tile_partial(
+            state, weights, row, key + row * key_stride, key_stride, tile_keys, q_first, k_first + row
+        )
     return first, end, partial_first, partial_end
 
 
@@ -1955,55 +2043,71 @@ def lengths_fit(query, key, value, out):
     return min(batch, keys) >= 1 and batch <= DIRECT_BATCH and max(queries, keys) <= DIRECT_LENGTH
 
 
-def attention_direct(query, key, value, out, offset, table):
-    """Run a small call by itself on this thread; 0 if it is not small, or not right.
-
-    table: the addresses of the type and of two dtypes that arrays may have, a counter, offsets, scratch
-    """
+def is_small(query, key, value, out, table):
+    """Is the call as this kernel takes it, and so small that a second thread would not pay?"""
     if not headers_fit(query, key, value, out, table) or not lengths_fit(query, key, value, out):
-        return 0
+        return False
     query_shape = load_int64(query + SHAPE)
     batch, queries = load_int64(query_shape), load_int64(query_shape + 8)
     keys = load_int64(load_int64(key + SHAPE) + 8)
     work = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
     if queries <= DECODE_QUERIES or work > DIRECT_MULTIPLY_ADDS:
-        return 0
-    if not (is_apart(out, query) and is_apart(out, key) and is_apart(out, value)):
-        return 0
-    if offset == NO_OFFSET:
+        return False
+    return is_apart(out, query) and is_apart(out, key) and is_apart(out, value)
+
+
+def attention_direct(owner, arguments, count):
+    """Run a small call by itself on this thread: `out` comes back, or `owner` if it is not small, or not right.
+
+    Python calls this as one of its own functions. arguments: the addresses of query, key, value, out and, if
+    there are five, of the offset, an np.int64. owner: an array, the table of the addresses of the type and of
+    two dtypes that arrays may have, a counter, offsets, scratch.
+    """
+    query, key = load_int64(arguments), load_int64(arguments + 8)
+    value, out = load_int64(arguments + 16), load_int64(arguments + 24)
+    table, result = load_int64(owner + DATA), owner
+    if is_small(query, key, value, out, table):
+        query_shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
+        batch, queries = load_int64(query_shape), load_int64(query_shape + 8)
+        keys = load_int64(key_shape + 8)
         offset = 0
-    counter, offsets, scratch = table + 64, table + 128, table + DIRECT_SCRATCH
-    store_int64(counter, 0)
-    for b in range(batch):
-        store_int64(offsets + 8 * b, offset)
-    query_strides, key_strides = load_int64(query + STRIDES), load_int64(key + STRIDES)
-    value_strides, out_strides = load_int64(value + STRIDES), load_int64(out + STRIDES)
-    attention_tasks(
-        load_int64(query + DATA),
-        load_int64(query_strides),
-        load_int64(query_strides + 16),
-        load_int64(query_strides + 8),
-        load_int64(key + DATA),
-        load_int64(key_strides),
-        load_int64(key_strides + 16),
-        load_int64(key_strides + 8),
-        load_int64(value + DATA),
-        load_int64(value_strides),
-        load_int64(value_strides + 16),
-        load_int64(value_strides + 8),
-        load_int64(out + DATA),
-        load_int64(out_strides),
-        load_int64(out_strides + 16),
-        load_int64(out_strides + 8),
-        batch,
-        queries,
-        keys,
-        offsets,
-        counter,
-        scratch,
-        0,
-    )
-    return 1
+        if count == 5:
+            offset = load_int64(load_int64(arguments + 32) + INTEGER)
+        counter, offsets, scratch = table + 64, table + 128, table + DIRECT_SCRATCH
+        store_int64(counter, 0)
+        for b in range(batch):
+            store_int64(offsets + 8 * b, offset)
+        query_strides, key_strides = load_int64(query + STRIDES), load_int64(key + STRIDES)
+        value_strides, out_strides = load_int64(value + STRIDES), load_int64(out + STRIDES)
+        attention_tasks(
+            load_int64(query + DATA),
+            load_int64(query_strides),
+            load_int64(query_strides + 16),
+            load_int64(query_strides + 8),
+            load_int64(key + DATA),
+            load_int64(key_strides),
+            load_int64(key_strides + 16),
+            load_int64(key_strides + 8),
+            load_int64(value + DATA),
+            load_int64(value_strides),
+            load_int64(value_strides + 16),
+            load_int64(value_strides + 8),
+            load_int64(out + DATA),
+            load_int64(out_strides),
+            load_int64(out_strides + 16),
+            load_int64(out_strides + 8),
+            batch,
+            queries,
+            keys,
+            offsets,
+            counter,
+            scratch,
+            0,
+        )
+        result = out
+    # Who calls a function owns a reference to what it returns.
+    store_int64(result + REFERENCES, load_int64(result + REFERENCES) + 1)
+    return result
 
 
 KERNEL = Kernel(
@@ -2018,6 +2122,7 @@ KERNEL = Kernel(
         score_tile,
         score_tile_partial,
         score_tile_narrow,
+        score_tile_narrow_partial,
         write_rows,
         add_values_32,
         values_are_finite,
@@ -2033,6 +2138,7 @@ KERNEL = Kernel(
         lengths_fit,
         span,
         is_apart,
+        is_small,
         attention_tasks,
     ),
     scratch_bytes=SCRATCH_BYTES,

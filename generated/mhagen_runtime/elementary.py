@@ -7,11 +7,13 @@ Source   polynomials are minimax fits by iterated reweighting, coefficients roun
 
 from __future__ import annotations
 
+from functools import partial
+
 from llvmlite import ir
 
 from .target import Target
 from . import elementary_double as double
-from .exponents import SINGLE, precision_of, scale_by_power, scalef, split, without_powers
+from .exponents import SINGLE, power_of_two, precision_of, scale_by_power, scalef, split, without_powers
 from .registers import (
     F64,
     I16,
@@ -75,13 +77,20 @@ LOG2 = (
     0.41174895494770886,
     0.3395539566173215,
 )  # float64: log2 m = s P(s^2), s = (m - 1) / (m + 1), relative error 5.6e-12
-TANH = (
-    -0.3333328068256378,
-    0.13331441581249237,
-    -0.05373970419168472,
-    0.020639052614569664,
-    -0.00570494681596756,
-)  # tanh(x) = x + x^3 P(x^2), |x| < 0.625, error 4.4e-9
+EXPM1 = (
+    1.0,
+    0.4999999701976776,
+    0.16666541993618011,
+    0.04166720435023308,
+    0.008366691879928112,
+    0.0013882488710805774,
+)  # e**r - 1 = r P(r), |r| <= ln(2) / 2, relative error 1.4e-8
+LARGEST_TANH = 9.02  # from here on it is 1
+TANH_SHORT = (
+    (0.9999940991401672, 0.12058348953723907, 0.002066739834845066, 3.0233554753067438e-06),
+    (1.0, 0.45387914776802063, 0.020067747682332993, 0.0001203798019560054),
+)  # tanh x = x P(x^2) / Q(x^2), |x| <= 9, relative error 5.9e-6
+LARGEST_TANH_SHORT = 9.0
 LOG2_E, LN_2 = 1.4426950408889634, 0.6931471805599453
 INFINITY, NAN = float("inf"), float("nan")
 
@@ -150,27 +159,35 @@ def emit_tanh(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
 
 
 def tanh_of_size(builder: ir.IRBuilder, size: ir.Value, target: Target) -> ir.Value:
-    square = builder.fmul(size, size)
-    small = lanewise(builder, "fma", builder.fmul(square, size), polynomial(builder, square, TANH), size)
-    # tanh|x| = 1 - 2 / (2**(2|x| log2(e)) + 1); no cancellation from 0.625 up, and 1 from 10 on
-    one = constant(size.type, 1.0)
-    doubled = builder.fmul(at_most(builder, size, 10.0), constant(size.type, 2.0 * LOG2_E))
-    power = emit_exp2(builder, doubled, target)
-    part = reciprocal(builder, builder.fadd(power, one), target)
-    large = lanewise(builder, "fma", part, constant(size.type, -2.0), one)
-    is_large = builder.fcmp_ordered(">=", size, constant(size.type, 0.625))
-    return builder.select(is_large, large, small)
+    # tanh x = d / (d + 2) with d = e**2x - 1 = 2**n (e**r - 1) + (2**n - 1): nothing cancels.
+    size = at_most(builder, size, LARGEST_TANH)
+    doubled = builder.fadd(size, size)
+    whole = lanewise(builder, "rint", builder.fmul(doubled, constant(size.type, LOG2_E)))
+    rest = lanewise(builder, "fma", whole, constant(size.type, -LN_2), doubled)
+    grown = builder.fmul(rest, polynomial(builder, rest, EXPM1))
+    one, two = constant(size.type, 1.0), constant(size.type, 2.0)
+    power = power_of_two(builder, whole, target)
+    difference = lanewise(builder, "fma", power, grown, builder.fsub(power, one))
+    return quotient(builder, difference, builder.fadd(difference, two), target)
 
 
-def reciprocal(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
-    """1 / x in float32 for x of ordinary size: 14 digits from a table, and one step of Newton's."""
-    one = constant(x.type, 1.0)
+def emit_tanh_short(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
+    """As tanh, where results end up in 16 bits."""
+    x = at_least(builder, at_most(builder, x, LARGEST_TANH_SHORT), -LARGEST_TANH_SHORT)
+    square = builder.fmul(x, x)
+    above, below = (polynomial(builder, square, terms) for terms in TANH_SHORT)
+    return quotient(builder, builder.fmul(x, above), below, target)
+
+
+def quotient(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, target: Target) -> ir.Value:
+    """x / y in float32 for y of ordinary size: 14 digits of 1 / y from a table, and one step of Newton's."""
     if not target.scales_by_exponent:
-        return builder.fdiv(one, x)
-    arguments = [x, constant(x.type, 0.0), ir.Constant(I16, -1)]
+        return builder.fdiv(x, y)
+    arguments = [y, constant(x.type, 0.0), ir.Constant(I16, -1)]
     near = call(builder, "llvm.x86.avx512.rcp14.ps.512", x.type, arguments)
-    rest = lanewise(builder, "fma", builder.fneg(x), near, one)
-    return lanewise(builder, "fma", rest, near, near)
+    rest = lanewise(builder, "fma", builder.fneg(y), near, constant(x.type, 1.0))
+    first = builder.fmul(x, near)
+    return lanewise(builder, "fma", rest, first, first)
 
 
 def emit_sigmoid(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
@@ -178,7 +195,9 @@ def emit_sigmoid(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value
     one = constant(x.type, 1.0)
     power = emit_exp(builder, builder.fneg(lanewise(builder, "fabs", x)), target)
     below = builder.fcmp_ordered("<", x, constant(x.type, 0.0))
-    return builder.fdiv(builder.select(below, power, one), builder.fadd(one, power))
+    above = builder.select(below, power, one)
+    divide = builder.fdiv if is_double(x) else partial(quotient, builder, target=target)
+    return divide(above, builder.fadd(one, power))
 
 
 def emit_power(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, target: Target) -> ir.Value:

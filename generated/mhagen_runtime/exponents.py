@@ -73,6 +73,14 @@ def scale_by_power(builder: ir.IRBuilder, x: ir.Value, whole: ir.Value, target: 
     return builder.fmul(builder.fmul(x, first), second)
 
 
+def power_of_two(builder: ir.IRBuilder, whole: ir.Value, target: Target) -> ir.Value:
+    """2**whole for whole numbers, as lanes of reals, whose result is a normal number."""
+    if target.scales_by_exponent:
+        return scalef(builder, constant(whole.type, 1.0), whole)
+    integer = ir.VectorType(I32, whole.type.count)
+    return two_to_the(builder, builder.fptosi(whole, integer), whole.type)
+
+
 def two_to_the(builder: ir.IRBuilder, power: ir.Value, kind: ir.VectorType) -> ir.Value:
     """2**power as lanes of that kind, for int32 powers of normal numbers."""
     precision = DOUBLE if kind.element == F64 else SINGLE

@@ -1,7 +1,7 @@
 """Where the header of an array has what: compiled code reads it in nanoseconds, Python in a microsecond.
 
-Source   PyArrayObject_fields of NumPy's C API, which is part of its ABI: the same in NumPy 1 and 2 on 64-bit
-         systems, behind the two words of CPython's PyObject.
+Source   PyArrayObject_fields and PyInt64ScalarObject of NumPy's C API, which are part of its ABI: the same in
+         NumPy 1 and 2 on 64-bit systems, behind the two words of CPython's PyObject.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from functools import cache
 
 import numpy as np
 
-TYPE = 8  # byte offsets in the object: its type,
+REFERENCES = 0  # byte offsets in any object: how many references there are to it,
+INTEGER = 16  # in an np.int64: its value,
+TYPE = 8  # in an array: its type,
 DATA = 16  # the address of its elements,
 AXES = 24  # how many axes (int32),
 SHAPE = 32  # the address of their lengths,
@@ -20,6 +22,7 @@ STRIDES = 40  # and that of their strides,
 DTYPE = 56  # its dtype
 FLAGS = 64  # and its flags (int32)
 CONTIGUOUS, ALIGNED, WRITEABLE = 0x0001, 0x0100, 0x0400
+LARGE = np.int64(-(1 << 40))  # no other word of the object looks like it
 
 
 @cache
@@ -31,8 +34,12 @@ def headers_are_known() -> bool:
     if not getattr(sys, "_is_gil_enabled", lambda: True)() or sys.implementation.name != "cpython":
         return False
     array = np.zeros((3, 5), np.float32)[:, 1:4]
+    before = small(id(array) + REFERENCES)
+    another = array
     return all(
         (
+            another is array and small(id(array) + REFERENCES) == before + 1,
+            word(id(LARGE) + INTEGER) == LARGE,
             ctypes.sizeof(ctypes.c_void_p) == 8,
             word(id(array) + TYPE) == id(np.ndarray),
             word(id(array) + DATA) == array.ctypes.data,

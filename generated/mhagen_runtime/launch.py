@@ -23,7 +23,7 @@ from . import simd, simd_formats
 from .arguments import LIMIT
 from .headers import headers_are_known
 from .host import Cpu, host_cpu, require
-from .native import Function, load_direct
+from .native import Direct, Function, load_direct
 from .obtain import obtain_function
 from .store import default_store
 from .threads import TEAM, thread_count
@@ -35,8 +35,6 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 # Waking a second thread costs about 50 us, in which one core does this many multiply-adds.
 MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
 DIRECT_SIZE = 1 << 20  # numbers of queries: what has more is never small
-NO_OFFSET = -(1 << 62)  # no query_offset is given: it is what the spec says
-DIRECT_OBJECTS = 4  # query, key, value, out
 DIRECT_TABLE = (
     1024  # bytes: what arrays must be, a counter, an offset for each batch entry; scratch lies behind
 )
@@ -102,7 +100,8 @@ class Kernel:
         self._loading = threading.Lock()
         self._function: Function | None = None
         self._own = threading.local()
-        self._direct: Callable[..., int] | None = None
+        self._direct: Direct | None = None
+        self._dtypes: tuple[np.dtype[Any], ...] = ()
 
     def run(self, arguments: tuple[int, ...], tasks: int, multiply_adds: int) -> None:
         """Run all tasks, on as many threads as there is work for. Results do not depend on how many."""
@@ -127,7 +126,7 @@ class Kernel:
                 key = digest(self.key)
                 function = obtain_function(default_store(), key, note, ENTRY, parameters, self._compile)
                 if self.direct is not None and headers_are_known():
-                    self._direct = self._bound_direct(function, self.direct)
+                    self._direct = self._bound_direct(function)
                 self._function = function
             return self._function
 
@@ -138,38 +137,29 @@ class Kernel:
 
         It is not where an argument is not as it should be: the long way says what is wrong with it.
         """
-        if type(query) is not np.ndarray or query.size > DIRECT_SIZE:
-            return None
-        if query_offset is None:
-            offset = NO_OFFSET
-        elif type(query_offset) is int and -LIMIT < query_offset < LIMIT:
-            offset = query_offset
-        else:
-            return None
         if self._function is None:
             self.load()
         if self._direct is None:
             return None
         if out is None:
+            if type(query) is not np.ndarray or query.size > DIRECT_SIZE:
+                return None
             out = np.empty(query.shape, query.dtype)
-        return out if self._direct(query, key, value, out, offset) else None
+        if query_offset is None:
+            result = self._direct.call(query, key, value, out)
+        elif type(query_offset) is int and -LIMIT < query_offset < LIMIT:
+            result = self._direct.call(query, key, value, out, np.int64(query_offset))
+        else:
+            return None
+        return out if result is out else None
 
-    def _bound_direct(self, function: Function, direct: Callable[..., Any]) -> Callable[..., int]:
+    def _bound_direct(self, function: Function) -> Direct:
         """The other entry point, with memory of its own: under the GIL, one call has it at a time."""
-        integers = direct.__code__.co_argcount - DIRECT_OBJECTS
-        loaded = load_direct(function, DIRECT_ENTRY, DIRECT_OBJECTS, integers)
         memory = np.zeros(DIRECT_TABLE + ALIGNMENT + self.scratch_bytes, np.uint8)
-        start = -memory.ctypes.data % ALIGNMENT
-        table = memory[start : start + DIRECT_TABLE].view(np.int64)
-        dtypes = direct_dtypes(self.dtype)
-        table[:3] = id(np.ndarray), id(dtypes[0]), id(dtypes[-1])
-        address = memory.ctypes.data + start
-
-        def call(query: object, key: object, value: object, out: object, offset: int) -> int:
-            return loaded(query, key, value, out, offset, address)
-
-        call.kept = memory, dtypes  # type: ignore[attr-defined]  # the code has their addresses
-        return call
+        aligned = memory[-memory.ctypes.data % ALIGNMENT :]
+        self._dtypes = direct_dtypes(self.dtype)  # the table has their addresses
+        aligned[:DIRECT_TABLE].view(np.int64)[:3] = id(np.ndarray), id(self._dtypes[0]), id(self._dtypes[-1])
+        return load_direct(function, DIRECT_ENTRY, aligned)
 
     def _compile(self) -> bytes:
         from .compiler import compile_kernel  # brings Numba, which the warm path does without

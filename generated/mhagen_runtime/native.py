@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import forking  # noqa: F401  (its import makes forks wait for LLVM)
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 # What LLVM itself inserts for loops that fill or copy. Code that wants more was not compiled for this loader.
 ALLOWED_SYMBOLS = frozenset({"memset", "memcpy", "memmove"})
 
+METH_FASTCALL = 0x80  # the flag of PyMethodDef
+
 Function = Callable[..., None]
-DirectFunction = Callable[..., int]
 
 
 class RefusedCode(Exception):
@@ -45,21 +47,44 @@ def load_function(object_code: bytes, symbol: str, argument_count: int) -> Funct
     return function
 
 
-def load_direct(function: Function, symbol: str, objects: int, integers: int) -> DirectFunction:
-    """The other function in the code of a loaded one: of Python objects, then int64; it returns an int64.
+class MethodDefinition(ctypes.Structure):
+    """CPython's PyMethodDef. It has to live as long as the function that is made of it."""
 
-    A call keeps the GIL, so that nobody changes the objects meanwhile.
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
 
+
+@dataclass(frozen=True)
+class Direct:
+    """A function in machine code that Python calls as one of its own, and what it needs to live."""
+
+    call: Callable[..., object]
+    definition: MethodDefinition
+    engine: ExecutionEngine
+
+
+def load_direct(function: Function, symbol: str, owner: object) -> Direct:
+    """The other function in the code of a loaded one, as a builtin function of Python's.
+
+    It is called with the addresses of `owner` and of an array of its arguments, and their number: ctypes
+    would take half a microsecond to convert them. A call keeps the GIL, so nobody changes the objects.
+
+    Source   METH_FASTCALL of CPython's stable ABI
     Raises   RefusedCode
     """
     engine: ExecutionEngine = function.engine  # type: ignore[attr-defined]
     address = engine.get_function_address(symbol)
     if not address:
         raise RefusedCode(f"the object code has no function {symbol}")
-    kinds = [ctypes.py_object] * objects + [ctypes.c_int64] * integers
-    direct = ctypes.PYFUNCTYPE(ctypes.c_int64, *kinds)(address)
-    direct.engine = engine  # type: ignore[attr-defined]
-    return direct
+    definition = MethodDefinition(symbol.encode(), address, METH_FASTCALL, None)
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.argtypes = (ctypes.POINTER(MethodDefinition), ctypes.py_object, ctypes.py_object)
+    make.restype = ctypes.py_object
+    return Direct(make(ctypes.byref(definition), owner, None), definition, engine)
 
 
 def _check_symbols(object_code: bytes, symbol: str) -> None:

@@ -9,7 +9,7 @@ otherwise.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import assert_never
@@ -17,12 +17,25 @@ from typing import assert_never
 from ..base.dtypes import DType
 from ..expr.intervals import ANY_REAL, Interval, bounds
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
-from .words import INFIX, LOGIC, REAL_FUNCTIONS, choice, division, grouped, in_lanes, makes_vector, power
+from .rises import at_key_zero, rise
+from .words import (
+    INFIX,
+    LOGIC,
+    REAL_FUNCTIONS,
+    SHORT_FUNCTIONS,
+    choice,
+    division,
+    grouped,
+    in_lanes,
+    makes_vector,
+    power,
+)
 
 INT32 = Interval(-(2**31), 2**31 - 1)
 POSITION = Interval(-(2**30) + 1, 2**30 - 1)  # checked at the call: lengths and offsets stay below 2**29
 LENGTHS = ("batch", "queries", "keys")  # axes whose length is known at the call only
 INLINE_WIDTH = 60
+SCORE = Name("score")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -67,6 +80,7 @@ class Code:
     names: frozenset[str]  # of b, h, q, k, captured arrays and length symbols that the lines read
     wide: bool  # integers need 64-bit lanes
     runs: frozenset[DType]  # element types read by load_run
+    scales: bool  # where scores are read, they are scaled first
 
 
 STEMS = {Kind.CONDITION: "test", Kind.INTEGER: "count", Kind.REAL: "part"}
@@ -140,6 +154,8 @@ class Emitter:
     uses: Mapping[Expr, int]
     wide: bool
     lanes: Lanes
+    short: bool  # results end up in 16 bits
+    score_scale: str  # the constant that raw scores are multiplied with where they are read; "" for none
     lines: dict[Level, list[str]] = field(default_factory=lambda: {level: [] for level in Level})
     named: dict[Expr, str] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
@@ -153,6 +169,10 @@ class Emitter:
         if expr in self.named:
             return self.named[expr]
         level = level_of(expr, self.lanes)
+        rising = self.even_rise(expr)
+        if rising is not None:
+            self.named[expr] = self.column_and_row(*rising)
+            return self.named[expr]
         text = self.element(expr, level) if isinstance(expr, Element) else self.apply(expr, level)
         if isinstance(expr, Apply) and level == user and self.uses[expr] == 1 and len(text) < INLINE_WIDTH:
             return text
@@ -197,14 +217,14 @@ class Emitter:
     def apply(self, expr: Apply, level: Level) -> str:
         operator, vector = expr.operator, self.is_vector(expr)
         if operator in REAL_FUNCTIONS:
-            return f"{REAL_FUNCTIONS[operator]}({self.value(expr.arguments[0], level)})"
+            words = SHORT_FUNCTIONS if self.short else REAL_FUNCTIONS
+            return f"{words[operator]}({self.value(expr.arguments[0], level)})"
+        cheaper = self.cheaper(expr, level) if vector else None
+        if cheaper is not None:
+            return cheaper
         if vector and operator in (Operator.EQUAL, Operator.NOT_EQUAL) and is_condition(expr.arguments[0]):
             differ = " ^ ".join(self.sides(expr, level))
             return differ if operator is Operator.NOT_EQUAL else f"~({differ})"
-        if operator is Operator.DIVIDE and vector and is_number(expr.arguments[1]):
-            # A division takes ten times as long as a product, and one rounding more is all it saves.
-            left, right = self.sides(expr, level)
-            return f"{left} * (1.0 / {right})"
         if operator in INFIX:
             return f" {INFIX[operator]} ".join(self.sides(expr, level))
         if operator in LOGIC:
@@ -220,6 +240,57 @@ class Emitter:
                 return power(expr, self.sides(expr, level))
             case _:
                 return choice(expr, self.branches(expr, level, vector), vector)
+
+    def even_rise(self, expr: Expr) -> tuple[Expr, Expr] | None:
+        """For a number times an integer that rises evenly from key to key: the number and the integer."""
+        if self.lanes is not Lanes.QUERIES or level_of(expr, self.lanes) is not Level.CELL:
+            return None
+        match expr:
+            case Apply(operator=Operator.MULTIPLY, arguments=(left, right), kind=Kind.REAL):
+                for factor, other in ((left, right), (right, left)):
+                    is_number = level_of(factor, self.lanes) is Level.TILE and not self.is_vector(factor)
+                    if is_number and other.kind is Kind.INTEGER and rise(other) is not None:
+                        return factor, other
+        return None
+
+    def column_and_row(self, factor: Expr, other: Expr) -> str:
+        """A number times what rises evenly: the part of the first key, and that of the row."""
+        self.names.add("k_first")
+        rises = rise(other)
+        start = self.operand(at_key_zero(other), Level.COLUMN)
+        number = self.operand(factor, Level.TILE)
+        first, further = ("k_first", "{i}") if rises == 1 else (f"{rises} * k_first", f"({rises} * {{i}})")
+        column = self.assign("part", Level.COLUMN, f"{number} * real({start} + {first})")
+        return f"{column} + {self.assign('part', Level.ROW, f'{number} * {further}')}"
+
+    def product_in(self, total: Apply) -> Apply | None:
+        """A product among the two sides that nobody else reads, and that depends on the cell."""
+        for side in total.arguments:
+            if not isinstance(side, Apply) or side.operator is not Operator.MULTIPLY or self.uses[side] > 1:
+                continue
+            if level_of(side, self.lanes) is Level.CELL and self.even_rise(side) is None:
+                return side
+        return None
+
+    def multiply_add(self, total: Apply, product: Apply, level: Level) -> str:
+        """One instruction, and one rounding."""
+        other = next(side for side in total.arguments if side is not product)
+        operands = (*product.arguments, other)
+        return f"fma({', '.join(self.as_real(each, self.value(each, level)) for each in operands)})"
+
+    def cheaper(self, expr: Apply, level: Level) -> str | None:
+        """Operators on lanes that one instruction does together, or that another does in less time."""
+        if expr.operator is Operator.ADD and expr.kind is Kind.REAL:
+            product = self.product_in(expr)
+            return None if product is None else self.multiply_add(expr, product, level)
+        if self.score_scale and is_score_by_number(expr):
+            left, right = self.sides(expr, level)
+            return f"{left} * ({self.score_scale} {expr.operator.value} {right})"
+        if expr.operator is Operator.DIVIDE and is_number(expr.arguments[1]):
+            # A division takes ten times as long as a product, and one rounding more is all it saves.
+            left, right = self.sides(expr, level)
+            return f"{left} * (1.0 / {right})"
+        return None
 
     def branches(self, expr: Apply, level: Level, vector: bool) -> list[str]:
         """The operands of a choice; of two plain numbers the first is repeated in the lanes that choose."""
@@ -333,6 +404,23 @@ def is_number(expr: Expr) -> bool:
     return isinstance(expr, Literal | Constant) and expr.value != 0
 
 
+def is_score_by_number(expr: Expr) -> bool:
+    """Is it score / x or score * x for a number x that is known now?"""
+    return (
+        isinstance(expr, Apply)
+        and expr.operator in (Operator.MULTIPLY, Operator.DIVIDE)
+        and expr.arguments[0] == SCORE
+        and is_number(expr.arguments[1])
+    )
+
+
+def scales_on_reading(roots: Iterable[Expr]) -> bool:
+    """Is every score multiplied or divided by a number as it is read? Then that can take the scale in."""
+    parts = [part for root in roots for part in walk(root)]
+    reads = sum(part == SCORE for part in parts)
+    return 0 < reads == sum(map(is_score_by_number, parts))
+
+
 def is_condition(expr: Expr) -> bool:
     return expr.kind is Kind.CONDITION
 
@@ -351,11 +439,15 @@ def emit_cells(
     constants: Mapping[str, str],
     heads: int,
     lanes: Lanes,
+    *,
+    short: bool = False,
+    score_scale: str = "",
 ) -> Code:
     """Code that sets each target, such as `s{i}_{j}`, to its expression, in order."""
     uses = Counter(part for expr in roots.values() for part in walk(expr))
     wide = any(needs_wide_lanes(expr, arrays, heads) for expr in roots.values())
-    emitter = Emitter(arrays, constants, uses, wide, lanes)
+    scales = bool(score_scale) and scales_on_reading(roots.values())
+    emitter = Emitter(arrays, constants, uses, wide, lanes, short, score_scale if scales else "")
     for target, expr in roots.items():
         emitter.lines[Level.CELL].append(f"{target} = {emitter.root(expr)}")
     lines = {level: tuple(found) for level, found in emitter.lines.items()}
@@ -367,4 +459,5 @@ def emit_cells(
         names=frozenset(emitter.names),
         wide=wide,
         runs=frozenset(emitter.runs),
+        scales=scales,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..base.dtypes import DType
-from ..runtime.launch import DIRECT_TABLE, NO_OFFSET
+from ..runtime.launch import DIRECT_TABLE
 from .direct import has_direct
 from .entry import model_dim_of
 from .facts import Lowering
@@ -38,7 +38,6 @@ def direct_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         line("DIRECT_BATCH", (DIRECT_TABLE - 128) // 8, "entries whose offsets have room in the table"),
         line("DIRECT_LENGTH", 1 << 16, "keeps the product of all lengths in 64 bits"),
         line("DIRECT_SCRATCH", DIRECT_TABLE, "bytes of the table, behind which scratch lies"),
-        line("NO_OFFSET", f"-(2**{(-NO_OFFSET).bit_length() - 1})", "no query_offset is given"),
     )
 
 
@@ -188,6 +187,7 @@ def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         line(
             "HEADROOM", 8.0 / op.score_scale, "by what scores may top the running maximum before it is raised"
         ),
+        line("LIFT", 64.0 / op.score_scale, "how far above them it is raised: weights may be tiny"),
     ]
     lines.append(
         line("HIDDEN_WEIGHT", "-0.0", "the weight of a hidden key: adds nothing, and can be told from 0")

@@ -25,11 +25,11 @@ RESERVED = frozenset(
         "ACCUMULATORS", "ATTENTION", "BLOCK_KEYS", "DEPTH", "DIM", "DIM_TAIL", "FULL", "GROUP_QUERIES",
         "GROUP_SIZE", "HEADROOM", "HIDDEN", "HIDDEN_BITS", "HIDDEN_WEIGHT", "KERNEL", "KEY_LINE", "KEY_ROWS",
         "KEY_VALUE", "KEY_VALUE_HEADS", "LANES", "LINEAR", "LINEAR_BLOCK_ROWS", "LINEAR_DEPTH",
-        "LINEAR_PANEL_ROW", "LINEAR_ROWS", "LINEAR_VECTORS", "LN_2", "LOG2_E", "LOWEST", "MAXIMA",
+        "LIFT", "LINEAR_PANEL_ROW", "LINEAR_ROWS", "LINEAR_VECTORS", "LN_2", "LOG2_E", "LOWEST", "MAXIMA",
         "MINUS_INFINITY", "MODEL_DIM", "OUTPUT", "OUT_ROW", "OUT_VECTORS", "PANEL", "PARTIAL", "PEAKS",
         "ALIGNED", "AXES", "CONTIGUOUS", "WRITEABLE", "DATA",
         "DIRECT_BATCH", "DIRECT_LENGTH", "DIRECT_MULTIPLY_ADDS", "DIRECT_SCRATCH",
-        "DTYPE", "FLAGS", "NO_OFFSET", "SHAPE", "STRIDES", "TYPE",
+        "DTYPE", "FLAGS", "INTEGER", "REFERENCES", "SHAPE", "STRIDES", "TYPE",
         "AHEAD", "CACHE_LINE", "FAR_BYTES", "KEY_BYTES", "NEAR_BYTES", "VALUE_BYTES",
         "CHUNK_KEYS", "DECODE", "DECODE_QUERIES", "DECODE_SCRATCH_BYTES", "PARTIAL_ROW", "QUERY_LINE",
         "ROWS_OF_TASK", "ROW_PEAKS", "ROW_SUMS", "SCORES", "SCORES_LINE", "TURN", "VALUE_KEYS",
@@ -145,7 +145,12 @@ class Lowering:
         return self.emit(found, Lanes.KEYS)
 
     def emit(self, roots: dict[str, Expr], lanes: Lanes = Lanes.QUERIES) -> Code:
-        return emit_cells(roots, self.captured, self.constant_names, self.work.query_heads, lanes)
+        scale = "QUERY_SCALE" if self.scales_scores and lanes is Lanes.QUERIES else ""
+        return emit_cells(
+            *(roots, self.captured, self.constant_names, self.work.query_heads, lanes),
+            short=self.numbers.narrow,
+            score_scale=scale,
+        )
 
     def power(self, difference: str) -> str:
         """The text of the softmax's power of a difference of scores.
@@ -165,6 +170,11 @@ class Lowering:
         """Are raw products scaled as weights are made, by the multiply-add that takes the maximum off?"""
         op = self.work.op
         return self.numbers.pairs and op.modify is None and op.query_scale > 0.0 and op.score_scale == 1.0
+
+    @property
+    def scales_scores(self) -> bool:
+        """Are raw products scaled before anything else happens to them? Pairs of queries are not."""
+        return self.numbers.pairs and not self.scales_in_exponent
 
     @cached_property
     def view_code(self) -> TileCode | None:

@@ -75,7 +75,7 @@ def cell_lines(facts: Lowering, code: Code, vectors: int, *, partial: bool) -> N
     """The lines of a tile: values of the tile, of each row, of each column, then cell by cell."""
     rows, columns = range(facts.schedule.key_rows), range(vectors)
     lines = list(code.tile)
-    if facts.numbers.pairs and not facts.scales_in_exponent:
+    if facts.scales_scores and not code.scales:
         lines += [f"s{i}_{j} = s{i}_{j} * QUERY_SCALE" for i in rows for j in columns]
     if "k" in code.names:
         row = "k_first + min({i}, tile_keys - 1)" if partial else "k_first + {i}"

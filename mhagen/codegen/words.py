@@ -34,6 +34,7 @@ REAL_FUNCTIONS = {
     Operator.SIGMOID: "sigmoid",
     Operator.FLOOR: "round_down",
 }
+SHORT_FUNCTIONS = {**REAL_FUNCTIONS, Operator.TANH: "tanh_short"}  # where results end up in 16 bits
 
 
 def makes_vector(expr: Apply) -> bool:

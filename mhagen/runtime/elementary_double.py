@@ -13,8 +13,8 @@ from __future__ import annotations
 from llvmlite import ir
 
 from ..base.target import Target
-from .exponents import DOUBLE, scale_by_power, scalef, split, two_to_the, without_powers
-from .registers import I32, at_least, at_most, constant, lanewise, polynomial
+from .exponents import DOUBLE, power_of_two, scale_by_power, split, without_powers
+from .registers import at_least, at_most, constant, lanewise, polynomial
 
 EXP2 = (
     1.0,
@@ -90,10 +90,7 @@ def tanh_of_size(builder: ir.IRBuilder, size: ir.Value, target: Target) -> ir.Va
     tail = polynomial(builder, rest, EXP[2:])
     grown = lanewise(builder, "fma", builder.fmul(rest, rest), tail, rest)
     one, two = constant(size.type, 1.0), constant(size.type, 2.0)
-    if target.scales_by_exponent:
-        power = scalef(builder, one, whole)
-    else:
-        power = two_to_the(builder, builder.fptosi(whole, ir.VectorType(I32, size.type.count)), size.type)
+    power = power_of_two(builder, whole, target)
     difference = lanewise(builder, "fma", power, grown, builder.fsub(power, one))
     return builder.fdiv(difference, builder.fadd(difference, two))
 

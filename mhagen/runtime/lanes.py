@@ -14,6 +14,7 @@ from .elementary import (
     emit_power,
     emit_sigmoid,
     emit_tanh,
+    emit_tanh_short,
 )
 from .meaning import INT32, INT64, MASK, NUMBER, REAL, SHARED, Machine, meaning
 from .registers import F32, F64, I64, constant, lanewise, repeat
@@ -158,6 +159,11 @@ def log(m: Machine, x: ir.Value) -> ir.Value:
 @meaning(REAL, REAL)
 def tanh(m: Machine, x: ir.Value) -> ir.Value:
     return emit_tanh(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL)
+def tanh_short(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_tanh_short(m.builder, x, m.target)
 
 
 @meaning(REAL, REAL)

@@ -262,12 +262,17 @@ def log(x: Vector) -> Vector:
 
 
 def tanh(x: Vector) -> Vector:
-    """The hyperbolic tangent.  Numbers: 2.5 ulp, in float64 3; odd, -0.0 included; NaN for NaN."""
+    """The hyperbolic tangent.  Numbers: 3.5 ulp, in float64 3; odd, -0.0 included; NaN for NaN."""
     raise compiled_only("tanh")
 
 
+def tanh_short(x: Vector) -> Vector:
+    """As tanh, of float32 lanes whose results end up in 16 bits.  Numbers: relative error 6.5e-6."""
+    raise compiled_only("tanh_short")
+
+
 def sigmoid(x: Vector) -> Vector:
-    """1 / (1 + e ** -x).  Numbers: 2.4 ulp, denormal results too; NaN for NaN."""
+    """1 / (1 + e ** -x).  Numbers: 2.6 ulp, denormal results too; NaN for NaN."""
     raise compiled_only("sigmoid")
 
 

@@ -268,3 +268,17 @@ def test_short_polynomials_keep_the_digits_they_claim(machine: Machine, word: st
     expected = np.exp2(values.astype(np.float64))
     assert np.abs(found / expected - 1).max() <= error
     assert (found[-128:] == expected[-128:]).all()
+
+
+@on_every_target
+def test_the_short_tanh_keeps_the_digits_it_claims_and_is_right_at_its_ends(machine: Machine) -> None:
+    text = text_of(["x", "out"], "store(out + i * VECTOR, tanh_short(load(x + i * VECTOR)))")
+    rng = np.random.default_rng(13)
+    points = np.concatenate([rng.uniform(-12, 12, 1 << 16), 2.0 ** rng.uniform(-60, 4, 1 << 16)])
+    ends = np.resize(np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e30, -1e30, 1.0]), 64)
+    values = np.concatenate([points, ends]).astype(np.float32)
+    found = np.zeros_like(values)
+    machine.compile_text(text)(address(values), address(found), len(values) // machine.lanes)
+    expected = np.tanh(values.astype(np.float64))
+    np.testing.assert_allclose(found, expected, rtol=6.5e-6, atol=0)
+    assert (np.signbit(found) == np.signbit(expected))[~np.isnan(expected)].all()
