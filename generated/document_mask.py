@@ -633,7 +633,7 @@ def score_tile_partial(
     store(state + SUMS + 1 * VECTOR, load(state + SUMS + 1 * VECTOR) + sum1)
 
 
-def score_tile_narrow(state, weights, row, key, key_stride):
+def score_tile_narrow(state, weights, row, key, key_stride, lane):
     """Score KEY_ROWS keys, all of them seen, for one vector of queries, and store their weights."""
     key0 = key
     key1 = key + 1 * key_stride
@@ -652,7 +652,7 @@ def score_tile_narrow(state, weights, row, key, key_stride):
     s6_0 = splat(0.0)
     s7_0 = splat(0.0)
     for d in range(DEPTH):
-        query0 = load(state + d * ROW + 0 * VECTOR)
+        query0 = load(state + d * ROW + lane)
         key = load_each(key0 + 4 * d)
         s0_0 = fma(key, query0, s0_0)
         key = load_each(key1 + 4 * d)
@@ -679,44 +679,46 @@ def score_tile_narrow(state, weights, row, key, key_stride):
     peak0 = maximum(peak0, s5_0)
     peak0 = maximum(peak0, s6_0)
     peak0 = maximum(peak0, s7_0)
-    maximum0 = load(state + MAXIMA + 0 * VECTOR)
+    maximum0 = load(state + MAXIMA + lane)
     rises0 = peak0 > maximum0 + HEADROOM
     if any_lane(rises0):
-        store(state + PEAKS + 0 * VECTOR, peak0)
+        for other in range(0, ROW, VECTOR):
+            store(state + PEAKS + other, splat(LOWEST))
+        store(state + PEAKS + lane, peak0)
         raise_maxima(state, weights, row)
-        maximum0 = load(state + MAXIMA + 0 * VECTOR)
+        maximum0 = load(state + MAXIMA + lane)
 
     # The weights, straight from the registers.
     weights += row * ROW
     weight = exp2(s0_0 - maximum0)
     sum0 = weight
-    store(weights + 0 * ROW + 0 * VECTOR, weight)
+    store(weights + 0 * ROW + lane, weight)
     weight = exp2(s1_0 - maximum0)
     sum0 += weight
-    store(weights + 1 * ROW + 0 * VECTOR, weight)
+    store(weights + 1 * ROW + lane, weight)
     weight = exp2(s2_0 - maximum0)
     sum0 += weight
-    store(weights + 2 * ROW + 0 * VECTOR, weight)
+    store(weights + 2 * ROW + lane, weight)
     weight = exp2(s3_0 - maximum0)
     sum0 += weight
-    store(weights + 3 * ROW + 0 * VECTOR, weight)
+    store(weights + 3 * ROW + lane, weight)
     weight = exp2(s4_0 - maximum0)
     sum0 += weight
-    store(weights + 4 * ROW + 0 * VECTOR, weight)
+    store(weights + 4 * ROW + lane, weight)
     weight = exp2(s5_0 - maximum0)
     sum0 += weight
-    store(weights + 5 * ROW + 0 * VECTOR, weight)
+    store(weights + 5 * ROW + lane, weight)
     weight = exp2(s6_0 - maximum0)
     sum0 += weight
-    store(weights + 6 * ROW + 0 * VECTOR, weight)
+    store(weights + 6 * ROW + lane, weight)
     weight = exp2(s7_0 - maximum0)
     sum0 += weight
-    store(weights + 7 * ROW + 0 * VECTOR, weight)
-    store(state + SUMS + 0 * VECTOR, load(state + SUMS + 0 * VECTOR) + sum0)
+    store(weights + 7 * ROW + lane, weight)
+    store(state + SUMS + lane, load(state + SUMS + lane) + sum0)
 
 
 def score_tile_narrow_partial(
-    state, weights, row, key, key_stride, tile_keys, q_first, k_first, b, keys, segment_array
+    state, weights, row, key, key_stride, tile_keys, lane, q_first, k_first, b, keys, segment_array
 ):
     """As score_tile_narrow, where keys are hidden from some queries or lie past the end."""
     key0 = key
@@ -736,7 +738,7 @@ def score_tile_narrow_partial(
     s6_0 = splat(0.0)
     s7_0 = splat(0.0)
     for d in range(DEPTH):
-        query0 = load(state + d * ROW + 0 * VECTOR)
+        query0 = load(state + d * ROW + lane)
         key = load_each(key0 + 4 * d)
         s0_0 = fma(key, query0, s0_0)
         key = load_each(key1 + 4 * d)
@@ -813,48 +815,50 @@ def score_tile_narrow_partial(
     seen7_0 = seen7_0 & inside7
     s7_0 = where(seen7_0, s7_0, LOWEST)
     peak0 = maximum(peak0, s7_0)
-    maximum0 = load(state + MAXIMA + 0 * VECTOR)
+    maximum0 = load(state + MAXIMA + lane)
     rises0 = peak0 > maximum0 + HEADROOM
     if any_lane(rises0):
-        store(state + PEAKS + 0 * VECTOR, peak0)
+        for other in range(0, ROW, VECTOR):
+            store(state + PEAKS + other, splat(LOWEST))
+        store(state + PEAKS + lane, peak0)
         raise_maxima(state, weights, row)
-        maximum0 = load(state + MAXIMA + 0 * VECTOR)
+        maximum0 = load(state + MAXIMA + lane)
 
     # The weights, straight from the registers.
     weights += row * ROW
     weight = exp2(s0_0 - maximum0)
     weight = where(seen0_0, weight, HIDDEN_WEIGHT)
     sum0 = weight
-    store(weights + 0 * ROW + 0 * VECTOR, weight)
+    store(weights + 0 * ROW + lane, weight)
     weight = exp2(s1_0 - maximum0)
     weight = where(seen1_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 1 * ROW + 0 * VECTOR, weight)
+    store(weights + 1 * ROW + lane, weight)
     weight = exp2(s2_0 - maximum0)
     weight = where(seen2_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 2 * ROW + 0 * VECTOR, weight)
+    store(weights + 2 * ROW + lane, weight)
     weight = exp2(s3_0 - maximum0)
     weight = where(seen3_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 3 * ROW + 0 * VECTOR, weight)
+    store(weights + 3 * ROW + lane, weight)
     weight = exp2(s4_0 - maximum0)
     weight = where(seen4_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 4 * ROW + 0 * VECTOR, weight)
+    store(weights + 4 * ROW + lane, weight)
     weight = exp2(s5_0 - maximum0)
     weight = where(seen5_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 5 * ROW + 0 * VECTOR, weight)
+    store(weights + 5 * ROW + lane, weight)
     weight = exp2(s6_0 - maximum0)
     weight = where(seen6_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 6 * ROW + 0 * VECTOR, weight)
+    store(weights + 6 * ROW + lane, weight)
     weight = exp2(s7_0 - maximum0)
     weight = where(seen7_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 7 * ROW + 0 * VECTOR, weight)
-    store(state + SUMS + 0 * VECTOR, load(state + SUMS + 0 * VECTOR) + sum0)
+    store(weights + 7 * ROW + lane, weight)
+    store(state + SUMS + lane, load(state + SUMS + lane) + sum0)
 
 
 def write_rows(accumulators, shares, rows, out, out_stride):
@@ -1058,6 +1062,32 @@ def visibility(q_low, q_high, k_low, k_high, b, keys, segment_array):
     return low9 + high9
 
 
+def hide_lines(weights, first, end):
+    """Make the weights of these lines those of hidden keys."""
+    for place in range(first * ROW, end * ROW, VECTOR):
+        store(weights + place, splat(HIDDEN_WEIGHT))
+
+
+def only_vector_seen(query_count, q_first, k_low, k_high, b, keys, segment_array):
+    """Where the one vector of queries lies that sees any of these keys, in bytes; -1 if several do."""
+    found = -1
+    for query in range(0, query_count, LANES):
+        view = visibility(
+            q_first + query,
+            q_first + min(query + LANES, query_count) - 1,
+            k_low,
+            k_high,
+            b,
+            keys,
+            segment_array,
+        )
+        if view != HIDDEN:
+            if found >= 0:
+                return -1
+            found = 4 * query
+    return found
+
+
 def score_block(
     state,
     weights,
@@ -1098,13 +1128,12 @@ def score_block(
         if end == 0:
             first = row
         elif end < row:
-            for place in range(end * ROW, row * ROW, VECTOR):
-                store(weights + place, splat(HIDDEN_WEIGHT))
+            hide_lines(weights, end, row)
             partial_first, partial_end = min(partial_first, end), row
         end = row + tile_keys
         if view == FULL and tile_keys == KEY_ROWS:
             if query_count <= LANES:
-                score_tile_narrow(state, weights, row, key + row * key_stride, key_stride)
+                score_tile_narrow(state, weights, row, key + row * key_stride, key_stride, 0)
                 continue
             score_tile(state, weights, row, key + row * key_stride, key_stride)
             continue
@@ -1117,7 +1146,28 @@ def score_block(
                 key + row * key_stride,
                 key_stride,
                 tile_keys,
+                0,
                 q_first,
+                k_first + row,
+                b,
+                keys,
+                segment_array,
+            )
+            continue
+        lane = only_vector_seen(
+            query_count, q_first, k_first + row, k_first + row + tile_keys - 1, b, keys, segment_array
+        )
+        if lane >= 0:
+            hide_lines(weights, row, (row + KEY_ROWS))
+            score_tile_narrow_partial(
+                state,
+                weights,
+                row,
+                key + row * key_stride,
+                key_stride,
+                tile_keys,
+                lane,
+                q_first + lane // 4,
                 k_first + row,
                 b,
                 keys,
@@ -1976,6 +2026,8 @@ KERNEL = Kernel(
         add_values_one_by_one,
         finish_sums,
         visibility,
+        hide_lines,
+        only_vector_seen,
         score_block,
         seen_rows,
         attend_block,

@@ -582,7 +582,7 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys):
     store(state + SUMS + 1 * VECTOR, load(state + SUMS + 1 * VECTOR) + sum1)
 
 
-def score_tile_narrow(state, weights, row, key, key_stride):
+def score_tile_narrow(state, weights, row, key, key_stride, lane):
     """Score KEY_ROWS keys, all of them seen, for one vector of queries, and store their weights."""
     key0 = key
     key1 = key + 1 * key_stride
@@ -601,7 +601,7 @@ def score_tile_narrow(state, weights, row, key, key_stride):
     s6_0 = splat(0.0)
     s7_0 = splat(0.0)
     for d in range(DEPTH):
-        query0 = load(state + d * ROW + 0 * VECTOR)
+        query0 = load(state + d * ROW + lane)
         key = load_each(key0 + 4 * d)
         s0_0 = fma(key, query0, s0_0)
         key = load_each(key1 + 4 * d)
@@ -628,43 +628,45 @@ def score_tile_narrow(state, weights, row, key, key_stride):
     peak0 = maximum(peak0, s5_0)
     peak0 = maximum(peak0, s6_0)
     peak0 = maximum(peak0, s7_0)
-    maximum0 = load(state + MAXIMA + 0 * VECTOR)
+    maximum0 = load(state + MAXIMA + lane)
     rises0 = peak0 > maximum0 + HEADROOM
     if any_lane(rises0):
-        store(state + PEAKS + 0 * VECTOR, peak0)
+        for other in range(0, ROW, VECTOR):
+            store(state + PEAKS + other, splat(LOWEST))
+        store(state + PEAKS + lane, peak0)
         raise_maxima(state, weights, row)
-        maximum0 = load(state + MAXIMA + 0 * VECTOR)
+        maximum0 = load(state + MAXIMA + lane)
 
     # The weights, straight from the registers.
     weights += row * ROW
     weight = exp2(s0_0 - maximum0)
     sum0 = weight
-    store(weights + 0 * ROW + 0 * VECTOR, weight)
+    store(weights + 0 * ROW + lane, weight)
     weight = exp2(s1_0 - maximum0)
     sum0 += weight
-    store(weights + 1 * ROW + 0 * VECTOR, weight)
+    store(weights + 1 * ROW + lane, weight)
     weight = exp2(s2_0 - maximum0)
     sum0 += weight
-    store(weights + 2 * ROW + 0 * VECTOR, weight)
+    store(weights + 2 * ROW + lane, weight)
     weight = exp2(s3_0 - maximum0)
     sum0 += weight
-    store(weights + 3 * ROW + 0 * VECTOR, weight)
+    store(weights + 3 * ROW + lane, weight)
     weight = exp2(s4_0 - maximum0)
     sum0 += weight
-    store(weights + 4 * ROW + 0 * VECTOR, weight)
+    store(weights + 4 * ROW + lane, weight)
     weight = exp2(s5_0 - maximum0)
     sum0 += weight
-    store(weights + 5 * ROW + 0 * VECTOR, weight)
+    store(weights + 5 * ROW + lane, weight)
     weight = exp2(s6_0 - maximum0)
     sum0 += weight
-    store(weights + 6 * ROW + 0 * VECTOR, weight)
+    store(weights + 6 * ROW + lane, weight)
     weight = exp2(s7_0 - maximum0)
     sum0 += weight
-    store(weights + 7 * ROW + 0 * VECTOR, weight)
-    store(state + SUMS + 0 * VECTOR, load(state + SUMS + 0 * VECTOR) + sum0)
+    store(weights + 7 * ROW + lane, weight)
+    store(state + SUMS + lane, load(state + SUMS + lane) + sum0)
 
 
-def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys):
+def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys, lane):
     """As score_tile_narrow, where keys are hidden from some queries or lie past the end."""
     key0 = key
     key1 = key + min(1, tile_keys - 1) * key_stride
@@ -683,7 +685,7 @@ def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys):
     s6_0 = splat(0.0)
     s7_0 = splat(0.0)
     for d in range(DEPTH):
-        query0 = load(state + d * ROW + 0 * VECTOR)
+        query0 = load(state + d * ROW + lane)
         key = load_each(key0 + 4 * d)
         s0_0 = fma(key, query0, s0_0)
         key = load_each(key1 + 4 * d)
@@ -731,47 +733,49 @@ def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys):
     seen7_0 = inside7
     s7_0 = where(seen7_0, s7_0, LOWEST)
     peak0 = maximum(peak0, s7_0)
-    maximum0 = load(state + MAXIMA + 0 * VECTOR)
+    maximum0 = load(state + MAXIMA + lane)
     rises0 = peak0 > maximum0 + HEADROOM
     if any_lane(rises0):
-        store(state + PEAKS + 0 * VECTOR, peak0)
+        for other in range(0, ROW, VECTOR):
+            store(state + PEAKS + other, splat(LOWEST))
+        store(state + PEAKS + lane, peak0)
         raise_maxima(state, weights, row)
-        maximum0 = load(state + MAXIMA + 0 * VECTOR)
+        maximum0 = load(state + MAXIMA + lane)
 
     # The weights, straight from the registers.
     weights += row * ROW
     weight = exp2(s0_0 - maximum0)
     sum0 = weight
-    store(weights + 0 * ROW + 0 * VECTOR, weight)
+    store(weights + 0 * ROW + lane, weight)
     weight = exp2(s1_0 - maximum0)
     weight = where(seen1_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 1 * ROW + 0 * VECTOR, weight)
+    store(weights + 1 * ROW + lane, weight)
     weight = exp2(s2_0 - maximum0)
     weight = where(seen2_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 2 * ROW + 0 * VECTOR, weight)
+    store(weights + 2 * ROW + lane, weight)
     weight = exp2(s3_0 - maximum0)
     weight = where(seen3_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 3 * ROW + 0 * VECTOR, weight)
+    store(weights + 3 * ROW + lane, weight)
     weight = exp2(s4_0 - maximum0)
     weight = where(seen4_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 4 * ROW + 0 * VECTOR, weight)
+    store(weights + 4 * ROW + lane, weight)
     weight = exp2(s5_0 - maximum0)
     weight = where(seen5_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 5 * ROW + 0 * VECTOR, weight)
+    store(weights + 5 * ROW + lane, weight)
     weight = exp2(s6_0 - maximum0)
     weight = where(seen6_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 6 * ROW + 0 * VECTOR, weight)
+    store(weights + 6 * ROW + lane, weight)
     weight = exp2(s7_0 - maximum0)
     weight = where(seen7_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 7 * ROW + 0 * VECTOR, weight)
-    store(state + SUMS + 0 * VECTOR, load(state + SUMS + 0 * VECTOR) + sum0)
+    store(weights + 7 * ROW + lane, weight)
+    store(state + SUMS + lane, load(state + SUMS + lane) + sum0)
 
 
 def write_rows(accumulators, shares, rows, out, out_stride):
@@ -929,9 +933,11 @@ def attend_block(
         prefetch_ahead(ahead, row)
         if query_count <= LANES:
             if tile_keys == KEY_ROWS:
-                score_tile_narrow(state, weights, row, key + row * key_stride, key_stride)
+                score_tile_narrow(state, weights, row, key + row * key_stride, key_stride, 0)
             else:
-                score_tile_narrow_partial(state, weights, row, key + row * key_stride, key_stride, tile_keys)
+                score_tile_narrow_partial(
+                    state, weights, row, key + row * key_stride, key_stride, tile_keys, 0
+                )
             continue
         if tile_keys == KEY_ROWS:
             score_tile(state, weights, row, key + row * key_stride, key_stride)

@@ -628,7 +628,7 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
     store(state + SUMS + 1 * VECTOR, load(state + SUMS + 1 * VECTOR) + sum1)
 
 
-def score_tile_narrow(state, weights, row, key, key_stride):
+def score_tile_narrow(state, weights, row, key, key_stride, lane):
     """Score KEY_ROWS keys, all of them seen, for one vector of queries, and store their weights."""
     key0 = key
     key1 = key + 1 * key_stride
@@ -647,7 +647,7 @@ def score_tile_narrow(state, weights, row, key, key_stride):
     s6_0 = splat(0.0)
     s7_0 = splat(0.0)
     for d in range(DEPTH):
-        query0 = load(state + d * ROW + 0 * VECTOR)
+        query0 = load(state + d * ROW + lane)
         key = load_each(key0 + 4 * d)
         s0_0 = fma(key, query0, s0_0)
         key = load_each(key1 + 4 * d)
@@ -684,43 +684,45 @@ def score_tile_narrow(state, weights, row, key, key_stride):
     peak0 = maximum(peak0, s5_0)
     peak0 = maximum(peak0, s6_0)
     peak0 = maximum(peak0, s7_0)
-    maximum0 = load(state + MAXIMA + 0 * VECTOR)
+    maximum0 = load(state + MAXIMA + lane)
     rises0 = peak0 > maximum0 + HEADROOM
     if any_lane(rises0):
-        store(state + PEAKS + 0 * VECTOR, peak0)
+        for other in range(0, ROW, VECTOR):
+            store(state + PEAKS + other, splat(LOWEST))
+        store(state + PEAKS + lane, peak0)
         raise_maxima(state, weights, row)
-        maximum0 = load(state + MAXIMA + 0 * VECTOR)
+        maximum0 = load(state + MAXIMA + lane)
 
     # The weights, straight from the registers.
     weights += row * ROW
     weight = exp2((s0_0 - maximum0) * SCORE_SCALE)
     sum0 = weight
-    store(weights + 0 * ROW + 0 * VECTOR, weight)
+    store(weights + 0 * ROW + lane, weight)
     weight = exp2((s1_0 - maximum0) * SCORE_SCALE)
     sum0 += weight
-    store(weights + 1 * ROW + 0 * VECTOR, weight)
+    store(weights + 1 * ROW + lane, weight)
     weight = exp2((s2_0 - maximum0) * SCORE_SCALE)
     sum0 += weight
-    store(weights + 2 * ROW + 0 * VECTOR, weight)
+    store(weights + 2 * ROW + lane, weight)
     weight = exp2((s3_0 - maximum0) * SCORE_SCALE)
     sum0 += weight
-    store(weights + 3 * ROW + 0 * VECTOR, weight)
+    store(weights + 3 * ROW + lane, weight)
     weight = exp2((s4_0 - maximum0) * SCORE_SCALE)
     sum0 += weight
-    store(weights + 4 * ROW + 0 * VECTOR, weight)
+    store(weights + 4 * ROW + lane, weight)
     weight = exp2((s5_0 - maximum0) * SCORE_SCALE)
     sum0 += weight
-    store(weights + 5 * ROW + 0 * VECTOR, weight)
+    store(weights + 5 * ROW + lane, weight)
     weight = exp2((s6_0 - maximum0) * SCORE_SCALE)
     sum0 += weight
-    store(weights + 6 * ROW + 0 * VECTOR, weight)
+    store(weights + 6 * ROW + lane, weight)
     weight = exp2((s7_0 - maximum0) * SCORE_SCALE)
     sum0 += weight
-    store(weights + 7 * ROW + 0 * VECTOR, weight)
-    store(state + SUMS + 0 * VECTOR, load(state + SUMS + 0 * VECTOR) + sum0)
+    store(weights + 7 * ROW + lane, weight)
+    store(state + SUMS + lane, load(state + SUMS + lane) + sum0)
 
 
-def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys, q_first, k_first):
+def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys, lane, q_first, k_first):
     """As score_tile_narrow, where keys are hidden from some queries or lie past the end."""
     key0 = key
     key1 = key + min(1, tile_keys - 1) * key_stride
@@ -739,7 +741,7 @@ def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys, q
     s6_0 = splat(0.0)
     s7_0 = splat(0.0)
     for d in range(DEPTH):
-        query0 = load(state + d * ROW + 0 * VECTOR)
+        query0 = load(state + d * ROW + lane)
         key = load_each(key0 + 4 * d)
         s0_0 = fma(key, query0, s0_0)
         key = load_each(key1 + 4 * d)
@@ -815,48 +817,50 @@ def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys, q
     seen7_0 = seen7_0 & inside7
     s7_0 = where(seen7_0, s7_0, LOWEST)
     peak0 = maximum(peak0, s7_0)
-    maximum0 = load(state + MAXIMA + 0 * VECTOR)
+    maximum0 = load(state + MAXIMA + lane)
     rises0 = peak0 > maximum0 + HEADROOM
     if any_lane(rises0):
-        store(state + PEAKS + 0 * VECTOR, peak0)
+        for other in range(0, ROW, VECTOR):
+            store(state + PEAKS + other, splat(LOWEST))
+        store(state + PEAKS + lane, peak0)
         raise_maxima(state, weights, row)
-        maximum0 = load(state + MAXIMA + 0 * VECTOR)
+        maximum0 = load(state + MAXIMA + lane)
 
     # The weights, straight from the registers.
     weights += row * ROW
     weight = exp2((s0_0 - maximum0) * SCORE_SCALE)
     weight = where(seen0_0, weight, HIDDEN_WEIGHT)
     sum0 = weight
-    store(weights + 0 * ROW + 0 * VECTOR, weight)
+    store(weights + 0 * ROW + lane, weight)
     weight = exp2((s1_0 - maximum0) * SCORE_SCALE)
     weight = where(seen1_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 1 * ROW + 0 * VECTOR, weight)
+    store(weights + 1 * ROW + lane, weight)
     weight = exp2((s2_0 - maximum0) * SCORE_SCALE)
     weight = where(seen2_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 2 * ROW + 0 * VECTOR, weight)
+    store(weights + 2 * ROW + lane, weight)
     weight = exp2((s3_0 - maximum0) * SCORE_SCALE)
     weight = where(seen3_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 3 * ROW + 0 * VECTOR, weight)
+    store(weights + 3 * ROW + lane, weight)
     weight = exp2((s4_0 - maximum0) * SCORE_SCALE)
     weight = where(seen4_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 4 * ROW + 0 * VECTOR, weight)
+    store(weights + 4 * ROW + lane, weight)
     weight = exp2((s5_0 - maximum0) * SCORE_SCALE)
     weight = where(seen5_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 5 * ROW + 0 * VECTOR, weight)
+    store(weights + 5 * ROW + lane, weight)
     weight = exp2((s6_0 - maximum0) * SCORE_SCALE)
     weight = where(seen6_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 6 * ROW + 0 * VECTOR, weight)
+    store(weights + 6 * ROW + lane, weight)
     weight = exp2((s7_0 - maximum0) * SCORE_SCALE)
     weight = where(seen7_0, weight, HIDDEN_WEIGHT)
     sum0 += weight
-    store(weights + 7 * ROW + 0 * VECTOR, weight)
-    store(state + SUMS + 0 * VECTOR, load(state + SUMS + 0 * VECTOR) + sum0)
+    store(weights + 7 * ROW + lane, weight)
+    store(state + SUMS + lane, load(state + SUMS + lane) + sum0)
 
 
 def write_rows(accumulators, shares, rows, out, out_stride):
@@ -1122,6 +1126,24 @@ def visibility(q_low, q_high, k_low, k_high):
     return low1 + high1
 
 
+def hide_lines(weights, first, end):
+    """Make the weights of these lines those of hidden keys."""
+    for place in range(first * ROW, end * ROW, VECTOR):
+        store(weights + place, splat(HIDDEN_WEIGHT))
+
+
+def only_vector_seen(query_count, q_first, k_low, k_high):
+    """Where the one vector of queries lies that sees any of these keys, in bytes; -1 if several do."""
+    found = -1
+    for query in range(0, query_count, LANES):
+        view = visibility(q_first + query, q_first + min(query + LANES, query_count) - 1, k_low, k_high)
+        if view != HIDDEN:
+            if found >= 0:
+                return -1
+            found = 4 * query
+    return found
+
+
 def score_block(
     state, weights, key, key_stride, block_keys, block_view, query_count, ahead, q_first, k_first
 ):
@@ -1144,20 +1166,34 @@ def score_block(
         if end == 0:
             first = row
         elif end < row:
-            for place in range(end * ROW, row * ROW, VECTOR):
-                store(weights + place, splat(HIDDEN_WEIGHT))
+            hide_lines(weights, end, row)
             partial_first, partial_end = min(partial_first, end), row
         end = row + tile_keys
         if view == FULL and tile_keys == KEY_ROWS:
             if query_count <= LANES:
-                score_tile_narrow(state, weights, row, key + row * key_stride, key_stride)
+                score_tile_narrow(state, weights, row, key + row * key_stride, key_stride, 0)
                 continue
             score_tile(state, weights, row, key + row * key_stride, key_stride)
             continue
         partial_first, partial_end = min(partial_first, row), end
         if query_count <= LANES:
             score_tile_narrow_partial(
-                state, weights, row, key + row * key_stride, key_stride, tile_keys, q_first, k_first + row
+                state, weights, row, key + row * key_stride, key_stride, tile_keys, 0, q_first, k_first + row
+            )
+            continue
+        lane = only_vector_seen(query_count, q_first, k_first + row, k_first + row + tile_keys - 1)
+        if lane >= 0:
+            hide_lines(weights, row, (row + KEY_ROWS))
+            score_tile_narrow_partial(
+                state,
+                weights,
+                row,
+                key + row * key_stride,
+                key_stride,
+                tile_keys,
+                lane,
+                q_first + lane // 4,
+                k_first + row,
             )
             continue
         score_tile_partial(
@@ -1986,6 +2022,8 @@ KERNEL = Kernel(
         add_values_one_by_one,
         finish_sums,
         visibility,
+        hide_lines,
+        only_vector_seen,
         score_block,
         seen_rows,
         attend_block,

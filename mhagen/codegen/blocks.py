@@ -45,6 +45,9 @@ def block_model(facts: Lowering) -> BlockModel:
         *positions,
         *facts.block_place,
     )
+    narrow = (*tile, "0", *full), (*tile, "tile_keys", "0", *partial)
+    one_vector = f"q_first + lane // {facts.numbers.bytes}"
+    seen = tuple(one_vector if name == "q_first" else name for name in partial)
     output = ("out", "out_stride", "single", *statistics_of(facts))
     first_query, last_query = "q_first + query", "q_first + query + VALUE_ROWS - 1"
     return BlockModel(
@@ -71,6 +74,15 @@ def block_model(facts: Lowering) -> BlockModel:
         view_of_first_rows=("q_low", "q_high", "k_first + low", "k_first + low + KEY_ROWS - 1", *place),
         full_arguments=(*tile, *full),
         partial_arguments=(*tile, "tile_keys", *partial),
+        narrow_full_arguments=narrow[0],
+        narrow_partial_arguments=narrow[1],
+        narrow_seen_arguments=(*tile, "tile_keys", "lane", *seen),
+        vector_parameters=("query_count", "q_first", "k_low", "k_high", *place),
+        vector_arguments=("query_count", "q_first", "k_first + row", "k_first + row + tile_keys - 1", *place),
+        view_of_vector=(
+            *("q_first + query", "q_first + min(query + LANES, query_count) - 1", "k_low", "k_high"),
+            *place,
+        ),
     )
 
 

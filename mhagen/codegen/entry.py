@@ -295,6 +295,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
     """The functions of the attention kernel, callees first."""
     numbers = facts.numbers
     masked = facts.view_code is not None
+    narrow = ("only_vector_seen",) if tile.has_narrow else ()
     return (
         *(("widen_keys", "widen_values") if numbers.staged else ()),
         *(("zip_values",) if numbers.pairs else ()),
@@ -306,7 +307,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(value_tile.name for value_tile in tile.value_tiles),
         *(("values_are_finite", "add_values_one_by_one") if masked else ()),
         "finish_sums",
-        *(("visibility", "score_block", "seen_rows") if masked else ()),
+        *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
         *(DIRECT_FUNCTIONS if has_direct(facts) else ()),
         "attention_tasks",

@@ -30,6 +30,7 @@ def numbers_model(numbers: Numbers) -> NumbersModel:
         store_first=numbers.store_first,
         line_of_row=line(numbers, "row"),
         line_of_end=line(numbers, "end"),
+        line_of_tile_end=line(numbers, "(row + KEY_ROWS)"),
         line_of_low=line(numbers, "low"),
         line_of_partial=line(numbers, "partial_first"),
         lines_of_block=lines(numbers, "block_keys"),

@@ -60,6 +60,7 @@ class NumbersModel:
     store_first: str
     line_of_row: str  # the line of weights that a row of keys has
     line_of_end: str
+    line_of_tile_end: str
     line_of_low: str
     line_of_partial: str
     lines_of_block: str
@@ -74,7 +75,9 @@ class ScoreVariant:
     name: str
     doc: str
     parameters: Names
+    is_narrow: bool  # for one vector of a group, the one at `lane`
     vectors: tuple[int, ...]
+    places: Lines  # of each vector in a row of the group, as text
     key_rows: Lines  # the address of each key, as text
     comment: str
     lines: Lines  # products into scores and visibility
@@ -155,6 +158,12 @@ class BlockModel:
     view_of_first_rows: Names
     full_arguments: Names
     partial_arguments: Names
+    narrow_full_arguments: Names
+    narrow_partial_arguments: Names
+    narrow_seen_arguments: Names
+    vector_parameters: Names
+    vector_arguments: Names
+    view_of_vector: Names
 
 
 @dataclass(frozen=True)

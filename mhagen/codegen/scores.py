@@ -7,6 +7,8 @@ from .cells import Code
 from .facts import Lowering
 from .model import Names, ScoreVariant
 
+TILE = ("state", "weights", "row", "key", "key_stride")
+
 
 def score_variants(facts: Lowering) -> tuple[ScoreVariant, ...]:
     """Tiles seen whole and in part; and both for so few queries that one vector holds them."""
@@ -20,12 +22,14 @@ def score_variants(facts: Lowering) -> tuple[ScoreVariant, ...]:
 
 def full_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
     rows = range(facts.schedule.key_rows)
-    queries = "one group" if vectors == facts.schedule.query_vectors else "one vector"
+    queries = "one vector" if is_narrow(facts, vectors) else "one group"
     return ScoreVariant(
         name=name,
         doc=f"Score KEY_ROWS keys, all of them seen, for {queries} of queries, and store their weights.",
-        parameters=("state", "weights", "row", "key", "key_stride", *tile_parameters(facts, facts.full_code)),
+        parameters=(*TILE, *lane(facts, vectors), *tile_parameters(facts, facts.full_code)),
+        is_narrow=is_narrow(facts, vectors),
         vectors=tuple(range(vectors)),
+        places=places(facts, vectors),
         key_rows=tuple("key" if i == 0 else f"key + {i} * key_stride" for i in rows),
         comment=score_comment(facts, keep=False),
         lines=cell_lines(facts, facts.full_code, vectors, partial=False),
@@ -40,8 +44,10 @@ def partial_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
     return ScoreVariant(
         name=f"{name}_partial",
         doc=f"As {name}, where keys are hidden from some queries or lie past the end.",
-        parameters=partial_parameters(facts),
+        parameters=(*TILE, "tile_keys", *lane(facts, vectors), *tile_parameters(facts, code)),
+        is_narrow=is_narrow(facts, vectors),
         vectors=tuple(range(vectors)),
+        places=places(facts, vectors),
         # Rows past the end repeat the last key, so that nothing behind it is read.
         key_rows=tuple("key" if i == 0 else f"key + min({i}, tile_keys - 1) * key_stride" for i in rows),
         comment=score_comment(facts, keep=True),
@@ -52,9 +58,19 @@ def partial_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
     )
 
 
-def partial_parameters(facts: Lowering) -> Names:
-    first = ("state", "weights", "row", "key", "key_stride", "tile_keys")
-    return (*first, *tile_parameters(facts, facts.partial_code))
+def is_narrow(facts: Lowering, vectors: int) -> bool:
+    return vectors < facts.schedule.query_vectors
+
+
+def lane(facts: Lowering, vectors: int) -> Names:
+    """What says which vector of the group is scored, where that is one alone."""
+    return ("lane",) if is_narrow(facts, vectors) else ()
+
+
+def places(facts: Lowering, vectors: int) -> Names:
+    if is_narrow(facts, vectors):
+        return ("lane",)
+    return tuple(f"{j} * VECTOR" for j in range(vectors))
 
 
 def tile_parameters(facts: Lowering, code: Code) -> Names:
@@ -113,24 +129,23 @@ def peak_lines(facts: Lowering, vectors: int, *, partial: bool) -> Names:
 
 
 def weight_lines(facts: Lowering, vectors: int, *, partial: bool) -> Names:
-    rows, columns = range(facts.schedule.key_rows), range(vectors)
-    if facts.scales_in_exponent:
-        lowered = tuple(f"lowered{j} = -maximum{j}" for j in columns)
-        return (*lowered, *(x for i in rows[::2] for j in columns for x in weight_pair(facts, i, j, partial)))
+    rows, columns = range(facts.schedule.key_rows), tuple(enumerate(places(facts, vectors)))
+    lowered = tuple(f"lowered{j} = -maximum{j}" for j, _ in columns) if facts.scales_in_exponent else ()
     if facts.numbers.pairs:
-        return tuple(x for i in rows[::2] for j in columns for x in weight_pair(facts, i, j, partial))
-    return tuple(x for i in rows for j in columns for x in one_weight(facts, i, j, partial))
+        pairs = (weight_pair(facts, i, j, at, partial) for i in rows[::2] for j, at in columns)
+        return (*lowered, *(line for pair in pairs for line in pair))
+    return tuple(line for i in rows for j, at in columns for line in one_weight(facts, i, j, at, partial))
 
 
-def one_weight(facts: Lowering, i: int, j: int, partial: bool) -> Names:
-    store = f"store(weights + {i} * ROW + {j} * VECTOR, weight)"
+def one_weight(facts: Lowering, i: int, j: int, place: str, partial: bool) -> Names:
+    store = f"store(weights + {i} * ROW + {place}, weight)"
     return (*weight_of_cell(facts, "weight", i, j, partial), store)
 
 
-def weight_pair(facts: Lowering, i: int, j: int, partial: bool) -> Names:
+def weight_pair(facts: Lowering, i: int, j: int, place: str, partial: bool) -> Names:
     """Two keys beneath each other make a pair; rows come in twos."""
     cells = (weight_of_cell(facts, name, i + k, j, partial) for k, name in enumerate(("even", "odd")))
-    store = f"store_pairs(weights + {i // 2} * ROW + {j} * VECTOR, pack_pairs(even, odd))"
+    store = f"store_pairs(weights + {i // 2} * ROW + {place}, pack_pairs(even, odd))"
     return (*(line for cell in cells for line in cell), store)
 
 
