@@ -172,7 +172,7 @@ DECODE_SCRATCH_BYTES = 85248
 QUERY_SCALE = 0.12751743082459868  # 0.0883883 * log2(e)
 LOWEST = -3.4028234663852886e38  # float32's lowest: where running maxima start
 HEADROOM = 8.0  # by what scores may top the running maximum before it is raised
-LIFT = 64.0  # how far above them it is raised: weights may be tiny
+LIFT = 24.0  # how far above them it is raised: weights may be tiny
 HIDDEN_WEIGHT = -0.0  # the weight of a hidden key: adds nothing, and can be told from 0
 HIDDEN_BITS = -(2**31)  # its bits
 MINUS_INFINITY = float("-inf")  # the score of a hidden key in decoding
@@ -2093,7 +2093,7 @@ def is_small(query, key, value, out, table):
 
 
 def attention_direct(owner, arguments, count):
-    """Run a small call by itself on this thread: `out` comes back, or `owner` if it is not small, or not right.
+    """Run a small call by itself on this thread: `out` comes back, or `owner` if it is not small or not right.
 
     Python calls this as one of its own functions. arguments: the addresses of query, key, value, out and, if
     there are five, of the offset, an np.int64. owner: an array, the table of the addresses of the type and of

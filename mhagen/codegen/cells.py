@@ -9,15 +9,15 @@ otherwise.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
 from typing import assert_never
 
 from ..base.dtypes import DType
-from ..expr.intervals import ANY_REAL, Interval, bounds
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
+from .levels import Captured, Lanes, Level, level_of, needs_wide_lanes
 from .rises import at_key_zero, rise
+from .scaling import is_number, is_score_by_number, scales_on_reading
 from .words import (
     INFIX,
     LOGIC,
@@ -31,42 +31,9 @@ from .words import (
     power,
 )
 
-INT32 = Interval(-(2**31), 2**31 - 1)
-POSITION = Interval(-(2**30) + 1, 2**30 - 1)  # checked at the call: lengths and offsets stay below 2**29
 LENGTHS = ("batch", "queries", "keys")  # axes whose length is known at the call only
 INLINE_WIDTH = 60
-SCORE = Name("score")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-class Level(IntEnum):
-    """How often a part of an expression is computed; a value of a higher level may read all lower ones."""
-
-    TILE = 0
-    ROW = 1  # knows the axis that is not in lanes
-    COLUMN = 2  # knows the axis in lanes: a vector
-    CELL = 3  # knows both, or the score: a vector
-
-
-class Lanes(Enum):
-    """The axis that lies in lanes."""
-
-    QUERIES = "q"
-    KEYS = "k"
-
-
-@dataclass(frozen=True)
-class Captured:
-    """A run-time array that expressions index: its element type and axes (symbols or ints)."""
-
-    name: str
-    dtype: DType
-    shape: tuple[int | str, ...]
-
-    @property
-    def parameter(self) -> str:
-        """The name of its address inside the kernel."""
-        return f"{self.name}_array"
 
 
 @dataclass(frozen=True)
@@ -105,40 +72,6 @@ LOADS = {
     DType.INT64: ("load_int64", "take_int64"),
     DType.BOOL: ("load_bool", "take_bool"),
 }
-
-
-def level_of(expr: Expr, lanes: Lanes) -> Level:
-    """The level at which an expression is known."""
-    used = {node.name for node in walk(expr) if isinstance(node, Name)}
-    if "score" in used or {"q", "k"} <= used:
-        return Level.CELL
-    if lanes.value in used:
-        return Level.COLUMN
-    return Level.ROW if used & {"q", "k"} else Level.TILE
-
-
-def needs_wide_lanes(expr: Expr, arrays: Mapping[str, Captured], heads: int) -> bool:
-    """Can an integer of the expression leave 32 bits? Then its lanes hold 64."""
-    names = {"q": POSITION, "k": POSITION, "b": POSITION, "h": Interval(0, heads - 1), "score": ANY_REAL}
-    limits = {name: array_bounds(array) for name, array in arrays.items()}
-    for node in walk(expr):
-        if node.kind is Kind.INTEGER:
-            found = bounds(node, names, limits)
-            if found.low < INT32.low or found.high > INT32.high:
-                return True
-    return False
-
-
-def array_bounds(array: Captured) -> Interval:
-    match array.dtype:
-        case DType.INT32:
-            return INT32
-        case DType.INT64:
-            return Interval(-(2**63), 2**63 - 1)
-        case DType.BOOL:
-            return Interval(0, 1)
-        case _:
-            return ANY_REAL
 
 
 @dataclass
@@ -397,28 +330,6 @@ class Emitter:
 
     def limit(self, axis: int | str) -> str:
         return str(axis - 1) if isinstance(axis, int) else f"{self.size(axis)} - 1"
-
-
-def is_number(expr: Expr) -> bool:
-    """Is it known now, and not 0?"""
-    return isinstance(expr, Literal | Constant) and expr.value != 0
-
-
-def is_score_by_number(expr: Expr) -> bool:
-    """Is it score / x or score * x for a number x that is known now?"""
-    return (
-        isinstance(expr, Apply)
-        and expr.operator in (Operator.MULTIPLY, Operator.DIVIDE)
-        and expr.arguments[0] == SCORE
-        and is_number(expr.arguments[1])
-    )
-
-
-def scales_on_reading(roots: Iterable[Expr]) -> bool:
-    """Is every score multiplied or divided by a number as it is read? Then that can take the scale in."""
-    parts = [part for root in roots for part in walk(root)]
-    reads = sum(part == SCORE for part in parts)
-    return 0 < reads == sum(map(is_score_by_number, parts))
 
 
 def is_condition(expr: Expr) -> bool:

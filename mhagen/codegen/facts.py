@@ -14,7 +14,8 @@ from ..ir.program import Program
 from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import Schedule
 from ..schedule.workload import Workload, workload_of
-from .cells import Captured, Code, Lanes, emit_cells
+from .cells import Code, emit_cells
+from .levels import Captured, Lanes
 from .model import Names
 from .tiles import TileCode, emit_visibility
 

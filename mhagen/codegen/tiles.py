@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from ..base.dtypes import DType
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator
-from .cells import LENGTHS, Captured, stays_inside
+from .cells import LENGTHS, stays_inside
+from .levels import Captured
 
 UNKNOWN = ("0", "1")
 EXTENTS = {DType.INT32: "extent_int32", DType.INT64: "extent_int64", DType.BOOL: "extent_bool"}
