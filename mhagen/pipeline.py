@@ -15,6 +15,7 @@ from .ir.program import Program, build_program
 from .passes import PASSES, Observer, run_passes
 from .runtime.host import host_target
 from .schedule.choose import choose_schedule
+from .schedule.table import ScheduleTable
 from .spec.load import load_spec
 from .spec.model import Spec
 
@@ -79,7 +80,7 @@ def compile_to_source(
     main = program.main
     program = program.map(lambda graph: run_passes(graph, PASSES, observe if graph is main else None))
     plan = choose_schedule(program.attention, target)
-    return spec, program, cpu.generate(program, plan, target)
+    return spec, program, cpu.generate(program, ScheduleTable.of(plan), target)
 
 
 def load_kernel(spec: Spec, program: Program, source: cpu.Source) -> Kernel:

@@ -307,6 +307,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("visibility", "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
         *(("has_header", "headers_fit", "lengths_fit", "span", "is_apart") if has_direct(facts) else ()),
+        *(("serving_entry",) if has_direct(facts) and not facts.table.is_one else ()),
         "attention_tasks",
     )
 

@@ -36,6 +36,8 @@ SUPPORT: dict[str, frozenset[str]] = {
     "simd": words_of(simd),
     "simd_formats": words_of(simd_formats),
     "sizes": frozenset(("Sizes",)),
+    "table": frozenset(("Entry",)),
+    "threads": frozenset(("thread_count",)),
 }
 INDENT = 4
 

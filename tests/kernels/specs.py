@@ -16,6 +16,7 @@ from mhagen.runtime.host import host_target
 from mhagen.schedule.choose import choose_schedule
 from mhagen.schedule.legal import violations
 from mhagen.schedule.plan import Schedule
+from mhagen.schedule.table import ScheduleTable
 from mhagen.spec.load import load_spec
 from mhagen.spec.model import Spec
 
@@ -255,4 +256,4 @@ def scheduled(case: Case, target: Target, **changed: int) -> ModuleType:
     spec, program, _ = compile_to_source(case.spec, target=target)
     schedule = replace(choose_schedule(program.attention, target), **changed)
     assert violations(schedule, target) == ()
-    return load_kernel(spec, program, cpu.generate(program, schedule, target)).module
+    return load_kernel(spec, program, cpu.generate(program, ScheduleTable.of(schedule), target)).module
