@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..schedule.plan import SIZES_OF_SUMS
@@ -61,7 +61,7 @@ class Base:
 
     name: str
     scratch: str
-    constants: Callable[[Lowering], dict[str, str]]
+    constants: Callable[[Lowering], Mapping[str, str]]
     unread: Names  # by its functions: attend() alone reads them
 
 

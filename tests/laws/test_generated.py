@@ -54,7 +54,7 @@ def test_every_example_has_its_module_and_every_module_its_example() -> None:
 
 @EVERY_MODULE
 def test_a_module_is_what_its_spec_gives_today(path: Path) -> None:
-    source = compile_to_source(SPECS[path.stem], target=target_of(path))[2]
+    source = compile_to_source(SPECS[path.stem], target=target_of(path), tune="never")[2]
     assert path.read_bytes() == source.text.encode(), how_to_mend(path)
 
 
@@ -77,7 +77,7 @@ def runnable(path: Path) -> ModuleType:
     try:
         require(target_of(path), path.stem)
     except UnsupportedError:
-        return cpu.load(compile_to_source(SPECS[path.stem])[2])
+        return cpu.load(compile_to_source(SPECS[path.stem], tune="never")[2])
     return importlib.import_module(f"{GENERATED.name}.{path.stem}")
 
 
