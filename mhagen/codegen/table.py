@@ -124,10 +124,10 @@ def compared(name: str, bounds: Bounds) -> str:
     match bounds:
         case Bounds(low, None):
             return f"{name} >= {low}"
-        case Bounds(1, high):
-            return f"{name} <= {high}"
         case Bounds(low, high) if low == high:
             return f"{name} == {low}"
+        case Bounds(1, high):
+            return f"{name} <= {high}"
     return f"{bounds.low} <= {name} <= {bounds.high}"
 
 

@@ -36,10 +36,10 @@ class Bounds:
                 return "any"
             case Bounds(low, None):
                 return f"from {low}"
-            case Bounds(1, high):
-                return f"up to {high}"
             case Bounds(low, high) if low == high:
                 return str(low)
+            case Bounds(1, high):
+                return f"up to {high}"
         return f"{self.low} to {self.high}"
 
 
