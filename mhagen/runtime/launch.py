@@ -223,7 +223,7 @@ class Kernel:
 def bound(
     functions: tuple[Callable[..., Any], ...], constants: Mapping[str, int]
 ) -> tuple[Callable[..., Any], ...]:
-    """Functions of one module that read these values in place of its own, and call each other.
+    """The last function and those that it calls, reading these values in place of their module's.
 
     Raises   InternalError for a name that is no integer of the module: nothing would read it
     """
@@ -231,9 +231,21 @@ def bound(
     for name in constants:
         if type(names.get(name)) is not int:
             raise InternalError(f"{name} is no integer constant of the module, so no kernel reads it")
-    made = tuple(FunctionType(each.__code__, names, each.__name__) for each in functions)
+    made = tuple(FunctionType(each.__code__, names, each.__name__) for each in reached(functions))
     names |= {**constants, **{each.__name__: each for each in made}}
     return made
+
+
+def reached(functions: tuple[Callable[..., Any], ...]) -> tuple[FunctionType, ...]:
+    """Those that the last one calls, directly or not, and itself."""
+    known = {each.__name__: each for each in functions if isinstance(each, FunctionType)}
+    found, ahead = set(), [functions[-1].__name__]
+    while ahead:
+        name = ahead.pop()
+        if name in known and name not in found:
+            found.add(name)
+            ahead += known[name].__code__.co_names
+    return tuple(each for name, each in known.items() if name in found)
 
 
 def direct_dtypes(dtype: str) -> tuple[np.dtype[Any], ...]:
