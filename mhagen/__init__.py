@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .pipeline import SpecLike, Tune
     from .spec.load import load_spec as load_spec
     from .spec.model import Spec as Spec
+    from .tuning.result import Tuning as Tuning
+    from .tuning.tune import tune as tune
 
 __all__ = (
     "InputError",
@@ -31,11 +33,13 @@ __all__ = (
     "Reference",
     "Spec",
     "SpecError",
+    "Tuning",
     "UnsupportedError",
     "VerificationError",
     "build",
     "load_spec",
     "reference",
+    "tune",
 )
 
 # Where public names live that bring NumPy or pydantic: imported when first asked for.
@@ -43,7 +47,9 @@ HOMES = {
     "Kernel": "pipeline",
     "Reference": "ir.reference",
     "Spec": "spec.model",
+    "Tuning": "tuning.result",
     "load_spec": "spec.load",
+    "tune": "tuning.tune",
 }
 
 
@@ -56,8 +62,8 @@ def build(
 ) -> Kernel:
     """Compile a spec: a path, a dict or a Spec. With `out`, also write the module into that folder.
 
-    Units    tune: "cached" takes schedules tuned before, if there are any; "never" ignores them; "now" measures
-             first, which takes a minute; a ScheduleTable is taken as it is
+    Units    tune: "cached" takes schedules tuned before, if there are any; "never" ignores them; "now"
+             measures first, which takes a minute; a ScheduleTable is taken as it is
     Raises   SpecError for a wrong spec, UnsupportedError for one that this version or machine cannot serve,
              VerificationError (and nothing written) when the kernel disagrees with the reference
     """
