@@ -39,6 +39,7 @@ from mhagen.schedule.numbers import numbers_of
 from mhagen.schedule.plan import Schedule
 from mhagen.schedule.sight import Shape, Sight
 from mhagen.schedule.space import schedules
+from mhagen.schedule.table import ScheduleTable
 from mhagen.schedule.workload import Workload, workload_of
 from mhagen.spec.load import load_spec
 from mhagen.tuning.grid import GRID, Row, row_named
@@ -66,7 +67,7 @@ class Subject:
 
     def candidate(self, schedule: Schedule) -> Candidate:
         program = build_program(self.problem.spec).map(lambda graph: run_passes(graph, PASSES))
-        module = cpu.load(cpu.generate(program, schedule, self.target))
+        module = cpu.load(cpu.generate(program, ScheduleTable.of(schedule), self.target))
         arrays = (self.problem.arguments[name] for name in ("query", "key", "value"))
         call = partial(module.attention, *arrays, **self.problem.inputs)
         call = partial(call, query_offset=self.problem.query_offset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .base.errors import (
     InputError,
@@ -15,12 +15,15 @@ from .base.errors import (
 from .base.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .ir.reference import Reference as Reference
     from .pipeline import Kernel as Kernel
-    from .pipeline import SpecLike
-    from .pipeline import build as build
+    from .pipeline import SpecLike, Tune
     from .spec.load import load_spec as load_spec
     from .spec.model import Spec as Spec
+    from .tuning.result import Tuning as Tuning
+    from .tuning.tune import tune as tune
 
 __all__ = (
     "InputError",
@@ -30,11 +33,13 @@ __all__ = (
     "Reference",
     "Spec",
     "SpecError",
+    "Tuning",
     "UnsupportedError",
     "VerificationError",
     "build",
     "load_spec",
     "reference",
+    "tune",
 )
 
 # Where public names live that bring NumPy or pydantic: imported when first asked for.
@@ -42,9 +47,33 @@ HOMES = {
     "Kernel": "pipeline",
     "Reference": "ir.reference",
     "Spec": "spec.model",
-    "build": "pipeline",
+    "Tuning": "tuning.result",
     "load_spec": "spec.load",
+    "tune": "tuning.tune",
 }
+
+
+def build(
+    spec: SpecLike,
+    *,
+    backend: str = "cpu",
+    out: str | Path | None = None,
+    tune: Tune | Literal["now"] = "cached",
+) -> Kernel:
+    """Compile a spec: a path, a dict or a Spec. With `out`, also write the module into that folder.
+
+    Units    tune: "cached" takes schedules tuned before, if there are any; "never" ignores them; "now"
+             measures first, which takes a minute; a ScheduleTable is taken as it is
+    Raises   SpecError for a wrong spec, UnsupportedError for one that this version or machine cannot serve,
+             VerificationError (and nothing written) when the kernel disagrees with the reference
+    """
+    from . import pipeline
+
+    if tune == "now":
+        from .tuning.tune import tune_now
+
+        return pipeline.build(spec, backend=backend, out=out, tune=tune_now)
+    return pipeline.build(spec, backend=backend, out=out, tune=tune)
 
 
 def reference(spec: SpecLike) -> Reference:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from .backend import acceptance, cpu
 from .base.errors import InputError, UnsupportedError
 from .base.target import Target
+from .codegen.render import generator_identity
 from .ir.program import Program, build_program
 from .passes import PASSES, Observer, run_passes
 from .runtime.host import host_target
 from .schedule.choose import choose_schedule
+from .schedule.table import ScheduleTable, faults
+from .schedule.tuned import Circumstances, circumstances_here, table_file, tuned_table
 from .spec.load import load_spec
 from .spec.model import Spec
 
 SpecLike = str | Path | Mapping[str, Any] | Spec
+# Finds the table of a spec on a target by measurement: see mhagen.tune.
+Tuner: TypeAlias = Callable[[Spec, Target], ScheduleTable]
+# Which schedules a build takes: those tuned before, if any; the untuned one; this table; what a tuner finds.
+Tune: TypeAlias = Literal["cached", "never"] | ScheduleTable | Tuner
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,13 +62,17 @@ class Kernel:
         return getattr(self.module, name)  # type: ignore[no-any-return]
 
 
-def build(spec: SpecLike, *, backend: str = "cpu", out: str | Path | None = None) -> Kernel:
+def build(
+    spec: SpecLike, *, backend: str = "cpu", out: str | Path | None = None, tune: Tune = "cached"
+) -> Kernel:
     """Compile a spec: a path, a dict or a Spec. With `out`, also write the module into that folder.
+
+    `tune` changes how fast the kernel is, and the last bits of its results; nothing else.
 
     Raises   SpecError for a wrong spec, UnsupportedError for one that this version or machine cannot serve,
              VerificationError (and nothing written) when the kernel disagrees with the reference
     """
-    kernel = load_kernel(*compile_to_source(spec, backend=backend))
+    kernel = load_kernel(*compile_to_source(spec, backend=backend, tune=tune))
     acceptance.compare(kernel.spec, kernel.module)
     if out is not None:
         cpu.write(kernel.source, Path(out))
@@ -68,18 +80,52 @@ def build(spec: SpecLike, *, backend: str = "cpu", out: str | Path | None = None
 
 
 def compile_to_source(
-    spec: SpecLike, *, backend: str = "cpu", target: Target | None = None, observe: Observer | None = None
+    spec: SpecLike,
+    *,
+    backend: str = "cpu",
+    target: Target | None = None,
+    observe: Observer | None = None,
+    tune: Tune = "cached",
 ) -> tuple[Spec, Program, cpu.Source]:
     """The first six arrows; no machine code yet. `observe` is shown the main graph after each pass."""
     if backend != "cpu":
         raise UnsupportedError(f"backend {backend!r} is not built yet; this version has: cpu")
-    spec = load_spec(spec)
+    given, spec = spec, load_spec(spec)
     target = target if target is not None else host_target(spec.dtype.value)
     program = build_program(spec)
     main = program.main
     program = program.map(lambda graph: run_passes(graph, PASSES, observe if graph is main else None))
-    plan = choose_schedule(program.attention, target)
-    return spec, program, cpu.generate(program, plan, target)
+    beside = table_file(given) if isinstance(given, str | os.PathLike) else None
+    table = found_table(spec, target, tune, beside)
+    if table is None:
+        table = ScheduleTable.of(choose_schedule(program.attention, target))
+    return spec, program, cpu.generate(program, table, target)
+
+
+def found_table(spec: Spec, target: Target, tune: Tune, beside: Path | None) -> ScheduleTable | None:
+    """The table that `tune` says, if it says one. `beside`: the file of tuned schedules beside the spec.
+
+    Raises   InputError for a table that is not legal on the target, with the rules that it breaks
+    """
+    match tune:
+        case "never":
+            return None
+        case "cached":
+            return tuned_table(circumstances(spec, target), target, spec.dtype, beside)
+        case ScheduleTable():
+            table = tune
+        case _ if callable(tune):
+            table = tune(spec, target)
+        case _:
+            raise InputError(f'tune is {tune!r}; needs "cached", "never", a ScheduleTable or a tuner')
+    if broken := faults(table, target, spec.dtype):
+        raise InputError(f"the schedules given for {spec.name} are illegal: {'; '.join(broken)}")
+    return table
+
+
+def circumstances(spec: Spec, target: Target) -> Circumstances:
+    """What decides whether a tuned table is for this build."""
+    return circumstances_here(spec, target, generator_identity())
 
 
 def load_kernel(spec: Spec, program: Program, source: cpu.Source) -> Kernel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -103,6 +103,17 @@ class Kernel:
         self._direct: Direct | None = None
         self._dtypes: tuple[np.dtype[Any], ...] = ()
 
+    def with_constants(self, *, scratch_bytes: int, **constants: int) -> Kernel:
+        """The same functions, compiled with other values of constants that they read; no short way in."""
+        return Kernel(
+            name=self.name,
+            target=self.target.name,
+            functions=bound(self.functions, constants),
+            scratch_bytes=scratch_bytes,
+            computed=self.computed,
+            dtype=self.dtype,
+        )
+
     def run(self, arguments: tuple[int, ...], tasks: int, multiply_adds: int) -> None:
         """Run all tasks, on as many threads as there is work for. Results do not depend on how many."""
         function = self._function or self.load()
@@ -197,6 +208,34 @@ class Kernel:
         start = -memory.ctypes.data % ALIGNMENT
         memory[start : start + 8] = 0
         return memory, memory.ctypes.data + start
+
+
+def bound(
+    functions: tuple[Callable[..., Any], ...], constants: Mapping[str, int]
+) -> tuple[Callable[..., Any], ...]:
+    """The last function and those that it calls, reading these values in place of their module's.
+
+    Raises   InternalError for a name that is no integer of the module: nothing would read it
+    """
+    names = dict(functions[-1].__globals__)
+    for name in constants:
+        if type(names.get(name)) is not int:
+            raise InternalError(f"{name} is no integer constant of the module, so no kernel reads it")
+    made = tuple(FunctionType(each.__code__, names, each.__name__) for each in reached(functions))
+    names |= {**constants, **{each.__name__: each for each in made}}
+    return made
+
+
+def reached(functions: tuple[Callable[..., Any], ...]) -> tuple[FunctionType, ...]:
+    """Those that the last one calls, directly or not, and itself."""
+    known = {each.__name__: each for each in functions if isinstance(each, FunctionType)}
+    found, ahead = set(), [functions[-1].__name__]
+    while ahead:
+        name = ahead.pop()
+        if name in known and name not in found:
+            found.add(name)
+            ahead += known[name].__code__.co_names
+    return tuple(each for name, each in known.items() if name in found)
 
 
 def direct_dtypes(dtype: str) -> tuple[np.dtype[Any], ...]:

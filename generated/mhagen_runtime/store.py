@@ -72,7 +72,7 @@ class Store:
         """Publish the payload, in place of an entry that is there already."""
         path = self._path(key)
         try:
-            _create_private(self.directory)
+            create_private(self.directory)
             if not self._is_usable():
                 return
             self._sweep()
@@ -100,7 +100,7 @@ class Store:
         """
         path = self._path(key).with_suffix(LOCK_SUFFIX)
         with suppress(OSError):
-            _create_private(self.directory)
+            create_private(self.directory)
         if not self._is_usable():
             yield False
             return
@@ -184,7 +184,11 @@ def _delete(path: Path) -> bool:
     return True
 
 
-def _create_private(directory: Path) -> None:
+def create_private(directory: Path) -> None:
+    """Make a folder and those above it that are missing, for this user alone.
+
+    Raises   OSError
+    """
     # Path.mkdir(parents=True) would leave the parents to the umask.
     missing = [directory, *directory.parents]
     while missing and missing[-1].exists():

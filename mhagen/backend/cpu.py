@@ -22,6 +22,7 @@ from ..ir.program import Program
 from ..runtime.launch import Kernel
 from ..runtime.linear import LinearKernel
 from ..schedule.plan import Schedule
+from ..schedule.table import ScheduleTable
 
 PACKAGE = "mhagen.built"  # where modules live that were built in this process
 SUPPORT = "mhagen_runtime"  # the folder of runtime support beside generated modules
@@ -33,6 +34,8 @@ SUPPORT_IMPORTS = (
     "simd",
     "simd_formats",
     "sizes",
+    "table",
+    "threads",
 )  # what modules import of it
 # What of base the runtime imports; a test compares this with the imports themselves.
 SUPPORT_OF_BASE = ("digest", "errors", "settings", "target", "version")
@@ -45,8 +48,13 @@ class Source:
 
     name: str
     target: Target
-    schedule: Schedule
+    table: ScheduleTable
     text: str
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule of calls that no other one is for."""
+        return self.table.last
 
     @property
     def module_name(self) -> str:
@@ -54,9 +62,9 @@ class Source:
         return f"{PACKAGE}.{self.name}_{digest(self.text)[:16]}"
 
 
-def generate(program: Program, schedule: Schedule, target: Target) -> Source:
+def generate(program: Program, table: ScheduleTable, target: Target) -> Source:
     """The source of the module for graphs on which all passes have run."""
-    return Source(program.attention.name, target, schedule, render(lower(program, schedule, target)))
+    return Source(program.attention.name, target, table, render(lower(program, table, target)))
 
 
 class _Loader(ExecutionLoader):
@@ -104,7 +112,10 @@ def _make_package() -> None:
 
 
 def kernels(module: ModuleType) -> tuple[Kernel, ...]:
-    """The compiled kernels of a generated module."""
+    """The kernels of a generated module that every user of it needs.
+
+    Those of other entries of its table are compiled when a call of their range comes.
+    """
     found = (getattr(module, name, None) for name in ("KERNEL", "DECODE", "LINEAR"))
     return tuple(
         each.kernel if isinstance(each, LinearKernel) else each for each in found if each is not None

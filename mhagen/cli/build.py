@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Literal
 
 from ..backend import acceptance, cpu
 from ..base.errors import InputError, UnsupportedError
@@ -31,6 +32,7 @@ class Request:
     backend: str
     target: str | None
     out: str
+    tune: Literal["cached", "never"]
     wants_verification: bool
     wants_print: bool
 
@@ -82,7 +84,9 @@ def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
     """Take one spec as far as the request asks. `names` tells which spec has been given which file."""
     target = None if request.target is None else target_named(request.target)
     with doing(f"generating {path}"):
-        spec, program, source = compile_to_source(path, backend=request.backend, target=target)
+        spec, program, source = compile_to_source(
+            path, backend=request.backend, target=target, tune=request.tune
+        )
     built = Built(source)
     if request.wants_print:
         return built

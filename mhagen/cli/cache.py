@@ -1,15 +1,26 @@
-"""`mhagen cache`: where compiled kernels are kept, which there are, and away with them."""
+"""`mhagen cache`: where kernels and what was tuned are kept, which there are, and away with them."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.table import Table
 
 from ..base import settings
+from ..base.errors import InputError
+from ..runtime.entry import Doubt
 from ..runtime.store import Entry, Store
+from ..schedule.tuned import SUFFIX, Circumstances, keep_table, kept_tables, tables_in
+from ..tuning.record import Record, encode
+from ..tuning.records import Records, default_records, read
+from ..tuning.t4 import t4_document
 from .exits import Exit
-from .output import columns, document, notes, print_table, results
+from .output import Json, columns, document, notes, print_table, results
 from .quantities import age, size
 
 
@@ -24,17 +35,21 @@ def print_directory(as_json: bool) -> int:
 
 
 def list_entries(as_json: bool) -> int:
-    """Print what is in the cache, the newest first."""
+    """Print the kernels in the cache, the newest first, then what was tuned."""
     store = Store(settings.cache_dir())
-    entries = store.entries()
+    entries, tuned = store.entries(), tuning_entries(default_records())
     if as_json:
         shown = [asdict(entry) for entry in entries]
-        document("cache list", Exit.GOOD, {"directory": str(store.directory), "entries": shown})
+        content: Json = {"directory": str(store.directory), "entries": shown, "tuning": list(tuned)}
+        document("cache list", Exit.GOOD, content)
         return Exit.GOOD
     if entries:
         print_table(entry_table(entries))
+    if tuned:
+        print_table(tuning_table(tuned))
     total = size(sum(entry.bytes for entry in entries))
-    notes().print(f"{len(entries)} kernels, {total}, in {store.directory}")
+    records = f", {sum(int(str(each['records'])) for each in tuned)} tuning records" if tuned else ""
+    notes().print(f"{len(entries)} kernels, {total}{records}, in {store.directory}")
     return Exit.GOOD
 
 
@@ -46,12 +61,100 @@ def entry_table(entries: tuple[Entry, ...]) -> Table:
     return table
 
 
-def clear_entries(as_json: bool) -> int:
+def tuning_entries(records: Records) -> tuple[Json, ...]:
+    """What there is of each spec, machine and version: records, and whether there is a table."""
+    counted = Counter(record.circumstances for record in records.all())
+    tabled = [each for path in kept_tables() for each in circumstances_in(path)]
+    everything = dict.fromkeys((*counted, *tabled))
+    return tuple(
+        {**asdict(each), "records": counted[each], "has_table": each in tabled} for each in everything
+    )
+
+
+def circumstances_in(path: Path) -> tuple[Circumstances, ...]:
+    try:
+        return tuple(here for here, _ in tables_in(path))
+    except (OSError, Doubt):
+        return ()
+
+
+def tuning_table(tuned: Iterable[Json]) -> Table:
+    table = columns("tuned spec", "target", "cpu", "mhagen", "records", "schedules")
+    for each in tuned:
+        names = (str(each[name]) for name in ("target", "cpu", "mhagen", "records"))
+        table.add_row(str(each["spec"])[:12], *names, "kept" if each["has_table"] else "none")
+    return table
+
+
+def clear_entries(only: str | None, as_json: bool) -> int:
     """Delete what is in the cache; kernels are compiled again when they are needed."""
     store = Store(settings.cache_dir())
-    removed = store.clear()
+    removed = 0 if only == "tuning" else store.clear()
+    records = 0 if only == "kernels" else default_records().clear()
+    tables = 0 if only == "kernels" else clear_tables()
     if as_json:
-        document("cache clear", Exit.GOOD, {"directory": str(store.directory), "removed": removed})
-    else:
-        results().print(f"removed {removed} kernels from {store.directory}")
+        counts = {"removed": removed, "removed_records": records, "removed_tables": tables}
+        document("cache clear", Exit.GOOD, {"directory": str(store.directory), **counts})
+        return Exit.GOOD
+    tuning = f", {records} tuning records and {tables} tables" if records or tables else ""
+    results().print(f"removed {removed} kernels{tuning} from {store.directory}")
     return Exit.GOOD
+
+
+def clear_tables() -> int:
+    paths = kept_tables()
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
+    return len(paths)
+
+
+def merge_files(files: tuple[str, ...], as_json: bool) -> int:
+    """Add the records and tables of files to those of this user."""
+    records, tables = 0, 0
+    for name in files:
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"{name} is no file: give records (.jsonl) or tables ({SUFFIX})")
+        if path.name.endswith(SUFFIX):
+            tables += merge_tables(path)
+        else:
+            records += default_records().merge(read(path))
+    if as_json:
+        document("cache merge", Exit.GOOD, {"added_records": records, "added_tables": tables})
+    else:
+        results().print(f"added {records} records and {tables} tables")
+    return Exit.GOOD
+
+
+def merge_tables(path: Path) -> int:
+    """Keep the tables of a file; one that is there already is replaced.
+
+    Raises   InputError where it is damaged
+    """
+    try:
+        found = tables_in(path)
+    except Doubt as doubt:
+        raise InputError(f"{path} is not used: {doubt}") from None
+    for circumstances, table in found:
+        keep_table(circumstances, table)
+    return len(found)
+
+
+def export_records(file: str, form: str, as_json: bool) -> int:
+    """Write all records into one file, as lines or in the T4 format."""
+    found = tuple(default_records().all())
+    Path(file).write_bytes(as_t4(found) if form == "t4" else as_lines(found))
+    if as_json:
+        document("cache export", Exit.GOOD, {"file": file, "format": form, "records": len(found)})
+    else:
+        results().print(f"written: {len(found)} records, to {file}")
+    return Exit.GOOD
+
+
+def as_lines(records: Iterable[Record]) -> bytes:
+    return b"".join(encode(record) + b"\n" for record in records)
+
+
+def as_t4(records: Iterable[Record]) -> bytes:
+    return (json.dumps(t4_document(records), indent=1, allow_nan=False) + "\n").encode()

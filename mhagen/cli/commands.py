@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Literal
 
 import click
 
-from ..base.target import TARGETS
 from ..base.version import __version__
-from .exits import MEANINGS
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+from .cache_commands import cache
+from .command import Commands, as_json, many_specs, one_spec, target
+from .tune_command import tune
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class Command(click.Command):
-    """A command whose help ends with the exit codes."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Exit codes"):
-            formatter.write_dl([(str(code.value), meaning) for code, meaning in MEANINGS.items()])
-
-
-class Commands(Command, click.Group):
-    """A group that lists its commands in the order in which they are written here."""
-
-    command_class = Command
-    group_class = type
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-def one_spec(function: Function) -> Function:
-    return click.argument("spec", metavar="SPEC")(function)
-
-
-def many_specs(required: bool = True) -> Callable[[Function], Function]:
-    return click.argument("specs", metavar="SPEC...", nargs=-1, required=required)
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-target = click.option(
-    "--target",
-    type=click.Choice([target.name for target in TARGETS]),
-    help="The instruction set to generate for.  [default: this machine's widest]",
-)
 
 
 @click.group(cls=Commands, context_settings=SETTINGS)
@@ -106,6 +70,13 @@ def check(specs: tuple[str, ...], wants_schema: bool, as_json: bool) -> int:
     help="The folder to write NAME.py into, with its runtime support beside it.",
 )
 @target
+@click.option(
+    "--tune",
+    type=click.Choice(["cached", "never"]),
+    default="cached",
+    show_default=True,
+    help="Use schedules that `mhagen tune` has found, or that lie beside a SPEC; or do not.",
+)
 @click.option("--verify", "wants_verification", is_flag=True, help="Compare with the reference and NumPy.")
 @click.option("--print", "wants_print", is_flag=True, help="Print the source instead of writing it.")
 @as_json
@@ -114,6 +85,7 @@ def build(
     backend: str,
     out: str,
     target: str | None,
+    tune: Literal["cached", "never"],
     wants_verification: bool,
     wants_print: bool,
     as_json: bool,
@@ -137,7 +109,7 @@ def build(
 
     if wants_print and wants_verification:
         raise click.UsageError("--print compiles nothing, so --verify has nothing to compare: give one.")
-    return build_specs(specs, Request(backend, target, out, wants_verification, wants_print), as_json)
+    return build_specs(specs, Request(backend, target, out, tune, wants_verification, wants_print), as_json)
 
 
 @mhagen.command()
@@ -220,6 +192,9 @@ def explain(
     return explain_spec(Request(spec, shapes, threads, measures, form, out), as_json)
 
 
+mhagen.add_command(tune)
+
+
 @mhagen.command()
 @click.argument("spec", metavar="[SPEC]", required=False)
 @click.option(
@@ -296,46 +271,7 @@ def bench(
     return measure(Request(spec, shapes, rows, dtypes, against, threads, Pace(rounds, seconds)), as_json)
 
 
-@mhagen.group()
-def cache() -> None:
-    """See or empty the cache of compiled kernels.
-
-    It is a folder of this user's own: MHAGEN_CACHE_DIR, or mhagen in the user's cache folder. Emptying it
-    is always safe: kernels are compiled again when they are needed.
-
-    \b
-    Examples:
-      mhagen cache dir
-      mhagen cache list --json
-      mhagen cache clear
-    """
-
-
-@cache.command("dir")
-@as_json
-def cache_dir(as_json: bool) -> int:
-    """Print the folder."""
-    from .cache import print_directory
-
-    return print_directory(as_json)
-
-
-@cache.command("list")
-@as_json
-def cache_list(as_json: bool) -> int:
-    """List the kernels, the newest first."""
-    from .cache import list_entries
-
-    return list_entries(as_json)
-
-
-@cache.command("clear")
-@as_json
-def cache_clear(as_json: bool) -> int:
-    """Delete all kernels."""
-    from .cache import clear_entries
-
-    return clear_entries(as_json)
+mhagen.add_command(cache)
 
 
 @mhagen.command()

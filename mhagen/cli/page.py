@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ..spec.model import Spec
 from ..tuning.explanation import Call, Explanation
 from .explained import cells, choice_in_words, limits_in_words, shape_text
 from .markup import Child, Element, element
@@ -46,19 +47,24 @@ svg .label { paint-order: stroke; stroke: var(--back); stroke-width: 4px; stroke
 
 def page(found: Explanation) -> str:
     """The whole page."""
+    return whole_page(f"{found.spec.name}: where the time goes", content(found))
+
+
+def whole_page(title: str, body: Iterable[Element], style: str = "") -> str:
+    """A page of its own, in the one style of all; `style` is added to it."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{found.spec.name}: where the time goes"),
-        element("style", STYLE),
+        element("title", title),
+        element("style", STYLE + style),
     )
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', content(found)), lang='en')}\n"
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', body), lang='en')}\n"
 
 
 def content(found: Explanation) -> Iterator[Element]:
     yield element("h1", found.spec.name)
-    yield element("p", subject(found), class_="quiet")
+    yield element("p", subject(found.spec), class_="quiet")
     yield element("p", limits_in_words(found))
     yield element("h2", "What the machine allows, and where the calls stand")
     yield element("div", roofline(found), class_="scroll")
@@ -74,16 +80,16 @@ def content(found: Explanation) -> Iterator[Element]:
     yield element("p", choice_in_words(found))
 
 
-def subject(found: Explanation) -> str:
+def subject(spec: Spec) -> str:
     """The spec in a line."""
-    heads = found.spec.heads
+    heads = spec.heads
     parts = [f"{heads.query} query heads on {heads.key_value}", f"dim {heads.dim}"]
     if heads.value_dim != heads.dim:
         parts.append(f"value dim {heads.value_dim}")
-    if found.spec.scores.modify is not None:
-        parts.append(f"score = {found.spec.scores.modify}")
-    if found.spec.mask.keep is not None:
-        parts.append(f"keep {found.spec.mask.keep}")
+    if spec.scores.modify is not None:
+        parts.append(f"score = {spec.scores.modify}")
+    if spec.mask.keep is not None:
+        parts.append(f"keep {spec.mask.keep}")
     return ", ".join(parts)
 
 
@@ -130,6 +136,7 @@ def decisions_table(found: Explanation) -> Element:
 
 
 def table(names: Iterable[str], rows: Iterable[Iterable[Child]], **attributes: str) -> Element:
+    """A table with these headings."""
     head = element("thead", element("tr", (element("th", name) for name in names)))
     body = element("tbody", (element("tr", (element("td", cell) for cell in row)) for row in rows))
     return element("table", head, body, **attributes)

@@ -45,6 +45,16 @@ def line(name: str, value: object, comment: str = "") -> ConstantLine:
     return ConstantLine(name, value if isinstance(value, str) else repr(value), comment)
 
 
+def constants_of_attention(facts: Lowering) -> dict[str, str]:
+    """Constants of the kernel for many queries that the sizes of its schedule have a part in, and others."""
+    return {each.name: each.text for each in (*schedule_lines(facts), *scratch_lines(facts))}
+
+
+def constants_of_decoding(facts: Lowering) -> dict[str, str]:
+    """The same of the kernel for few queries."""
+    return {each.name: each.text for each in decode_lines(facts)}
+
+
 def layer_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     work = facts.work
     lines = [

@@ -309,6 +309,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         "finish_sums",
         *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
+        *(("serving_entry",) if has_direct(facts) and not facts.table.is_one else ()),
         *(DIRECT_FUNCTIONS if has_direct(facts) else ()),
         "attention_tasks",
     )

@@ -13,6 +13,7 @@ from ..ir.graph import QUERY_OFFSET, Graph
 from ..ir.program import Program
 from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import Schedule
+from ..schedule.table import MOST_ENTRIES, ScheduleTable
 from ..schedule.workload import Workload, workload_of
 from .cells import Code, emit_cells
 from .levels import Captured, Lanes
@@ -37,6 +38,7 @@ RESERVED = frozenset(
         "QUERY", "QUERY_HEADS", "QUERY_KEY_VALUE", "QUERY_SCALE", "ROW", "SCORE_SCALE", "SCRATCH_BYTES",
         "STAGED_KEYS", "STAGED_VALUES", "STATE_BYTES", "STORED_VECTOR", "SUMS", "TILE_QUERIES", "VALUE_DIM",
         "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
+        "TABLE", *(f"{kernel}_{number}" for kernel in ("KERNEL", "DECODE") for number in range(MOST_ENTRIES)),
     }
 )
 # fmt: on
@@ -50,8 +52,13 @@ class Lowering:
     """The facts that every part of the model is made from."""
 
     program: Program
-    schedule: Schedule
+    table: ScheduleTable
     target: Target
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule whose sizes are the module's constants; all share its register tiles."""
+        return self.table.entries[self.table.home].schedule
 
     @property
     def graph(self) -> Graph:

@@ -1,10 +1,10 @@
-"""Graph and schedule to the model of a module: the last place where anything is decided."""
+"""Graph and schedules to the model of a module: the last place where anything is decided."""
 
 from __future__ import annotations
 
 from ..base.target import Target
 from ..ir.program import Program
-from ..schedule.plan import Schedule
+from ..schedule.table import ScheduleTable
 from .blocks import block_model, keep_model, task_model
 from .constants import constant_groups
 from .decode import decode_model
@@ -15,14 +15,15 @@ from .formats import numbers_model
 from .kernel import tile_model
 from .model import KernelModel, ModuleModel
 from .prose import module_doc
+from .table import table_model
 
 
-def lower(program: Program, schedule: Schedule, target: Target) -> ModuleModel:
+def lower(program: Program, table: ScheduleTable, target: Target) -> ModuleModel:
     """Decide and name everything that the templates of a module need.
 
-    Needs    graphs on which all passes have run (one StreamedAttention each)
+    Needs    graphs on which all passes have run (one StreamedAttention each), and a legal table
     """
-    facts = Lowering(program, schedule, target)
+    facts = Lowering(program, table, target)
     tile = tile_model(facts)
     decode = decode_model(facts)
     kernel = KernelModel(
@@ -37,6 +38,7 @@ def lower(program: Program, schedule: Schedule, target: Target) -> ModuleModel:
         block=block_model(facts),
         task=task_model(facts),
         decode=decode,
+        table=table_model(facts),
         direct=direct_model(facts),
         attention=attention_model(facts),
         has_layer=program.self_layer is not None,

@@ -253,6 +253,43 @@ class DirectModel:
 
 
 @dataclass(frozen=True)
+class VariantModel:
+    """A kernel of the same functions, compiled with other values of some constants."""
+
+    name: str
+    of: str
+    arguments: Names
+
+
+@dataclass(frozen=True)
+class EntryModel:
+    """What serves the calls of a range, and how attend() calls the sizes that it counts tasks with."""
+
+    range: str
+    kernel: str
+    decode: str
+    tile_queries: str
+    decode_queries: str
+    chunk_keys: str
+    rows_of_task: str
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """Schedules by the lengths of a call. Not there: one serves all."""
+
+    is_there: bool
+    parameters: Names
+    lines: Lines
+    arguments: Names
+    direct_arguments: Names
+    elsewhere: str  # what the short way in must leave to another entry's kernel
+    variants: tuple[VariantModel, ...]
+    entries: tuple[EntryModel, ...]
+    served: EntryModel  # as attend() calls it
+
+
+@dataclass(frozen=True)
 class LinearModel:
     """The register tile and entry point of the layer's products."""
 
@@ -325,6 +362,7 @@ class KernelModel:
     block: BlockModel
     task: TaskModel
     decode: DecodeModel
+    table: TableModel
     direct: DirectModel
     attention: AttentionModel
     has_layer: bool

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from textwrap import wrap
 
 from ..base.dtypes import DType
 from ..expr.tree import to_text
+from ..schedule.table import Entry
 from .entry import model_dim_of
 from .facts import Lowering
 from .model import Lines
@@ -64,10 +66,10 @@ def natural_scale(facts: Lowering) -> float:
 
 
 def schedule(facts: Lowering) -> Lines:
-    plan = facts.schedule
+    plan, said = facts.schedule, said_sizes(facts)
     text = (
-        f"Schedule: a task is {plan.tile_queries} queries of one head. It takes the keys in blocks of "
-        f"{plan.block_keys}: first the scores of {plan.key_rows} keys by {facts.group_queries} queries at a "
+        f"Schedule: a task is {said.tile_queries} queries of one head. It takes the keys in blocks of "
+        f"{said.block_keys}: first the scores of {plan.key_rows} keys by {facts.group_queries} queries at a "
         "time, transposed, so that lanes are queries, keys are read where they lie and the running softmax "
         f"needs no sum across lanes; then the values under those weights, {plan.value_rows} queries by up to "
         f"{plan.value_vectors * facts.lanes} columns at a time. "
@@ -76,11 +78,51 @@ def schedule(facts: Lowering) -> Lines:
         text += "Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. "
     text += (
         "Threads claim tasks from a counter; a result does not depend on how many there are. Up to "
-        f"{plan.decode_queries} queries go another way: lanes are keys, threads share chunks of "
-        f"{plan.chunk_keys} keys, each key is read once for all heads of its group, and partial results are "
+        f"{said.decode_queries} queries go another way: lanes are keys, threads share chunks of "
+        f"{said.chunk_keys} keys, each key is read once for all heads of its group, and partial results are "
         "merged in the order of the keys."
     )
-    return paragraph(text)
+    return (*paragraph(text), *tuned_sizes(facts))
+
+
+@dataclass(frozen=True)
+class SaidSizes:
+    """The sizes of a schedule in words: numbers, or the names of constants that depend on the call."""
+
+    tile_queries: int | str
+    block_keys: int | str
+    decode_queries: int | str
+    chunk_keys: int | str
+
+
+def said_sizes(facts: Lowering) -> SaidSizes:
+    if not facts.table.is_one:
+        return SaidSizes("TILE_QUERIES", "BLOCK_KEYS", "DECODE_QUERIES", "CHUNK_KEYS")
+    plan = facts.schedule
+    return SaidSizes(plan.tile_queries, plan.block_keys, plan.decode_queries, plan.chunk_keys)
+
+
+def tuned_sizes(facts: Lowering) -> Lines:
+    """Which sizes serve which calls, where there is a choice."""
+    table = facts.table
+    if table.is_one:
+        return ()
+    text = (
+        "Sizes: tuned by measurement; the first range that holds a call serves it. Tasks and decoding count "
+        "queries, blocks and chunks keys. What is summed in which order depends on queries and keys alone, "
+        f"never on batch or threads. The constants below are those of: {table.entries[table.home].range}."
+    )
+    rows = (row for entry in table.entries for row in sizes_of(entry))
+    return ("", *paragraph(text), *rows)
+
+
+def sizes_of(entry: Entry) -> Lines:
+    plan = entry.schedule
+    text = (
+        f"{entry.range}: tasks of {plan.tile_queries}, blocks of {plan.block_keys}; decoding up to "
+        f"{plan.decode_queries}, chunks of {plan.chunk_keys}"
+    )
+    return tuple(wrap(text, WIDTH, initial_indent="    ", subsequent_indent="        "))
 
 
 def numbers(facts: Lowering) -> Lines:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
+from ..base.digest import digest
 from ..runtime import simd, simd_formats
 from .model import FrameModel, ModuleModel, SupportImport
 
@@ -39,6 +40,8 @@ SUPPORT: dict[str, frozenset[str]] = {
     "simd": words_of(simd),
     "simd_formats": words_of(simd_formats),
     "sizes": frozenset(("Sizes",)),
+    "table": frozenset(("Entry",)),
+    "threads": frozenset(("thread_count",)),
 }
 INDENT = 4
 
@@ -47,6 +50,14 @@ def template_folder() -> Path:
     """Where the templates lie: inside an installed package, or at the top of a checkout."""
     packaged = Path(str(files("mhagen"))) / "_templates"
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "templates"
+
+
+def generator_identity() -> str:
+    """A digest of what writes kernels: the templates, and the sources of this folder."""
+    templates, sources = template_folder(), Path(__file__).parent
+    found = {path.relative_to(templates).as_posix(): path for path in templates.rglob("*.j2")}
+    found |= {path.name: path for path in sources.glob("*.py")}
+    return digest(tuple((name, found[name].read_text(encoding="utf-8")) for name in sorted(found)))
 
 
 def environment() -> jinja2.Environment:

@@ -10,14 +10,13 @@ from ..base.errors import InternalError
 from ..base.target import AVX2, AVX512, AVX512_BF16, NEON, Target
 from ..ir.graph import Graph
 from .cost import modelled
-from .legal import violations
+from .legal import MOST_INPUTS, violations
 from .machine import typical_machine
 from .plan import Schedule
 from .sight import Shape, Sight
 from .space import schedules
 from .workload import Workload, workload_of
 
-ALL_INPUTS = 1 << 29  # more than there are
 # A build does not know the lengths of calls: a batch of short texts, a page, the end of a long one.
 USUAL_SHAPES = (Shape(16, 128, 128), Shape(1, 1024, 1024), Shape(1, 256, 2048, query_offset=1792))
 MODEL_ERROR = 0.1  # between schedules of one call: see schedule/machine.py
@@ -32,7 +31,7 @@ DEFAULTS = {
     AVX512_BF16.name: Schedule(
         tile_queries=256, block_keys=512, key_rows=8, query_vectors=2, value_rows=8, value_vectors=2,
         chunk_keys=512, decode_rows=4, decode_queries=8,
-        linear_rows=8, linear_vectors=2, linear_block_rows=128, linear_depth=ALL_INPUTS,
+        linear_rows=8, linear_vectors=2, linear_block_rows=128, linear_depth=MOST_INPUTS,
     ),
     AVX2.name: Schedule(
         tile_queries=72, block_keys=256, key_rows=4, query_vectors=3, value_rows=6, value_vectors=2,
@@ -59,9 +58,9 @@ def choose_schedule(graph: Graph, target: Target) -> Schedule:
         default,
         value_vectors=min(default.value_vectors, -(-work.value_dim // lanes)),
         # Partial sums of a product lie in the output: not where that has fewer digits.
-        linear_depth=default.linear_depth if work.dtype.bytes > 2 else ALL_INPUTS,
+        linear_depth=default.linear_depth if work.dtype.bytes > 2 else MOST_INPUTS,
     )
-    broken = violations(schedule, target)
+    broken = violations(schedule, target, work.dtype)
     if broken:
         raise InternalError(f"the default schedule of {target.name} is illegal: {'; '.join(broken)}")
     return fastest(schedule, work, target)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Sizes that are mere constants of a kernel's functions, so that calls of other lengths may have others.
+SIZES_OF_A_CALL = ("tile_queries", "block_keys", "chunk_keys", "decode_queries")
+# Those among them that change the order of sums, and with it the last bits of results.
+SIZES_OF_SUMS = ("block_keys", "chunk_keys", "decode_queries")
+
 
 @dataclass(frozen=True)
 class Schedule:

@@ -49,7 +49,7 @@ def schedules(default: Schedule, work: Workload, target: Target) -> tuple[Schedu
     numbers = numbers_of(work.dtype, target, (work.dim,))
     found = (default, *combined(default, target.lanes, numbers.together, GRIDS[target.name]))
     fitted = dict.fromkeys(fit(schedule, work, numbers) for schedule in found)
-    return tuple(schedule for schedule in fitted if not violations(schedule, target))
+    return tuple(schedule for schedule in fitted if not violations(schedule, target, work.dtype))
 
 
 def combined(default: Schedule, lanes: int, together: int, grid: Grid) -> Iterator[Schedule]:

@@ -25,7 +25,7 @@ _STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "argmax"})
 # What the functions of a generated module call their own.
 _LOCALS = frozenset(
     {"attend", "batch", "bind", "bind_input", "bind_offset", "bind_out", "inputs", "keys", "np", "prepared"}
-    | {"queries", "sizes", "tiles"}
+    | {"queries", "serving_entry", "sizes", "thread_count", "tiles"}
 )
 
 

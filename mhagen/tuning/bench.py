@@ -12,7 +12,7 @@ import numpy as np
 from ..backend.acceptance import Example
 from ..base.dtypes import DType
 from ..base.errors import UnsupportedError, VerificationError
-from ..pipeline import build
+from ..pipeline import Kernel, build
 from ..runtime.host import host_target
 from ..runtime.threads import threads as with_threads
 from ..spec.load import load_spec
@@ -129,8 +129,13 @@ def our_entrant(problem: Problem) -> tuple[Entrant, Array]:
 
 
 def our_call(problem: Problem) -> Callable[[], Any]:
+    """The call of the kernel that a build of the spec gives."""
+    return call_of(build(problem.spec), problem)
+
+
+def call_of(kernel: Kernel, problem: Problem) -> Callable[[], Any]:
     """The call as a program would write it that makes many: weights are prepared, and `out` is reused."""
-    kernel, keywords = build(problem.spec), {**problem.inputs, "query_offset": problem.query_offset}
+    keywords = {**problem.inputs, "query_offset": problem.query_offset}
     if problem.is_layer:
         prepared = kernel.prepare(problem.weights)
         return partial(output, partial(kernel.layer, problem.arguments["x"], prepared, **keywords))

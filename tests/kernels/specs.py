@@ -16,6 +16,7 @@ from mhagen.runtime.host import host_target
 from mhagen.schedule.choose import choose_schedule
 from mhagen.schedule.legal import violations
 from mhagen.schedule.plan import Schedule
+from mhagen.schedule.table import ScheduleTable
 from mhagen.spec.load import load_spec
 from mhagen.spec.model import Spec
 
@@ -238,7 +239,7 @@ def register(case: Case) -> Case:
 
 @cache
 def compiled(name: str) -> tuple[Program, cpu.Source, ModuleType]:
-    spec, program, source = compile_to_source(BY_NAME[name].spec)
+    spec, program, source = compile_to_source(BY_NAME[name].spec, tune="never")
     return program, source, load_kernel(spec, program, source).module
 
 
@@ -252,7 +253,7 @@ def module_of(name: str) -> ModuleType:
 
 def scheduled(case: Case, target: Target, **changed: int) -> ModuleType:
     """The kernel of a spec for a target, with some sizes of its schedule changed."""
-    spec, program, _ = compile_to_source(case.spec, target=target)
+    spec, program, _ = compile_to_source(case.spec, target=target, tune="never")
     schedule = replace(choose_schedule(program.attention, target), **changed)
     assert violations(schedule, target) == ()
-    return load_kernel(spec, program, cpu.generate(program, schedule, target)).module
+    return load_kernel(spec, program, cpu.generate(program, ScheduleTable.of(schedule), target)).module

@@ -22,7 +22,7 @@ import json, sys
 from mhagen.base.target import TARGETS
 from mhagen.pipeline import compile_to_source
 specs = json.loads(sys.argv[1])
-sources = {f"{spec} {target.name}": compile_to_source(spec, target=target)[2].text
+sources = {f"{spec} {target.name}": compile_to_source(spec, target=target, tune="never")[2].text
     for spec in set(specs) for target in set(TARGETS)}
 sys.stdout.buffer.write(json.dumps(sources, sort_keys=True).encode())
 """

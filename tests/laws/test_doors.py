@@ -54,6 +54,7 @@ PACKAGES = {
     "onnxruntime": Door(("interop",), "ONNX Runtime is one of those whom mhagen meets"),
     "openvino": Door(("interop",), "OpenVINO is one of those whom mhagen meets"),
     "threadpoolctl": Door(("interop",), "it sets the threads of NumPy's own products, as one of the peers"),
+    "optuna": Door(("tuning.optuna_search",), "Optuna is one strategy among others, for those who have it"),
     # Modules of the standard library with which data becomes code.
     "pickle": Door((), "a pickle runs what it says; store bytes with a digest instead"),
     "marshal": Door((), "code from a file runs unchecked; store bytes with a digest instead"),
@@ -67,7 +68,7 @@ DISTRIBUTIONS = {
 }
 COMES_WITH = {"llvmlite": "numba", "pydantic_core": "pydantic"}
 # Imported by who has them: declared as extras.
-OPTIONAL = frozenset(("torch", "onnx", "onnxruntime", "openvino", "threadpoolctl"))
+OPTIONAL = frozenset(("torch", "onnx", "onnxruntime", "openvino", "threadpoolctl", "optuna"))
 
 ENVIRONMENT = Door(("base.settings",), "every setting is a row there, with its type, default and meaning")
 TERMINAL = Door(("cli", "__main__"), "everything else returns values or raises, so that it can be called")
@@ -91,6 +92,7 @@ CATCHES_EVERYTHING = {
     "runtime.entry: BaseException": "a half-written file is deleted, and the error goes on",
     "backend.cpu: BaseException": "a half-imported module is forgotten, and the error goes on",
     "tuning.peer: Exception": "what a peer raises is the reason why it is left out",
+    "tuning.isolated: Exception": "what a candidate raises is the verdict on it",
     "cli.failures: Exception": "the last border: whatever happens becomes a message and an exit code",
 }
 

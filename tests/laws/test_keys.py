@@ -26,6 +26,7 @@ from mhagen.runtime.launch import Kernel, KernelKey, function_identity
 from mhagen.runtime.linear import LinearKernel
 from mhagen.schedule.choose import choose_schedule
 from mhagen.schedule.plan import Schedule
+from mhagen.schedule.table import ScheduleTable
 from mhagen.spec.fields import Fields
 from mhagen.spec.load import load_spec
 
@@ -86,7 +87,7 @@ def program() -> Program:
 
 
 def scheduled(schedule: Schedule) -> cpu.Source:
-    return cpu.generate(program(), schedule, AVX2)
+    return cpu.generate(program(), ScheduleTable.of(schedule), AVX2)
 
 
 def kernels_of(module: ModuleType) -> tuple[Kernel, ...]:

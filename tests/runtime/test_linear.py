@@ -17,6 +17,7 @@ from mhagen.ir.program import build_program
 from mhagen.passes import PASSES, run_passes
 from mhagen.runtime.linear import LinearKernel, Part, Prepared, Product
 from mhagen.schedule.choose import choose_schedule
+from mhagen.schedule.table import ScheduleTable
 from mhagen.spec.load import load_spec
 
 from .lanes import MACHINES, page_before_a_forbidden_one, survives
@@ -36,7 +37,7 @@ def linear(request: pytest.FixtureRequest) -> LinearKernel:
     program = build_program(load_spec(SPEC)).map(lambda graph: run_passes(graph, PASSES))
     plan = choose_schedule(program.attention, target)
     plan = replace(plan, linear_depth=DEPTH, linear_block_rows=BLOCK_TILES * plan.linear_rows)
-    kernel = cpu.load(cpu.generate(program, plan, target)).LINEAR
+    kernel = cpu.load(cpu.generate(program, ScheduleTable.of(plan), target)).LINEAR
     assert isinstance(kernel, LinearKernel)
     return kernel
 

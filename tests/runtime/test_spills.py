@@ -13,6 +13,7 @@ from mhagen.pipeline import compile_to_source
 from mhagen.runtime.compiler import compile_kernel
 from mhagen.runtime.host import host_cpu
 from mhagen.runtime.launch import ENTRY, Kernel
+from mhagen.schedule.table import ScheduleTable
 
 from .disassembly import OBJDUMP, Loop, functions, innermost_loops, loops_of
 from .lanes import machine_of
@@ -83,7 +84,7 @@ def test_no_register_is_spilled_in_the_loops_of_the_layer(target: Target, tmp_pa
 def test_a_tile_beyond_the_registers_is_seen_to_spill(tmp_path: Path) -> None:
     _, program, source = compile_to_source(SPEC, target=AVX2)
     plan = replace(source.schedule, linear_rows=8, linear_vectors=3)
-    module = cpu.load(cpu.generate(program, plan, AVX2))
+    module = cpu.load(cpu.generate(program, ScheduleTable.of(plan), AVX2))
     loops = loops_of_kernel(module.LINEAR.kernel, tmp_path)
     assert with_stack_traffic(loops_of_tiles(loops, 8 * 3))
 

@@ -10,6 +10,7 @@ from mhagen.schedule.choose import choose_schedule
 from mhagen.schedule.legal import violations
 from mhagen.schedule.plan import Schedule
 from mhagen.schedule.space import schedules
+from mhagen.schedule.table import ScheduleTable
 
 from .graphs import program, work
 
@@ -37,7 +38,7 @@ def test_every_schedule_is_legal(target: Target, dtype: str, dim: int) -> None:
 @each_case
 def test_every_schedule_can_be_lowered(target: Target, dtype: str, dim: int) -> None:
     for schedule in space(target, dtype, dim):
-        lower(program(dtype, dim), schedule, target)
+        lower(program(dtype, dim), ScheduleTable.of(schedule), target)
 
 
 @each_case

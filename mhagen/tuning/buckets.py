@@ -1,0 +1,100 @@
+"""From schedules of single calls to a table of ranges, one for every call.
+
+A tuned call stands for those near it: up to the geometric middle between it and the next tuned one, and where
+there is none, up to so many times its length. What lies farther away is served as in an untuned build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import isqrt
+
+from ..schedule.plan import SIZES_OF_SUMS, Schedule
+from ..schedule.table import MOST_ENTRIES, Bounds, Entry, Range, ScheduleTable
+from .candidates import MOST_DECODE_QUERIES
+from .trial import Call
+
+REACH = 4  # times a tuned length, or a part of it
+# Calls of less have a short way in, which those of other sums lose: 10 us. So nothing reaches down below it.
+SHORT_LENGTH = 128
+Chosen = Mapping[Call, Schedule]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Calls that share a range, in one of its lengths."""
+
+    bounds: Bounds
+    calls: tuple[Call, ...]
+
+
+def table_of(chosen: Chosen, default: Schedule) -> ScheduleTable:
+    """The table in which each call finds its schedule; `default` serves all others.
+
+    Needs    schedules that differ in their sizes of a call only
+    """
+    entries = [each for each in entries_of(chosen, default) if each.schedule != default]
+    if len(entries) >= MOST_ENTRIES:
+        entries = entries[: MOST_ENTRIES - 1]
+    return ScheduleTable((*entries, Entry(Range(), default)))
+
+
+def entries_of(chosen: Chosen, default: Schedule) -> Iterator[Entry]:
+    for queries in split(tuple(chosen), lambda call: call.shape.queries, query_edge(default)):
+        for keys in split(queries.calls, lambda call: call.shape.keys, middle):
+            lengths = Range(queries=queries.bounds, keys=keys.bounds)
+            yield from entries_within(lengths, keys.calls, chosen)
+
+
+def entries_within(lengths: Range, calls: Sequence[Call], chosen: Chosen) -> Iterator[Entry]:
+    """Entries of the same lengths. Batch and threads may choose the size of tasks, not the order of sums."""
+    batches = split(calls, lambda call: call.shape.batch, middle, reach=None)
+    leading = chosen[calls[0]]
+    for batch in batches:
+        for threads in split(batch.calls, lambda call: call.threads, middle, reach=None):
+            schedule = with_sums_of(chosen[threads.calls[0]], leading)
+            if schedule != leading:
+                yield Entry(replace(lengths, batch=batch.bounds, threads=threads.bounds), schedule)
+    yield Entry(lengths, leading)
+
+
+def with_sums_of(schedule: Schedule, leading: Schedule) -> Schedule:
+    return replace(schedule, **{name: getattr(leading, name) for name in SIZES_OF_SUMS})
+
+
+def split(
+    calls: Sequence[Call],
+    length_of: Callable[[Call], int],
+    edge: Callable[[int, int], int],
+    reach: int | None = REACH,
+) -> tuple[Bucket, ...]:
+    """The calls by one of their lengths, each with the bounds up to its neighbours'."""
+    lengths = sorted({length_of(call) for call in calls})
+    edges = [edge(below, above) for below, above in pairwise(lengths)]
+    lows = [1 if reach is None else lowest(lengths[0], reach), *(each + 1 for each in edges)]
+    highs = [*edges, None if reach is None else lengths[-1] * reach]
+    return tuple(
+        Bucket(Bounds(low, high), tuple(call for call in calls if length_of(call) == length))
+        for length, low, high in zip(lengths, lows, highs, strict=True)
+    )
+
+
+def lowest(length: int, reach: int) -> int:
+    return max(-(-length // reach), min(length, SHORT_LENGTH))
+
+
+def middle(below: int, above: int) -> int:
+    """The last length that belongs to the one below."""
+    return max(below, min(above - 1, isqrt(below * above)))
+
+
+def query_edge(default: Schedule) -> Callable[[int, int], int]:
+    """As `middle`, but few queries, which go their own way through the kernel, keep to themselves."""
+
+    def edge(below: int, above: int) -> int:
+        few = min(default.decode_queries, MOST_DECODE_QUERIES)
+        return few if below <= few < above else middle(below, above)
+
+    return edge

@@ -1,0 +1,66 @@
+"""The time of a campaign: what is left of it, and what things have taken so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+from time import monotonic
+
+# The end of a campaign, where default and winner are timed side by side.
+FIRST_RESERVE, MOST_RESERVE = 0.15, 0.45  # of the budget
+SECONDS_AT_THE_END = 1.5  # besides calls: a process, arrays, the table
+USUAL_CHECK_SECONDS = 4.0  # compiling and verifying, before any was seen
+LOADING_SECONDS = 0.15  # of a compiled candidate, in a process that measures
+CALLS_OF_A_START = 5  # of a candidate, before its first round
+CALLS_AT_THE_END = 14  # of each that takes part: its start, and as many rounds as can tell
+CANDIDATES_AT_THE_END = 4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The mean of what was seen, or what is usual."""
+
+    usual: float
+    seen: tuple[float, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return fmean(self.seen) if self.seen else self.usual
+
+    def plus(self, seconds: float) -> Estimate:
+        return Estimate(self.usual, (*self.seen, seconds)[-16:])
+
+
+class Budget:
+    """Seconds that a campaign may take, from now on.
+
+    Members  comparison: what is kept for the last one; reserve: that, and what has to be compiled for it
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.start = seconds, monotonic()
+        self.check = Estimate(USUAL_CHECK_SECONDS)
+        self.reserve = self.comparison = FIRST_RESERVE * seconds
+
+    @property
+    def spent(self) -> float:
+        return monotonic() - self.start
+
+    @property
+    def left(self) -> float:
+        return self.seconds - self.spent
+
+    @property
+    def left_for_search(self) -> float:
+        return self.left - self.reserve
+
+    def keep_for_the_end(self, seconds_of_calls: float, checks: int) -> None:
+        """Reserve what the last comparison needs, going by how long the calls take together."""
+        most = MOST_RESERVE * self.seconds
+        each = seconds_of_calls * CALLS_AT_THE_END + LOADING_SECONDS
+        self.comparison = min(most, SECONDS_AT_THE_END + each * CANDIDATES_AT_THE_END)
+        self.reserve = min(most, self.comparison + checks * self.check.seconds)
+
+    def trial_seconds(self, call_seconds: float, jobs: int) -> float:
+        """How long a new candidate takes, roughly."""
+        return self.check.seconds / jobs + LOADING_SECONDS + call_seconds * 2 * CALLS_OF_A_START

@@ -1,0 +1,61 @@
+"""Verifies a candidate, away from who wants to know: it is compiled, and compared with the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+from ..backend.acceptance import ALLOWED_OVER_NUMPY, TOLERANCES, Example, compare, distance
+from ..backend.numpy_baseline import NumpyBaseline
+from ..base.errors import VerificationError
+from ..ir.reference import Reference
+from ..pipeline import Kernel
+from ..runtime import compiler  # noqa: F401  (it takes half a second: once, before the first candidate)
+from ..schedule.plan import Schedule
+from .request import Json, built, schedules_in
+
+
+def check(request: Json) -> Json:
+    """Compile a candidate into the cache, and compare it with the reference on odd sizes.
+
+    Raises   VerificationError where they differ, and whatever compiling raises
+    """
+    start = perf_counter()
+    (schedule,) = schedules_in(request)
+    kernel = built(request, schedule)
+    compiled = perf_counter()
+    error = max(compare(kernel.spec, kernel.module).error, error_at_edges(kernel, schedule))
+    return {
+        "compile_seconds": compiled - start,
+        "check_seconds": perf_counter() - compiled,
+        "error": error,
+    }
+
+
+def error_at_edges(kernel: Kernel, schedule: Schedule) -> float:
+    """How far it is from the reference just behind the ends of its own blocks, tasks and chunks.
+
+    Raises   VerificationError where that is more than rounding
+    """
+    reference, worst = Reference(kernel.spec), 0.0
+    for seed, (queries, keys) in enumerate(edges(schedule)):
+        example = Example(1, queries, keys, seed)
+        arguments: dict[str, Any] = {**example.attention(kernel.spec), **example.inputs(kernel.spec)}
+        arguments["query_offset"] = max(0, keys - queries)
+        expected = reference.attention(**arguments)
+        error = distance(kernel.attention(**arguments), expected)
+        if not error <= TOLERANCES[kernel.spec.dtype]:
+            plain = NumpyBaseline(kernel.spec).attention(**arguments)
+            first = expected[0] if isinstance(expected, tuple) else expected
+            if not error <= ALLOWED_OVER_NUMPY * distance(plain, first):
+                raise VerificationError(f"with {queries} queries and {keys} keys it is {error:.2g} off")
+        worst = max(worst, error)
+    return worst
+
+
+def edges(schedule: Schedule) -> Iterator[tuple[int, int]]:
+    """Queries and keys that end just behind a block, a task and a chunk: small, for the reference is slow."""
+    yield schedule.decode_queries + 1, schedule.block_keys + 3
+    yield schedule.tile_queries + 1, 5
+    yield 1, schedule.chunk_keys + 1

@@ -1,0 +1,130 @@
+"""The account of a campaign: what was tried and came of it, for the search, and line by line on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from statistics import median
+
+from ..schedule.tuned import Circumstances
+from .candidates import Model, Subject
+from .isolated import Reply
+from .known import Known
+from .record import Record
+from .records import Records
+from .result import Outcome, Tried
+from .trial import Call, Trial, Verdict
+
+Pairs = Sequence[Sequence[float]]  # seconds of a candidate and of the default, a round each
+
+
+@dataclass(frozen=True)
+class CheckTimes:
+    """How long a candidate took before it was timed.  Units: seconds; of one that was checked before, 0."""
+
+    compile_seconds: float = 0.0
+    check_seconds: float = 0.0
+
+
+class Ledger:
+    """What was tried here, now or before.
+
+    `records` None keeps nothing. `is_fresh`: what is in the records already is measured again.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        model: Model,
+        calls: Sequence[Call],
+        here: Circumstances,
+        records: Records | None,
+        is_fresh: bool,
+    ) -> None:
+        self.subject, self.model, self.here, self.records = subject, model, here, records
+        self.known = Known(subject, calls)
+        self.tried: dict[Trial, Tried] = {}
+        self.measured = 0
+        self.earlier = () if records is None else records.of_spec(here)
+        self._recalled: dict[tuple[Call, object], list[Record]] = {}
+        for record in () if is_fresh else self.earlier:
+            if record.circumstances == here and record.call in calls and record.stage == "search":
+                self._recalled.setdefault(self._place(record.trial), []).append(record)
+
+    def _place(self, trial: Trial) -> tuple[Call, object]:
+        return trial.call, self.subject.footprint(trial.call, trial.schedule)
+
+    def recall(self, trial: Trial) -> bool:
+        """Is it in the records of just these circumstances? Then what they say counts."""
+        found = self._recalled.get(self._place(trial), [])
+        for record in found:
+            self._learn(replace(record, schedule=trial.schedule), is_recalled=True)
+        return bool(found)
+
+    def take(self, trial: Trial, pairs: Pairs, times: CheckTimes, where: Circumstances) -> None:
+        """A candidate was timed."""
+        self.measured += 1
+        record = replace(
+            self._record(trial, Verdict.OK),
+            seconds=tuple(own for own, _ in pairs),
+            default_seconds=tuple(default for _, default in pairs),
+            compile_seconds=times.compile_seconds,
+            check_seconds=times.check_seconds,
+        )
+        self._keep(replace(record, circumstances=where))
+        if where == self.here:
+            self._learn(record)
+        else:  # of another kind of machine: it is told to those who have one
+            self.known.fail(trial)
+
+    def fail(self, trial: Trial, reply: Reply, where: Circumstances) -> None:
+        """A candidate is of no use, and why."""
+        record = replace(self._record(trial, reply.verdict), detail=reply.detail)
+        self._keep(replace(record, circumstances=where))
+        self._learn(record)
+
+    def close(self, outcome: Outcome, own: Sequence[float], default: Sequence[float]) -> None:
+        """The last word on a call: which schedule is used, and why."""
+        record = self._record(Trial(outcome.call, outcome.schedule), Verdict.OK)
+        self._keep(
+            replace(
+                record,
+                stage="final",
+                kept=not outcome.kept_default,
+                detail=outcome.reason,
+                seconds=tuple(own),
+                default_seconds=tuple(default),
+            )
+        )
+
+    def count_failed(self) -> int:
+        return sum(each.verdict is not Verdict.OK for each in self.tried.values())
+
+    def best_ratio(self) -> float:
+        return min((each.ratio for each in self.tried.values() if each.ratio is not None), default=1.0)
+
+    def _record(self, trial: Trial, verdict: Verdict) -> Record:
+        modelled = self.model.seconds(trial.call, trial.schedule)
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        return Record(self.here, trial.call, trial.schedule, verdict, "search", date, modelled=modelled)
+
+    def _keep(self, record: Record) -> None:
+        if self.records is not None:
+            self.records.add(record)
+
+    def _learn(self, record: Record, is_recalled: bool = False) -> None:
+        trial = record.trial
+        if record.verdict is not Verdict.OK:
+            self.known.fail(trial)
+        elif record.seconds:
+            self.known.add(trial, record.ratios)
+        self.tried[trial] = Tried(
+            trial=trial,
+            verdict=record.verdict,
+            modelled=self.model.seconds(trial.call, trial.schedule),
+            detail=record.detail,
+            seconds=median(record.seconds) if record.seconds else None,
+            ratio=self.known.ratio(trial) if record.verdict is Verdict.OK else None,
+            is_recalled=is_recalled,
+        )

@@ -1,0 +1,144 @@
+"""Tuning a spec, in one call: the door to it from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..base.errors import InputError
+from ..base.target import Target
+from ..pipeline import SpecLike
+from ..schedule.sight import Shape
+from ..schedule.table import ScheduleTable
+from ..schedule.tuned import keep_table, table_file, write_beside
+from ..spec.load import load_spec
+from ..spec.model import Spec
+from .campaign import Campaign, Observer, Plan, ignore
+from .evaluator import Evaluator, LocalEvaluator, RemoteEvaluator
+from .records import Records, default_records
+from .request import keys_of
+from .result import Tuning
+from .trial import Call
+
+# A batch of short texts, a page, and the next token after a long one.
+USUAL_SHAPES = (Shape(16, 128, 128), Shape(1, 1024, 1024), Shape(1, 1, 4096, 4095))
+USUAL_BUDGET = 60.0
+LONGEST_BUDGET = 7 * 86400.0
+LENGTHS = frozenset(("batch", "queries", "keys"))
+
+ShapeLike = Shape | Mapping[str, int] | tuple[int, int, int]
+
+
+def tune(
+    spec: SpecLike,
+    shapes: Iterable[ShapeLike] | None = None,
+    *,
+    budget: float = USUAL_BUDGET,
+    strategy: str = "climb",
+    threads: int | Iterable[int] = 1,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    fresh: bool = False,
+    save: bool = False,
+    observe: Observer = ignore,
+    evaluator: Evaluator | None = None,
+    records: Records | None = None,
+) -> Tuning:
+    """Find the schedules with which calls of these shapes are fastest; later builds of the spec use them.
+
+    shapes     of calls: mappings of batch, queries and keys, or tuples of these three
+    budget     seconds for everything, compiling and comparing included
+    strategy   model, climb, exhaustive or optuna
+    threads    how many a call may use; several numbers are tuned one beside the other
+    jobs       processes that compile; where an executor is given, how many of its workers are alike
+    executor   evaluates candidates elsewhere: any of concurrent.futures, dask.distributed's, mpi4py.futures'
+    fresh      measure again what is in the records
+    save       also write the table beside the spec, which has to be a file: NAME.tuned.json
+
+    Raises   SpecError, InputError, UnsupportedError; VerificationError if the default schedule is wrong
+    """
+    loaded = load_spec(spec)
+    beside = path_of(spec) if save else None
+    calls = calls_of(loaded, shapes, threads)
+    require_budget(budget)
+    plan = Plan(loaded, calls, float(budget), strategy, fresh)
+    chosen = evaluator or evaluator_of(loaded, calls, jobs, executor)
+    try:
+        campaign = Campaign(plan, chosen, records or default_records(), observe)
+        return kept(campaign.run(), beside)
+    finally:
+        chosen.close()
+
+
+def tune_now(spec: Spec, target: Target) -> ScheduleTable:
+    """What `build(tune="now")` uses: the usual calls, the usual budget."""
+    return tune(spec).table
+
+
+def kept(found: Tuning, beside: Path | None) -> Tuning:
+    """Keep the table for later builds, and beside the spec if that is wanted."""
+    path = keep_table(found.circumstances, found.table)
+    if beside is not None:
+        path = table_file(beside)
+        write_beside(path, found.circumstances, found.table)
+    return replace(found, table_path=str(path))
+
+
+def evaluator_of(
+    spec: Spec, calls: tuple[Call, ...], jobs: int | None, executor: Executor | None
+) -> Evaluator:
+    if executor is not None:
+        return RemoteEvaluator(executor, jobs or 1)
+    return LocalEvaluator(keys_of(spec), threads=max(call.threads for call in calls), jobs=jobs)
+
+
+def calls_of(
+    spec: Spec, shapes: Iterable[ShapeLike] | None, threads: int | Iterable[int]
+) -> tuple[Call, ...]:
+    """The calls that are tuned.
+
+    Raises   InputError
+    """
+    counts = (threads,) if isinstance(threads, int) else tuple(threads)
+    given = tuple(map(shape_of, USUAL_SHAPES if shapes is None else shapes))
+    if not given or not counts:
+        raise InputError("tune() needs one shape and one number of threads at least")
+    if min(counts) < 1:
+        raise InputError(f"threads has {min(counts)} and needs positive integers")
+    return tuple(dict.fromkeys(Call(shape, count) for shape in given for count in counts))
+
+
+def shape_of(given: ShapeLike) -> Shape:
+    """The shape, its queries the last positions.
+
+    Raises   InputError
+    """
+    match given:
+        case Shape(batch, queries, keys):
+            lengths: tuple[Any, ...] = (batch, queries, keys)
+        case Mapping() if set(given) == LENGTHS:
+            lengths = (given["batch"], given["queries"], given["keys"])
+        case (_, _, _):
+            lengths = given
+        case _:
+            raise InputError(
+                f"a shape is batch, queries and keys, as a tuple or a mapping, and not {given!r:.64}"
+            )
+    if not all(type(length) is int and length > 0 for length in lengths):
+        raise InputError(f"a shape has positive integers, and not {given!r:.64}")
+    batch, queries, keys = lengths
+    return Shape(batch, queries, keys, keys - queries)
+
+
+def require_budget(budget: float) -> None:
+    if not 0 < budget <= LONGEST_BUDGET:
+        raise InputError(f"budget is {budget!r:.32} and needs seconds, up to {LONGEST_BUDGET:.0f}")
+
+
+def path_of(spec: SpecLike) -> Path:
+    if isinstance(spec, str | Path):
+        return Path(spec)
+    raise InputError("save=True writes beside the file of the spec, and this one has none")
