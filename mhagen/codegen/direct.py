@@ -1,12 +1,32 @@
-"""Graph to the short way into a kernel, which reads the headers of arrays itself."""
+"""Graph to the short ways into a kernel, which read the headers of arrays themselves."""
 
 from __future__ import annotations
 
 from ..spec.fields import Align, Layout
 from .facts import Lowering
-from .model import DirectModel
+from .model import DirectModel, WayModel
 
 AXIS = 8  # bytes of a length or a stride
+
+
+WAYS = (
+    WayModel("attention_direct", "a small call", "is_small", "attention_tasks", "", (), ()),
+    WayModel(
+        name="decode_direct",
+        doc="a short call of few queries",
+        fits="is_short",
+        runs="decode_tasks",
+        more_memory=", arrivals, partials",
+        memory_lines=(
+            "row_blocks = (queries * GROUP_SIZE + ROWS_OF_TASK - 1) // ROWS_OF_TASK",
+            "arrivals = scratch + DECODE_SCRATCH_BYTES",
+            "partials = arrivals + 8 * batch * KEY_VALUE_HEADS * row_blocks",
+            "for place in range(arrivals, partials, 8):",
+            "    store_int64(place, 0)",
+        ),
+        more_arguments=("partials", "arrivals"),
+    ),
+)
 
 
 def has_direct(facts: Lowering) -> bool:
@@ -22,6 +42,8 @@ def direct_model(facts: Lowering) -> DirectModel:
         bytes=facts.numbers.stored.bytes,
         heads_axis=AXIS * heads,
         length_axis=AXIS * length,
+        length_place=length,
         default_offset="keys - queries" if facts.graph.align is Align.END else "0",
         arrays=("query", "key", "value", "out"),
+        ways=WAYS,
     )

@@ -23,7 +23,7 @@ HEADS = ("query", "key", "value", "out")
 HEADS_FIRST = ".transpose(0, 2, 1, 3)"
 EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
 
-DIRECT_FUNCTIONS = ("has_header", "headers_fit", "lengths_fit", "span", "is_apart", "is_small")
+DIRECT_FUNCTIONS = ("has_header", "headers_fit", "lengths_fit", "span", "is_apart")
 
 
 def quoted(axis: int | str) -> str:
@@ -310,7 +310,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
         *(("serving_entry",) if has_direct(facts) and not facts.table.is_one else ()),
-        *(DIRECT_FUNCTIONS if has_direct(facts) else ()),
+        *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
         "attention_tasks",
     )
 
@@ -333,5 +333,8 @@ def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
         *("score_keys", "weigh_row"),
         *(variant.name for variant in decode.sums),
         *(("raw_values_are_finite", "add_seen_values") if masked else ()),
-        *("score_rows", "add_chunk_values", "attend_chunk", "merge_row", "decode_tasks"),
+        *("score_rows", "add_chunk_values", "attend_chunk", "merge_row"),
+        *(("serving_entry",) if has_direct(facts) and not facts.table.is_one else ()),
+        *((*DIRECT_FUNCTIONS, "is_short", "place_offsets") if has_direct(facts) else ()),
+        "decode_tasks",
     )

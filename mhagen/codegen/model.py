@@ -241,15 +241,30 @@ class DecodeModel:
 
 
 @dataclass(frozen=True)
+class WayModel:
+    """One function that serves small calls by itself."""
+
+    name: str
+    doc: str
+    fits: str  # the function that says whether a call is for it
+    runs: str  # the entry point of its kernel
+    more_memory: str
+    memory_lines: Lines
+    more_arguments: Names
+
+
+@dataclass(frozen=True)
 class DirectModel:
-    """The short way in."""
+    """The short ways in."""
 
     is_there: bool
     bytes: int  # of a stored number
     heads_axis: int  # bytes from the first axis to the one of heads
     length_axis: int
+    length_place: int  # which axis that is
     default_offset: str
     arrays: Names
+    ways: tuple[WayModel, ...]
 
 
 @dataclass(frozen=True)
