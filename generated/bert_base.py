@@ -24,6 +24,7 @@ import numpy as np
 
 if __package__:
     from .mhagen_runtime.arguments import bind, bind_input, bind_offset, bind_out
+    from .mhagen_runtime.headers import address
     from .mhagen_runtime.launch import Kernel
     from .mhagen_runtime.linear import LinearKernel, Part, Prepared, Product
     from .mhagen_runtime.simd import (
@@ -60,6 +61,7 @@ if __package__:
     from .mhagen_runtime.sizes import Sizes
 else:
     from mhagen_runtime.arguments import bind, bind_input, bind_offset, bind_out
+    from mhagen_runtime.headers import address
     from mhagen_runtime.launch import Kernel
     from mhagen_runtime.linear import LinearKernel, Part, Prepared, Product
     from mhagen_runtime.simd import (
@@ -2154,19 +2156,19 @@ def attend(query, key, value, out, query_offset, length):
         out[...] = 0.0
         return
     arguments = (
-        query.ctypes.data,
+        address(query),
         *query.strides[:3],
-        key.ctypes.data,
+        address(key),
         *key.strides[:3],
-        value.ctypes.data,
+        address(value),
         *value.strides[:3],
-        out.ctypes.data,
+        address(out),
         *out.strides[:3],
         batch,
         queries,
         keys,
-        query_offset.ctypes.data,
-        length.ctypes.data,
+        address(query_offset),
+        address(length),
     )
     multiply_adds = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
     if queries > DECODE_QUERIES:
@@ -2177,7 +2179,7 @@ def attend(query, key, value, out, query_offset, length):
     row_blocks = -(-rows // ROWS_OF_TASK)
     partials = np.empty(heads * chunks * rows * PARTIAL_ROW, np.uint8)
     arrivals = np.zeros(heads * row_blocks, np.int64)
-    shared = (partials.ctypes.data, arrivals.ctypes.data)
+    shared = (address(partials), address(arrivals))
     DECODE.run((*arguments, *shared), heads * chunks * row_blocks, multiply_adds)
 
 

@@ -26,6 +26,7 @@ import numpy as np
 
 if __package__:
     from .mhagen_runtime.arguments import bind, bind_input, bind_offset, bind_out
+    from .mhagen_runtime.headers import address
     from .mhagen_runtime.launch import Kernel
     from .mhagen_runtime.simd import (
         add_halves_1,
@@ -65,6 +66,7 @@ if __package__:
     from .mhagen_runtime.sizes import Sizes
 else:
     from mhagen_runtime.arguments import bind, bind_input, bind_offset, bind_out
+    from mhagen_runtime.headers import address
     from mhagen_runtime.launch import Kernel
     from mhagen_runtime.simd import (
         add_halves_1,
@@ -2114,20 +2116,20 @@ def attend(query, key, value, out, lse, query_offset, segment):
         lse[...] = -np.inf
         return
     arguments = (
-        query.ctypes.data,
+        address(query),
         *query.strides[:3],
-        key.ctypes.data,
+        address(key),
         *key.strides[:3],
-        value.ctypes.data,
+        address(value),
         *value.strides[:3],
-        out.ctypes.data,
+        address(out),
         *out.strides[:3],
-        lse.ctypes.data,
+        address(lse),
         batch,
         queries,
         keys,
-        query_offset.ctypes.data,
-        segment.ctypes.data,
+        address(query_offset),
+        address(segment),
     )
     multiply_adds = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
     if queries > DECODE_QUERIES:
@@ -2138,5 +2140,5 @@ def attend(query, key, value, out, lse, query_offset, segment):
     row_blocks = -(-rows // ROWS_OF_TASK)
     partials = np.empty(heads * chunks * rows * PARTIAL_ROW, np.uint8)
     arrivals = np.zeros(heads * row_blocks, np.int64)
-    shared = (partials.ctypes.data, arrivals.ctypes.data)
+    shared = (address(partials), address(arrivals))
     DECODE.run((*arguments, *shared), heads * chunks * row_blocks, multiply_adds)

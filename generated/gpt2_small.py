@@ -37,6 +37,7 @@ if __package__:
         STRIDES,
         TYPE,
         WRITEABLE,
+        address,
     )
     from .mhagen_runtime.launch import Kernel
     from .mhagen_runtime.linear import LinearKernel, Part, Prepared, Product
@@ -87,6 +88,7 @@ else:
         STRIDES,
         TYPE,
         WRITEABLE,
+        address,
     )
     from mhagen_runtime.launch import Kernel
     from mhagen_runtime.linear import LinearKernel, Part, Prepared, Product
@@ -188,6 +190,8 @@ MINUS_INFINITY = float("-inf")  # the score of a hidden key in decoding
 
 # The short way in, for small calls.
 DIRECT_MULTIPLY_ADDS = 2500000  # about 50 us of one core: more may pay a second thread
+DIRECT_NUMBERS = 262144  # of keys and values of few queries: about as long
+DIRECT_SHARED = 131072  # bytes behind the scratch, for partial results of few queries
 DIRECT_BATCH = 112  # entries whose offsets have room in the table
 DIRECT_LENGTH = 65536  # keeps the product of all lengths in 64 bits
 DIRECT_SCRATCH = 1024  # bytes of the table, behind which scratch lies
@@ -1905,8 +1909,33 @@ def is_small(query, key, value, out, table):
     return is_apart(out, query) and is_apart(out, key) and is_apart(out, value)
 
 
+def is_short(query, key, value, out, table):
+    """Is the call as this kernel takes it, of few queries, and are its keys read in no time?"""
+    if not headers_fit(query, key, value, out, table) or not lengths_fit(query, key, value, out):
+        return False
+    query_shape = load_int64(query + SHAPE)
+    batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
+    keys = load_int64(load_int64(key + SHAPE) + 16)
+    numbers = batch * KEY_VALUE_HEADS * keys * (DIM + VALUE_DIM)
+    if queries > DECODE_QUERIES or numbers > DIRECT_NUMBERS:
+        return False
+    partial_rows = (keys + CHUNK_KEYS - 1) // CHUNK_KEYS * queries * GROUP_SIZE
+    if batch * KEY_VALUE_HEADS * (8 * queries * GROUP_SIZE + partial_rows * PARTIAL_ROW) > DIRECT_SHARED:
+        return False
+    return is_apart(out, query) and is_apart(out, key) and is_apart(out, value)
+
+
+def place_offsets(offsets, batch, default, arguments, count):
+    """An offset for each entry of the batch: the one that is given, or the default."""
+    offset = default
+    if count == 5:
+        offset = load_int64(load_int64(arguments + 32) + INTEGER)
+    for b in range(batch):
+        store_int64(offsets + 8 * b, offset)
+
+
 def attention_direct(owner, arguments, count):
-    """Run a small call by itself on this thread: `out` comes back, or `owner` if it is not small or not right.
+    """Run a small call on this thread: returns `out`, or `owner` where it is another call, or not right.
 
     Python calls this as one of its own functions. arguments: the addresses of query, key, value, out and, if
     there are five, of the offset, an np.int64. owner: an array, the table of the addresses of the type and of
@@ -1919,13 +1948,9 @@ def attention_direct(owner, arguments, count):
         query_shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
         batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
         keys = load_int64(key_shape + 16)
-        offset = keys - queries
-        if count == 5:
-            offset = load_int64(load_int64(arguments + 32) + INTEGER)
         counter, offsets, scratch = table + 64, table + 128, table + DIRECT_SCRATCH
         store_int64(counter, 0)
-        for b in range(batch):
-            store_int64(offsets + 8 * b, offset)
+        place_offsets(offsets, batch, keys - queries, arguments, count)
         query_strides, key_strides = load_int64(query + STRIDES), load_int64(key + STRIDES)
         value_strides, out_strides = load_int64(value + STRIDES), load_int64(out + STRIDES)
         attention_tasks(
@@ -1949,6 +1974,63 @@ def attention_direct(owner, arguments, count):
             queries,
             keys,
             offsets,
+            counter,
+            scratch,
+            0,
+        )
+        result = out
+    # Who calls a function owns a reference to what it returns.
+    store_int64(result + REFERENCES, load_int64(result + REFERENCES) + 1)
+    return result
+
+
+def decode_direct(owner, arguments, count):
+    """Run a short call of few queries on this thread: returns `out`, or `owner` where it is another call, or not right.
+
+    Python calls this as one of its own functions. arguments: the addresses of query, key, value, out and, if
+    there are five, of the offset, an np.int64. owner: an array, the table of the addresses of the type and of
+    two dtypes that arrays may have, a counter, offsets, scratch, arrivals, partials.
+    """
+    query, key = load_int64(arguments), load_int64(arguments + 8)
+    value, out = load_int64(arguments + 16), load_int64(arguments + 24)
+    table, result = load_int64(owner + DATA), owner
+    if is_short(query, key, value, out, table):
+        query_shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
+        batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
+        keys = load_int64(key_shape + 16)
+        counter, offsets, scratch = table + 64, table + 128, table + DIRECT_SCRATCH
+        store_int64(counter, 0)
+        place_offsets(offsets, batch, keys - queries, arguments, count)
+        row_blocks = (queries * GROUP_SIZE + ROWS_OF_TASK - 1) // ROWS_OF_TASK
+        arrivals = scratch + DECODE_SCRATCH_BYTES
+        partials = arrivals + 8 * batch * KEY_VALUE_HEADS * row_blocks
+        for place in range(arrivals, partials, 8):
+            store_int64(place, 0)
+        query_strides, key_strides = load_int64(query + STRIDES), load_int64(key + STRIDES)
+        value_strides, out_strides = load_int64(value + STRIDES), load_int64(out + STRIDES)
+        decode_tasks(
+            load_int64(query + DATA),
+            load_int64(query_strides),
+            load_int64(query_strides + 8),
+            load_int64(query_strides + 16),
+            load_int64(key + DATA),
+            load_int64(key_strides),
+            load_int64(key_strides + 8),
+            load_int64(key_strides + 16),
+            load_int64(value + DATA),
+            load_int64(value_strides),
+            load_int64(value_strides + 8),
+            load_int64(value_strides + 16),
+            load_int64(out + DATA),
+            load_int64(out_strides),
+            load_int64(out_strides + 8),
+            load_int64(out_strides + 16),
+            batch,
+            queries,
+            keys,
+            offsets,
+            partials,
+            arrivals,
             counter,
             scratch,
             0,
@@ -2140,6 +2222,7 @@ KERNEL = Kernel(
         span,
         is_apart,
         is_small,
+        place_offsets,
         attention_tasks,
     ),
     scratch_bytes=SCRATCH_BYTES,
@@ -2167,9 +2250,18 @@ DECODE = Kernel(
         add_chunk_values,
         attend_chunk,
         merge_row,
+        has_header,
+        headers_fit,
+        lengths_fit,
+        span,
+        is_apart,
+        is_short,
+        place_offsets,
         decode_tasks,
     ),
     scratch_bytes=DECODE_SCRATCH_BYTES,
+    direct=decode_direct,
+    dtype="float32",
 )
 
 
@@ -2185,7 +2277,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs
     """
-    result = KERNEL.attend(query, key, value, query_offset, out)
+    few = type(query) is np.ndarray and query.ndim == 4 and query.shape[2] <= DECODE_QUERIES
+    result = (DECODE if few else KERNEL).attend(query, key, value, query_offset, out)
     if result is not None:
         return result
     sizes = Sizes()
@@ -2214,18 +2307,18 @@ def attend(query, key, value, out, query_offset):
         out[...] = 0.0
         return
     arguments = (
-        query.ctypes.data,
+        address(query),
         *query.strides[:3],
-        key.ctypes.data,
+        address(key),
         *key.strides[:3],
-        value.ctypes.data,
+        address(value),
         *value.strides[:3],
-        out.ctypes.data,
+        address(out),
         *out.strides[:3],
         batch,
         queries,
         keys,
-        query_offset.ctypes.data,
+        address(query_offset),
     )
     multiply_adds = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
     if queries > DECODE_QUERIES:
@@ -2236,7 +2329,7 @@ def attend(query, key, value, out, query_offset):
     row_blocks = -(-rows // ROWS_OF_TASK)
     partials = np.empty(heads * chunks * rows * PARTIAL_ROW, np.uint8)
     arrivals = np.zeros(heads * row_blocks, np.int64)
-    shared = (partials.ctypes.data, arrivals.ctypes.data)
+    shared = (address(partials), address(arrivals))
     DECODE.run((*arguments, *shared), heads * chunks * row_blocks, multiply_adds)
 
 

@@ -21,7 +21,7 @@ from .target import Target, target_named
 from .version import __version__
 from . import simd, simd_formats
 from .arguments import LIMIT
-from .headers import headers_are_known
+from .headers import address, headers_are_known
 from .host import Cpu, host_cpu, require
 from .native import Direct, Function, load_direct
 from .obtain import obtain_function
@@ -35,9 +35,9 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 # Waking a second thread costs about 50 us, in which one core does this many multiply-adds.
 MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
 DIRECT_SIZE = 1 << 20  # numbers of queries: what has more is never small
-DIRECT_TABLE = (
-    1024  # bytes: what arrays must be, a counter, an offset for each batch entry; scratch lies behind
-)
+# Bytes: what arrays must be, a counter, an offset for each batch entry; scratch lies behind.
+DIRECT_TABLE = 1024
+DIRECT_SHARED = 1 << 17  # and behind that, partial results of few queries
 COMPILER_SOURCES = (
     "callees",
     "compiler",
@@ -166,8 +166,8 @@ class Kernel:
 
     def _bound_direct(self, function: Function) -> Direct:
         """The other entry point, with memory of its own: under the GIL, one call has it at a time."""
-        memory = np.zeros(DIRECT_TABLE + ALIGNMENT + self.scratch_bytes, np.uint8)
-        aligned = memory[-memory.ctypes.data % ALIGNMENT :]
+        memory = np.zeros(DIRECT_TABLE + ALIGNMENT + self.scratch_bytes + DIRECT_SHARED, np.uint8)
+        aligned = memory[-address(memory) % ALIGNMENT :]
         self._dtypes = direct_dtypes(self.dtype)  # the table has their addresses
         aligned[:DIRECT_TABLE].view(np.int64)[:3] = id(np.ndarray), id(self._dtypes[0]), id(self._dtypes[-1])
         return load_direct(function, DIRECT_ENTRY, aligned)
@@ -205,9 +205,9 @@ class Kernel:
         self._own.memory = None
         if memory is None or memory.nbytes < size:
             memory = np.empty(size, np.uint8)
-        start = -memory.ctypes.data % ALIGNMENT
+        start = -address(memory) % ALIGNMENT
         memory[start : start + 8] = 0
-        return memory, memory.ctypes.data + start
+        return memory, address(memory) + start
 
 
 def bound(

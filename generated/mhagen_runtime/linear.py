@@ -15,6 +15,7 @@ import numpy as np
 
 from .errors import InputError
 from .arguments import bind
+from .headers import address
 from .launch import Kernel
 from .sizes import Sizes
 
@@ -179,15 +180,15 @@ class LinearKernel:
             x = widened(x, self.dtype, self.computed)
         self.kernel.run(
             arguments=(
-                x.ctypes.data,
+                address(x),
                 x.strides[0],
                 rows,
-                panels.weights.ctypes.data,
-                panels.biases.ctypes.data,
-                panels.places.ctypes.data,
+                address(panels.weights),
+                address(panels.biases),
+                address(panels.places),
                 count,
                 panels.weights.shape[1],
-                out.ctypes.data,
+                address(out),
             ),
             tasks=count * -(-rows // self.rows_of_task),
             multiply_adds=rows * count * self.columns_of_panel * product.depth,

@@ -104,10 +104,10 @@ def attention_model(facts: Lowering) -> AttentionModel:
 
 def kernel_arguments(facts: Lowering) -> Lines:
     """The arguments of attention_tasks up to the counter, as texts of attend()."""
-    lines = [line for name in HEADS for line in (f"{name}.ctypes.data", f"*{name}.strides[:3]")]
-    lines += ["lse.ctypes.data"] if "lse" in facts.work.op.statistics else []
-    lines += ["batch", "queries", "keys", f"{QUERY_OFFSET}.ctypes.data"]
-    return (*lines, *(f"{name}.ctypes.data" for name in facts.captured))
+    lines = [line for name in HEADS for line in (f"address({name})", f"*{name}.strides[:3]")]
+    lines += ["address(lse)"] if "lse" in facts.work.op.statistics else []
+    lines += ["batch", "queries", "keys", f"address({QUERY_OFFSET})"]
+    return (*lines, *(f"address({name})" for name in facts.captured))
 
 
 def numpy_dtype(facts: Lowering, like: str) -> str:

@@ -32,7 +32,7 @@ SUPPORT: dict[str, frozenset[str]] = {
     "headers": frozenset(
         (
             *("ALIGNED", "AXES", "CONTIGUOUS", "DATA", "DTYPE", "FLAGS", "INTEGER"),
-            *("REFERENCES", "SHAPE", "STRIDES", "TYPE", "WRITEABLE"),
+            *("REFERENCES", "SHAPE", "STRIDES", "TYPE", "WRITEABLE", "address"),
         )
     ),
     "launch": frozenset(("Kernel",)),

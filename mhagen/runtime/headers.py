@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -58,3 +59,10 @@ def word(address: int) -> int:
 
 def small(address: int) -> int:
     return ctypes.c_int32.from_address(address).value
+
+
+def address(array: np.ndarray[Any, Any]) -> int:
+    """Where its elements begin. NumPy's own answer takes ten times as long."""
+    if headers_are_known():
+        return ctypes.c_int64.from_address(id(array) + DATA).value
+    return array.ctypes.data

@@ -21,7 +21,7 @@ from ..base.target import Target, target_named
 from ..base.version import __version__
 from . import simd, simd_formats
 from .arguments import LIMIT
-from .headers import headers_are_known
+from .headers import address, headers_are_known
 from .host import Cpu, host_cpu, require
 from .native import Direct, Function, load_direct
 from .obtain import obtain_function
@@ -167,7 +167,7 @@ class Kernel:
     def _bound_direct(self, function: Function) -> Direct:
         """The other entry point, with memory of its own: under the GIL, one call has it at a time."""
         memory = np.zeros(DIRECT_TABLE + ALIGNMENT + self.scratch_bytes + DIRECT_SHARED, np.uint8)
-        aligned = memory[-memory.ctypes.data % ALIGNMENT :]
+        aligned = memory[-address(memory) % ALIGNMENT :]
         self._dtypes = direct_dtypes(self.dtype)  # the table has their addresses
         aligned[:DIRECT_TABLE].view(np.int64)[:3] = id(np.ndarray), id(self._dtypes[0]), id(self._dtypes[-1])
         return load_direct(function, DIRECT_ENTRY, aligned)
@@ -205,9 +205,9 @@ class Kernel:
         self._own.memory = None
         if memory is None or memory.nbytes < size:
             memory = np.empty(size, np.uint8)
-        start = -memory.ctypes.data % ALIGNMENT
+        start = -address(memory) % ALIGNMENT
         memory[start : start + 8] = 0
-        return memory, memory.ctypes.data + start
+        return memory, address(memory) + start
 
 
 def bound(
