@@ -194,10 +194,11 @@ def start_group(query, query_stride, rows, state, single):
 
 
 def prefetch_ahead(ahead, row):
-    """Fetch, beside one tile of keys, its share of what the next head needs: queries, keys and values.
+    """Fetch, beside one tile of keys, its share of what the next head reads, and of the lines that it writes.
 
     ahead has the address, stride and count of its queries, address and stride of its keys and its values, and
-    their count; which pass over the keys of this head it is, and how many there are. It is 0 if all is near.
+    their count; which pass over the keys of this head it is, and how many there are; address and stride of its
+    output. It is 0 if all is near.
     """
     if ahead == 0:
         return
@@ -216,8 +217,9 @@ def prefetch_ahead(ahead, row):
         query = load_int64(ahead) + near * load_int64(ahead + 8)
         for column in range(0, KEY_BYTES, CACHE_LINE):
             prefetch(query + column)
-
-
+        out = load_int64(ahead + 80) + near * load_int64(ahead + 88)
+        for column in range(0, VALUE_BYTES, CACHE_LINE):
+            prefetch(out + column)
 def raise_maxima(state, weights, lines):
     """Take peaks as new maxima and rescale sums, accumulators and the weights of this block so far.
 
@@ -1321,6 +1323,8 @@ def attention_tasks(
             store_int64(ahead + 40, value + next_b * value_batch + next_kv * value_head)
             store_int64(ahead + 48, value_stride)
             store_int64(ahead + 56, keys)
+            store_int64(ahead + 80, out + next_b * out_batch + next_kv * GROUP_SIZE * out_head)
+            store_int64(ahead + 88, out_stride)
         for block in range(0, keys, BLOCK_KEYS):
             block_keys = min(BLOCK_KEYS, keys - block)
             view = visibility(position, position + rows - 1, block, block + block_keys - 1, b, length_array)
