@@ -128,7 +128,7 @@ class Campaign:
     def batch_size(self) -> int:
         """As many trials as the first share of the time, or a few steps, allow; none when time is up."""
         again = sum(self.workshop.seconds_to_time(call, FINALISTS) for call in self.plan.calls)
-        left, is_first = self.budget.left_for_search - again, not self.ledger.measured
+        left, is_first = self.budget.left_for_search - again, not self.ledger.tried
         dearest = max(self.workshop.call_seconds.values())
         each = self.budget.trial_seconds(dearest, self.workshop.evaluator.jobs)
         if left < each + dearest * CALLS_OF_A_START:
