@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -90,9 +90,12 @@ class Isolation:
 
     def run(self, request: Json, limits: Limits) -> Reply:
         """Do one piece of work; whatever happens to it is in the reply."""
+        begun = monotonic()
+        self._started()
         start = monotonic()
-        reply = self._asked({"request": request, "limits": vars(limits)}, limits.seconds)
-        return Reply(reply.verdict, reply.content, reply.detail, monotonic() - start)
+        left = replace(limits, seconds=max(0.0, limits.seconds - (start - begun)))
+        reply = self._asked({"request": request, "limits": vars(left)}, left.seconds)
+        return replace(reply, seconds=monotonic() - start)
 
     def _asked(self, question: Json, seconds: float) -> Reply:
         try:
