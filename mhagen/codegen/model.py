@@ -296,7 +296,8 @@ class TableModel:
     is_there: bool
     parameters: Names
     lines: Lines
-    arguments: Names
+    asks_threads: bool
+    threads: str  # what follows the arguments of a kernel's run()
     direct_arguments: Names
     elsewhere: str  # what the short way in must leave to another entry's kernel
     variants: tuple[VariantModel, ...]

@@ -29,7 +29,7 @@ SERVES_ONE = EntryModel(
     chunk_keys="entry.chunk_keys",
     rows_of_task="entry.rows_of_task",
 )
-NO_TABLE = TableModel(False, (), (), (), (), "", (), (), SERVES_ALL)
+NO_TABLE = TableModel(False, (), (), False, "", (), "", (), (), SERVES_ALL)
 
 
 def table_model(facts: Lowering) -> TableModel:
@@ -43,7 +43,8 @@ def table_model(facts: Lowering) -> TableModel:
         is_there=True,
         parameters=parameters,
         lines=tuple(choice(table)),
-        arguments=tuple("thread_count()" if name == "threads" else name for name in parameters),
+        asks_threads="threads" in parameters,
+        threads=", threads" if "threads" in parameters else "",
         direct_arguments=tuple("1" if name == "threads" else name for name in parameters),
         elsewhere=elsewhere(table),
         variants=tuple(dict.fromkeys(each for each in (*attention, *decoding) if each.name != each.of)),

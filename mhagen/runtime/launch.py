@@ -114,10 +114,16 @@ class Kernel:
             dtype=self.dtype,
         )
 
-    def run(self, arguments: tuple[int, ...], tasks: int, multiply_adds: int) -> None:
-        """Run all tasks, on as many threads as there is work for. Results do not depend on how many."""
+    def run(
+        self, arguments: tuple[int, ...], tasks: int, multiply_adds: int, threads: int | None = None
+    ) -> None:
+        """Run all tasks, on as many threads as there is work for. Results do not depend on how many.
+
+        `threads` is what thread_count() has just said, for a caller who knows: it takes a microsecond.
+        """
         function = self._function or self.load()
-        workers = min(tasks, thread_count(), 1 + multiply_adds // MULTIPLY_ADDS_OF_A_THREAD)
+        allowed = thread_count() if threads is None else threads
+        workers = min(tasks, allowed, 1 + multiply_adds // MULTIPLY_ADDS_OF_A_THREAD)
         memory, counter = self._workspace(workers)
         try:
             TEAM.run(workers, lambda worker: function(*arguments, counter, counter + ALIGNMENT, worker))

@@ -35,17 +35,20 @@ def table_of(chosen: Chosen, default: Schedule) -> ScheduleTable:
 
     Needs    schedules that differ in their sizes of a call only
     """
-    entries = [each for each in entries_of(chosen, default) if each.schedule != default]
-    if len(entries) >= MOST_ENTRIES:
-        entries = entries[: MOST_ENTRIES - 1]
+    entries: list[Entry] = []
+    for group in groups_of(chosen, default):
+        needed = [entry for entry in group if entry.schedule != default]
+        if len(entries) + len(needed) < MOST_ENTRIES:  # where there are more, they are served as untuned
+            entries += needed
     return ScheduleTable((*entries, Entry(Range(), default)))
 
 
-def entries_of(chosen: Chosen, default: Schedule) -> Iterator[Entry]:
+def groups_of(chosen: Chosen, default: Schedule) -> Iterator[tuple[Entry, ...]]:
+    """The entries of calls of about the same lengths."""
     for queries in split(tuple(chosen), lambda call: call.shape.queries, query_edge(default)):
         for keys in split(queries.calls, lambda call: call.shape.keys, middle):
             lengths = Range(queries=queries.bounds, keys=keys.bounds)
-            yield from entries_within(lengths, keys.calls, chosen)
+            yield tuple(entries_within(lengths, keys.calls, chosen))
 
 
 def entries_within(lengths: Range, calls: Sequence[Call], chosen: Chosen) -> Iterator[Entry]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..base.errors import InputError, InternalError, VerificationError
 from ..base.spelling import did_you_mean
-from ..runtime.host import host_target
+from ..base.target import target_named
 from ..schedule.table import ScheduleTable
 from ..spec.model import Spec
 from .budget import CALLS_OF_A_START, Budget
@@ -78,9 +78,9 @@ class Campaign:
         require_strategy(plan.strategy)
         self.budget = Budget(plan.budget)
         self.plan, self.observe, self.stage = plan, observe, "starting"
-        self.subject = subject_of(plan.spec, host_target(plan.spec.dtype.value))
-        self.model = Model(self.subject)
         self.here = evaluator.describe(keys_of(plan.spec))
+        self.subject = subject_of(plan.spec, target_named(self.here.target))
+        self.model = Model(self.subject)
         self.ledger = Ledger(self.subject, self.model, plan.calls, self.here, records, plan.is_fresh)
         self.workshop = Workshop(self.subject, evaluator, self.budget, self.ledger, plan.calls, self.tell)
         self.space = sum(len(space(self.subject, call)) for call in plan.calls)
@@ -127,11 +127,13 @@ class Campaign:
 
     def batch_size(self) -> int:
         """As many trials as the first share of the time, or a few steps, allow; none when time is up."""
-        again = sum(self.workshop.seconds_to_time(call, FINALISTS) for call in self.plan.calls)
-        left, is_first = self.budget.left_for_search - again, not self.ledger.measured
+        is_first, left = not self.ledger.tried, self.budget.left_for_search
+        if not is_first:  # the best are timed again
+            left -= sum(self.workshop.seconds_to_time(call, FINALISTS) for call in self.plan.calls)
         dearest = max(self.workshop.call_seconds.values())
         each = self.budget.trial_seconds(dearest, self.workshop.evaluator.jobs)
-        if left < each + dearest * CALLS_OF_A_START:
+        # The first candidate has shown how long one takes at most: a later one may well be faster.
+        if left < each / 2 + dearest * CALLS_OF_A_START:
             return 0
         share, most = (FIRST_SHARE, MOST_AT_FIRST) if is_first else (LATER_SHARE, MOST_LATER)
         return max(1, min(int(left * share / each), most))

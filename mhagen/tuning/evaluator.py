@@ -136,21 +136,33 @@ class RemoteEvaluator:
 
     is_quiet_while_checking = False
 
-    def __init__(self, executor: Executor, jobs: int = 1) -> None:
-        self.executor, self.jobs = executor, jobs
+    def __init__(
+        self,
+        executor: Executor,
+        jobs: int = 1,
+        works: tuple[str, str] = (CHECK, MEASURE),
+        path: tuple[str, ...] = (),
+    ) -> None:
+        self.executor, self.jobs, self.works, self.path = executor, jobs, works, path
 
     def describe(self, spec: Json) -> Circumstances:
-        return Circumstances(**self.executor.submit(evaluate, {"work": "describe", "spec": spec}).result())
+        return Circumstances(**self.executor.submit(describe, spec).result())
 
     def check(self, request: Json, limits: Limits, until: float) -> Future[Answer]:
-        return self._asked("check", request, limits, until)
+        return self._asked(self.works[0], request, limits, until)
 
     def measure(self, request: Json, limits: Limits, until: float) -> Future[Answer]:
-        return self._asked("measure", request, limits, until)
+        return self._asked(self.works[1], request, limits, until)
 
     def _asked(self, work: str, request: Json, limits: Limits, until: float) -> Future[Answer]:
         # Clocks of other machines show other times: seconds are sent, as many as there are now.
-        question = {"work": work, "request": request, "limits": vars(limits), "seconds": until - monotonic()}
+        question = {
+            "work": work,
+            "path": self.path,
+            "request": request,
+            "limits": vars(limits),
+            "seconds": until - monotonic(),
+        }
         answer: Future[Answer] = Future()
         self.executor.submit(evaluate, question).add_done_callback(partial(pass_on, answer))
         return answer
@@ -177,10 +189,7 @@ def answer_of(document: Json) -> Answer:
 
 def evaluate(question: Json) -> dict[str, Any]:
     """Check or measure in a process of its own, wherever this runs: from plain values to plain values."""
-    if question["work"] == "describe":
-        return asdict(circumstances_here(question["spec"]))
-    work = {"check": CHECK, "measure": MEASURE}[question["work"]]
-    host, lock = own_host(work)
+    host, lock = own_host(question["work"], tuple(question["path"]))
     with lock:
         until = monotonic() + question["seconds"]
         reply = run_until(host, question["request"], Limits(**question["limits"]), until)
@@ -192,10 +201,15 @@ def evaluate(question: Json) -> dict[str, Any]:
     }
 
 
+def describe(spec: Json) -> dict[str, str]:
+    """The circumstances of whatever machine this runs on."""
+    return asdict(circumstances_here(spec))
+
+
 @cache
-def own_host(work: str) -> tuple[Isolation, Lock]:
+def own_host(work: str, path: tuple[str, ...]) -> tuple[Isolation, Lock]:
     """The one host for such work in this process."""
-    return Isolation(work), Lock()
+    return Isolation(work, path=path), Lock()
 
 
 def circumstances_here(spec: Json) -> Circumstances:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -90,9 +90,12 @@ class Isolation:
 
     def run(self, request: Json, limits: Limits) -> Reply:
         """Do one piece of work; whatever happens to it is in the reply."""
+        begun = monotonic()
+        self._started()
         start = monotonic()
-        reply = self._asked({"request": request, "limits": vars(limits)}, limits.seconds)
-        return Reply(reply.verdict, reply.content, reply.detail, monotonic() - start)
+        left = replace(limits, seconds=max(0.0, limits.seconds - (start - begun)))
+        reply = self._asked({"request": request, "limits": vars(left)}, left.seconds)
+        return replace(reply, seconds=monotonic() - start)
 
     def _asked(self, question: Json, seconds: float) -> Reply:
         try:
@@ -128,12 +131,16 @@ class Isolation:
         return self._process
 
     def _lost(self) -> Reply:
-        code = None if self._process is None else self._process.poll()
-        detail = self._last_error()
+        code, detail = self._exit_code(), self._last_error()
         self.close()
         # The system's killer of processes that take too much memory takes the host, too.
         verdict = Verdict.MEMORY if code == -signal.SIGKILL else Verdict.CRASHED
         return Reply(verdict, detail=detail or "its host process was lost")
+
+    def _exit_code(self) -> int | None:
+        with suppress(AttributeError, subprocess.TimeoutExpired):  # AttributeError: closed by another thread
+            return None if self._process is None else self._process.wait(GRACE_SECONDS)
+        return None
 
     def _last_error(self) -> str:
         if self._errors is None or self._errors.closed:
@@ -176,18 +183,19 @@ def serve(work: str) -> None:
     with open(source, "rb", buffering=0) as lines:
         for line in iter(lines.readline, b""):
             asked = json.loads(line)
-            answer(sink, attempt(function, asked["request"], Limits(**asked["limits"]), source))
+            answer(sink, attempt(function, asked["request"], Limits(**asked["limits"]), (source, sink)))
 
 
 def answer(sink: int, document: Json) -> None:
     os.write(sink, json.dumps(document).encode() + b"\n")
 
 
-def attempt(function: Work, request: Json, limits: Limits, source: int) -> Json:
-    """Do one piece in a child. It is also ended when who asked is gone: `source` can be read then."""
+def attempt(function: Work, request: Json, limits: Limits, channel: tuple[int, int]) -> Json:
+    """Do one piece in a child. It is also ended when who asked is gone: the source can be read then."""
+    source, sink = channel
     context = get_context("fork")
     mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=limited, args=(function, request, limits, theirs))
+    process = context.Process(target=limited, args=(function, request, limits, theirs, sink))
     process.start()
     theirs.close()
     try:
@@ -222,10 +230,11 @@ def ended(code: int | None) -> Json:
     return {"verdict": verdict, "detail": f"it was ended by {name}"}
 
 
-def limited(function: Work, request: Json, limits: Limits, sink: Connection) -> None:
+def limited(function: Work, request: Json, limits: Limits, own: Connection, sink: int) -> None:
     """In the child: take the limits, do the work, say what came of it."""
+    os.close(sink)  # or nobody would see that the host is lost
     set_limits(limits)
-    sink.send_bytes(json.dumps(judged(function, request)).encode())
+    own.send_bytes(json.dumps(judged(function, request)).encode())
 
 
 def judged(function: Work, request: Json) -> Json:

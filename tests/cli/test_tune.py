@@ -1,0 +1,318 @@
+"""`mhagen tune`: its table, its document, its page, and what is kept for later builds and other machines."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+import mhagen as package
+from mhagen.base.target import AVX512
+from mhagen.cli import tune as command_of_tune
+from mhagen.cli import watch
+from mhagen.cli.tune import seconds_of
+from mhagen.cli.tuned import tuning_document
+from mhagen.cli.tuned_page import tuned_page
+from mhagen.schedule.sight import Shape
+from mhagen.schedule.table import ScheduleTable
+from mhagen.schedule.tuned import Circumstances
+from mhagen.spec.load import load_spec
+from mhagen.tuning.campaign import Progress
+from mhagen.tuning.candidates import neighbours, subject_of
+from mhagen.tuning.gain import Interval
+from mhagen.tuning.records import default_records
+from mhagen.tuning.result import End, Outcome, Tried, Tuning
+from mhagen.tuning.trial import Call, Trial, Verdict
+
+from .conftest import TINY, Run, command, environment, written
+from .test_explain import Page
+
+SPEC = load_spec({"name": "tiny", "heads": {"query": 2, "dim": 16}, "mask": {"keep": "k <= q"}})
+HERE = Circumstances("a" * 64, "avx512", "znver4", "b" * 64, "0.1.0", "0.68.1", "0.50.0")
+CALL = Call(Shape(1, 300, 300))
+
+
+def found() -> Tuning:
+    """A result as a campaign gives it: a gain, and some candidates of each verdict."""
+    subject = subject_of(SPEC, AVX512)
+    schedules = neighbours(subject, CALL, subject.default)
+    tried = [
+        Tried(Trial(CALL, schedule), Verdict.OK, 1e-3 + 1e-5 * i, "", 1e-3 * (0.9 + 0.02 * i), 0.9 + 0.02 * i)
+        for i, schedule in enumerate(schedules[:6])
+    ]
+    tried += [
+        Tried(Trial(CALL, s), v, 1e-3, "it went <wrong>")
+        for s, v in zip(schedules[6:], Verdict, strict=False)
+    ]
+    best = tried[0].trial.schedule
+    interval = Interval(0.9, 0.89, 0.91, 20)
+    outcome = Outcome(CALL, best, False, "10 % faster", 1e-3, 0.9e-3, interval, Interval(1.0, 0.99, 1.01, 20))
+    return Tuning(
+        spec=SPEC,
+        target=AVX512,
+        circumstances=HERE,
+        strategy="climb",
+        budget=60.0,
+        seconds=58.2,
+        end=End.SPACE,
+        default=subject.default,
+        table=ScheduleTable.of(best),
+        outcomes=(outcome,),
+        tried=tuple(tried),
+        space=48,
+        compiled=9,
+        measured=6,
+        table_path="tables/a.json",
+        records_path="records/a.jsonl",
+    )
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What tune() is asked; nothing is tuned."""
+    asked: list[dict[str, Any]] = []
+
+    def note(spec: str, shapes: Any, **others: Any) -> Tuning:
+        asked.append({"spec": spec, "shapes": list(shapes), **others})
+        others["observe"](Progress("searching", 1, 48, 2, 1, 0, 0.9, 30.0, 60.0))
+        return found()
+
+    monkeypatch.setattr(command_of_tune, "tune", note)
+    return asked
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(folder))
+    return folder
+
+
+def test_the_request_is_passed_on(mhagen: Run, tiny: Path, planted: list[dict[str, Any]]) -> None:
+    said = mhagen(
+        *("tune", tiny, "--shape", "b=2,s=64", "--shape", "q=1,k=9", "--budget", "2m", "--threads", "1,2"),
+        *("--strategy", "model", "--jobs", "3", "--fresh", "--save"),
+    )
+    assert said.code == 0, said.err
+    (asked,) = planted
+    assert asked["shapes"] == [Shape(2, 64, 64), Shape(1, 1, 9, 8)]
+    wanted = {"budget": 120.0, "threads": [1, 2], "strategy": "model", "jobs": 3, "fresh": True, "save": True}
+    assert wanted.items() <= asked.items()
+
+
+def test_stdout_has_the_result_and_nothing_else(
+    mhagen: Run, tiny: Path, planted: list[dict[str, Any]]
+) -> None:
+    said = mhagen("tune", tiny)
+    for words in (
+        "b=1,q=300,k=300",
+        "1 ms",
+        "0.9 ms",
+        "0.900",
+        "10 % faster",
+        "1 crashed",
+        "1 hung",
+        "tables/a",
+    ):
+        assert words in said.out
+    assert "searching" in said.err and "searching" not in said.out
+    assert "1 of 48 tried, 2 compiled, 1 measured; best 10.0% faster; 30 s left" in said.err
+
+
+def test_the_document_tells_everything(mhagen: Run, tiny: Path, planted: list[dict[str, Any]]) -> None:
+    document = mhagen("tune", tiny, "--json").document
+    assert document["command"] == "tune" and document["exit_code"] == 0
+    assert document["outcomes"][0]["ratio"]["median"] == 0.9
+    assert len(document["candidates"]) == len(found().tried)
+    assert document["verdicts"]["ok"] == 7 and document["verdicts"]["hung"] == 1
+    assert json.dumps(tuning_document(found()), allow_nan=False)
+
+
+def test_a_result_prints_well_in_a_terminal_and_a_notebook() -> None:
+    result = found()
+    assert str(result) == repr(result)
+    assert "tiny, float32, avx512 (znver4)" in str(result) and "10 % faster" in str(result)
+    assert max(map(len, str(result).splitlines())) < 160
+    html = result._repr_html_()
+    assert not Page(html).open and "<td>b=1,q=300,k=300</td>" in html
+
+
+def test_the_page_stands_alone_and_shows_every_candidate() -> None:
+    text = tuned_page(found())
+    page = Page(text)
+    assert not page.open
+    assert not re.search(r"https?:|//|@import|<script|<link|url\(", text)
+    assert {name for name, _ in page.attributes}.isdisjoint(("src", "href", "onload"))
+    assert "prefers-color-scheme: dark" in text and "it went &lt;wrong&gt;" in text
+    for words in (
+        "multiply-add peak",
+        "modelled",
+        "measured",
+        "block_keys",
+        "tile_queries",
+        "all other calls",
+    ):
+        assert any(words in each for each in page.texts), words
+
+
+def test_the_pictures_are_well_formed_and_inside_their_frames() -> None:
+    pictures = re.findall(r"<svg.*?</svg>", tuned_page(found()), re.DOTALL)
+    assert len(pictures) >= 4
+    for picture in pictures:
+        svg = ElementTree.fromstring(picture)
+        _, _, width, height = (float(number) for number in svg.attrib["viewBox"].split())
+        for circle in svg.iter("circle"):
+            assert 0 < float(circle.attrib["cx"]) < width and 0 < float(circle.attrib["cy"]) < height
+    scatter = next(each for each in pictures if 'class="scatter"' in each)
+    assert scatter.count('class="candidate"') == 6 and "chosen" in scatter
+
+
+def test_a_page_of_a_run_that_measured_nothing_is_a_page() -> None:
+    nothing = Outcome(CALL, found().default, True, "there was no time")
+    page = Page(tuned_page(replace(found(), outcomes=(nothing,), tried=())))
+    assert not page.open
+
+
+def test_files_go_where_they_are_told_to(mhagen: Run, tiny: Path, cache: Path, planted: list[Any]) -> None:
+    said = mhagen("tune", tiny, "--report", "out/r.html", "--export-t4", "out/t4.json")
+    assert said.code == 0, said.err
+    assert not Page(Path("out/r.html").read_text()).open
+    assert json.loads(Path("out/t4.json").read_text()) == {"schema_version": "1.0.0", "results": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--budget", "soon"), "--budget 'soon' is no time"),
+        (("--budget", "0"), "is no time"),
+        (("--shape", "q=0"), "from 1 to"),
+        (("--threads", "1,x"), "--threads has 'x'"),
+        (("--strategy", "guess"), "--strategy"),
+        (("--report", "/proc/no/r.html"), "cannot write /proc/no/r.html"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_request_is_refused(
+    mhagen: Run, tiny: Path, planted: list[Any], arguments: tuple[str, ...], words: str
+) -> None:
+    said = mhagen("tune", tiny, *arguments)
+    assert said.code == 2 and words in said.err
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2h", 7200.0)])
+def test_a_budget_is_read(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+def test_a_terminal_sees_the_time_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter((0.0, 10.0, 14.0, 99.0))
+    monkeypatch.setattr(watch, "monotonic", lambda: next(now))
+    view = watch.View("tiny")
+    view(Progress("measuring", 3, 48, 5, 3, 1, 1.0, 30.0, 60.0))
+    shown = [str(cell) for column in view.__rich__().columns for cell in column.cells]
+    assert any("26 s left" in cell for cell in shown)
+    assert any("3 measured, 1 failed; none faster yet" in cell for cell in shown)
+    assert any("0 s left" in cell for column in view.__rich__().columns for cell in map(str, column.cells))
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Tuning]]:
+    """One real campaign, as short as can be."""
+    folder = tmp_path_factory.mktemp("tuned")
+    path = written(folder / "tiny.toml", TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MHAGEN_CACHE_DIR", str(folder / "cache"))
+        yield path, package.tune(path, [(1, 40, 40)], budget=15.0, strategy="model", save=True)
+
+
+def test_a_campaign_leaves_a_table_that_builds_use(tuned: tuple[Path, Tuning]) -> None:
+    path, result = tuned
+    assert package.build(path).source.table == result.table
+    assert package.build(path, tune="never").source.table == ScheduleTable.of(result.default)
+    assert path.with_name("tiny.tuned.json").is_file()
+
+
+def test_a_table_beside_the_spec_serves_who_has_not_tuned(
+    tuned: tuple[Path, Tuning], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, result = tuned
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path / "empty"))
+    assert package.build(path).source.table == result.table
+
+
+def test_a_campaign_keeps_its_budget(tuned: tuple[Path, Tuning]) -> None:
+    _, result = tuned
+    assert result.seconds <= 1.1 * result.budget
+    assert isinstance(result, package.Tuning)
+
+
+def test_what_was_tuned_is_listed_exported_merged_and_cleared(
+    mhagen: Run, tuned: tuple[Path, Tuning], cache: Path
+) -> None:
+    path, result = tuned
+    record_file = Path(result.records_path)
+    beside = path.with_name("tiny.tuned.json")
+    added = mhagen("cache", "merge", record_file, beside, "--json").document
+    assert added["added_records"] > 0 and added["added_tables"] == 1
+    (entry,) = mhagen("cache", "list", "--json").document["tuning"]
+    assert entry["records"] == added["added_records"] and entry["has_table"]
+    assert "znver" in mhagen("cache", "list").out or entry["cpu"] in mhagen("cache", "list").out
+    assert mhagen("cache", "export", "all.jsonl").code == 0
+    assert mhagen("cache", "merge", "all.jsonl", "--json").document["added_records"] == 0
+    mhagen("cache", "export", "all.json", "--format", "t4")
+    assert len(json.loads(Path("all.json").read_text())["results"]) == added["added_records"]
+    cleared = mhagen("cache", "clear", "--only", "tuning", "--json").document
+    assert (cleared["removed_records"], cleared["removed_tables"]) == (added["added_records"], 1)
+    assert mhagen("cache", "list", "--json").document["tuning"] == []
+    assert not default_records().files()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [("a.tuned.json", "{}", "is not used"), ("missing.jsonl", None, "is no file")],
+)
+def test_what_cannot_be_merged_is_told(
+    mhagen: Run, cache: Path, tmp_path: Path, name: str, text: str | None, words: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    said = mhagen("cache", "merge", name)
+    assert said.code == 2 and words in said.err
+
+
+def test_an_interrupt_keeps_what_was_measured_and_leaves_no_process(tmp_path: Path) -> None:
+    written(tmp_path / "tiny.toml", TINY)
+    running = subprocess.Popen(
+        command("tune", "tiny.toml", "--shape", "s=40", "--budget", "100"),
+        env=environment(MHAGEN_CACHE_DIR=str(tmp_path / "cache")),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(4)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "what was measured is kept" in err and not out
+    assert not processes_with(str(tmp_path))
+
+
+def processes_with(text: str) -> list[str]:
+    """The processes whose environment has a text, where the system shows them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            found += [str(path)] if text.encode() in path.read_bytes() else []
+    return found

@@ -1,0 +1,117 @@
+"""Work that goes wrong on purpose, as a process that evaluates candidates imports it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mhagen.base.errors import UnsupportedError, VerificationError
+from mhagen.tuning.request import Json, schedules_in
+
+
+def work(request: Json) -> dict[str, Any]:
+    """Whatever the request asks for."""
+    DEEDS[request["do"]]()
+    return {"process": os.getpid(), "echo": request.get("echo")}
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def kill_the_host() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+
+
+DEEDS: dict[str, Callable[[], object]] = {
+    "answer": lambda: None,
+    "differ": lambda: fail(VerificationError("it differs\nby much")),
+    "refuse": lambda: fail(UnsupportedError("no such instruction")),
+    "raise": lambda: fail(ZeroDivisionError("division by zero")),
+    "exit": lambda: fail(SystemExit(7)),
+    "crash": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "be killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "hang": lambda: time.sleep(600),
+    "spin": spin,
+    "allocate": lambda: b"x" * (8 << 30),
+    "print": lambda: os.write(1, b"not a reply\n"),
+    "kill the host": kill_the_host,
+}
+
+
+# A candidate by one of its sizes, and what it does instead of being checked.
+BY_BLOCK_KEYS = {128: "differ", 512: "crash", 1024: "hang"}
+BY_TILE_QUERIES = {128: "allocate", 256: "refuse"}
+
+
+def check(request: Json) -> dict[str, Any]:
+    """As tuning.checking.check, for candidates of which most go wrong."""
+    (schedule,) = schedules_in(request)
+    deed = BY_BLOCK_KEYS.get(schedule.block_keys) or BY_TILE_QUERIES.get(schedule.tile_queries)
+    if deed is not None:
+        return work({"do": deed})
+    return {"compile_seconds": 0.01, "check_seconds": 0.01, "error": 0.0}
+
+
+def measure(request: Json) -> dict[str, Any]:
+    """As tuning.timing.measure, without a clock: how long a schedule takes follows from its sizes."""
+    schedules = schedules_in(request)
+    times = [seconds(vars(schedule)) for schedule in schedules]
+    rounds = {str(i): [[time_, times[0]]] * 12 for i, time_ in enumerate(times)}
+    return {"wrong": {}, "seconds": rounds}
+
+
+def seconds(sizes: dict[str, int]) -> float:
+    """The fastest has a block of 384 keys and score tiles of 4 by 4."""
+    away = (
+        abs(sizes["block_keys"] - 384) / 384
+        + (sizes["key_rows"] != 4)
+        + abs(sizes["chunk_keys"] - 2048) / 2048
+    )
+    return 1e-3 * (1 + 0.1 * away)
+
+
+def crash_when_timed(request: Json) -> dict[str, Any]:
+    """As measure, but score tiles of 4 by 4 crash the process, whoever is timed beside them."""
+    if any(schedule.key_rows == 4 for schedule in schedules_in(request)):
+        return work({"do": "crash"})
+    return measure(request)
+
+
+def is_fine(request: Json) -> dict[str, Any]:
+    """As check, for candidates that are all right."""
+    return {"compile_seconds": 0.01, "check_seconds": 0.01, "error": 0.0}
+
+
+def check_slowly(request: Json) -> dict[str, Any]:
+    """The default is right; all others hang."""
+    (schedule,) = schedules_in(request)
+    if (schedule.tile_queries, schedule.block_keys, schedule.key_rows, schedule.value_rows) != (
+        64,
+        256,
+        8,
+        8,
+    ):
+        work({"do": "hang"})
+    return is_fine(request)
+
+
+def measure_alike(request: Json) -> dict[str, Any]:
+    """All take the same time, but for noise."""
+    schedules = schedules_in(request)
+    rounds = [[1e-3 * (1 + 0.01 * (7 * i % 5)), 1e-3 * (1 + 0.01 * (3 * i % 5))] for i in range(20)]
+    return {"wrong": {}, "seconds": {str(i): rounds for i in range(len(schedules))}}
+
+
+def measure_luckily(request: Json) -> dict[str, Any]:
+    """What seems to be fast in the search is not at the end."""
+    return measure(request) if request["most_rounds"] < 51 else measure_alike(request)

@@ -1,0 +1,286 @@
+"""A campaign keeps to its budget, survives its candidates, and goes on where it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mhagen.base.errors import InputError, UnsupportedError
+from mhagen.runtime.host import host_target
+from mhagen.schedule.sight import Shape
+from mhagen.schedule.table import faults
+from mhagen.spec.load import load_spec
+from mhagen.tuning import optuna_search
+from mhagen.tuning.campaign import Campaign, Plan, Progress, require_strategy
+from mhagen.tuning.candidates import space, subject_of
+from mhagen.tuning.evaluator import LocalEvaluator, RemoteEvaluator
+from mhagen.tuning.records import Records
+from mhagen.tuning.request import keys_of
+from mhagen.tuning.result import End, Tuning
+from mhagen.tuning.trial import Call, Verdict
+from mhagen.tuning.tune import calls_of, tune
+
+HERE = str(Path(__file__).parent)
+SPEC = load_spec({"name": "tuned", "heads": {"query": 2, "dim": 32}, "mask": {"keep": "k <= q"}})
+PAGE, NEXT = Call(Shape(1, 300, 300)), Call(Shape(1, 1, 2000, 1999))
+SPOILED = {Verdict.WRONG, Verdict.CRASHED, Verdict.HUNG, Verdict.MEMORY, Verdict.REFUSED}
+QUICK = 0.5
+WORKS = (
+    ("planted:check", "planted:measure"),
+    ("planted:is_fine", "planted:measure"),
+    ("planted:is_fine", "planted:crash_when_timed"),
+    ("planted:is_fine", "planted:measure_alike"),
+    ("planted:is_fine", "planted:measure_luckily"),
+    ("planted:check_slowly", "planted:measure"),
+)
+
+
+def run(
+    folder: Path,
+    calls: tuple[Call, ...] = (PAGE,),
+    *,
+    check: str = "planted:check",
+    measure: str = "planted:measure",
+    budget: float = 60.0,
+    **plan: Any,
+) -> Tuning:
+    """A campaign of planted candidates: nothing is compiled, and their times follow from their sizes."""
+    return Campaign(Plan(SPEC, calls, budget, **plan), evaluator(check, measure), Records(folder)).run()
+
+
+@cache
+def evaluator(check: str, measure: str) -> LocalEvaluator:
+    """Processes that several tests use, one after the other."""
+    return LocalEvaluator(keys_of(SPEC), threads=1, jobs=1, works=(check, measure), path=(HERE,))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ending() -> Iterator[None]:
+    yield
+    for works in WORKS:
+        evaluator(*works).close()
+    evaluator.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def exhausted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tuning, Records]]:
+    """The whole space, most of which goes wrong."""
+    folder = tmp_path_factory.mktemp("records")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mhagen.tuning.workshop.CHECK_SECONDS", QUICK)  # for those that hang
+        yield run(folder, strategy="exhaustive"), Records(folder)
+
+
+def test_a_candidate_that_goes_wrong_is_recorded_and_the_run_goes_on(
+    exhausted: tuple[Tuning, Records],
+) -> None:
+    found, records = exhausted
+    assert found.end is End.SPACE
+    assert {each.verdict for each in found.tried} == {Verdict.OK, *SPOILED}
+    kept = {(each.schedule, each.verdict) for each in records.all() if each.stage == "search"}
+    assert {(each.trial.schedule, each.verdict) for each in found.tried} == kept
+
+
+def test_every_candidate_of_the_space_has_a_verdict(exhausted: tuple[Tuning, Records]) -> None:
+    found, _ = exhausted
+    subject = subject_of(SPEC, host_target("float32"))
+    everything = {schedule for schedule in space(subject, PAGE) if schedule != subject.default}
+    assert {each.trial.schedule for each in found.tried} == everything
+
+
+def test_the_default_is_replaced_by_the_fastest_that_is_right(exhausted: tuple[Tuning, Records]) -> None:
+    found, _ = exhausted
+    right = [each for each in found.tried if each.verdict is Verdict.OK]
+    (outcome,) = found.outcomes
+    assert not outcome.kept_default and outcome.ratio.high < 1
+    assert outcome.schedule == min(right, key=lambda each: each.ratio).trial.schedule
+    assert found.table.pick(PAGE.shape, 1) == outcome.schedule
+
+
+def test_the_outcome_is_recorded_with_its_reason(exhausted: tuple[Tuning, Records]) -> None:
+    found, records = exhausted
+    (final,) = [each for each in records.all() if each.stage == "final"]
+    assert final.kept and final.schedule == found.outcomes[0].schedule
+    assert "faster than the default, beyond the noise" in final.detail
+
+
+def test_a_candidate_that_crashes_while_it_is_timed_is_found_among_the_others(tmp_path: Path) -> None:
+    found = run(tmp_path, check="planted:is_fine", measure="planted:crash_when_timed", strategy="model")
+    verdicts = {(each.trial.schedule.key_rows, each.verdict) for each in found.tried}
+    assert verdicts == {(4, Verdict.CRASHED), (8, Verdict.OK)}
+
+
+def test_a_climb_goes_beyond_the_grid(tmp_path: Path) -> None:
+    found = run(tmp_path, check="planted:is_fine")
+    (outcome,) = found.outcomes
+    assert outcome.schedule.block_keys == 384 and outcome.schedule.key_rows == 4
+    assert found.end is End.SPACE
+
+
+def test_one_module_has_one_tile_for_all_calls(tmp_path: Path) -> None:
+    calls = (PAGE, Call(Shape(4, 300, 300)), Call(Shape(1, 2000, 2000)), NEXT)
+    found = run(tmp_path, calls, check="planted:is_fine")
+    assert not faults(found.table, found.target)
+    assert len({each.schedule.key_rows for each in found.outcomes}) == 1
+    assert found.table.pick(NEXT.shape, 1).chunk_keys == 2048
+
+
+def test_nothing_is_measured_twice(tmp_path: Path) -> None:
+    first = run(tmp_path, check="planted:is_fine")
+    again = run(tmp_path, check="planted:is_fine")
+    assert first.measured and not again.measured
+    assert all(each.is_recalled for each in again.tried)
+    assert again.table == first.table
+    assert run(tmp_path, check="planted:is_fine", is_fresh=True).measured == first.measured
+
+
+def test_an_interrupted_campaign_keeps_what_it_has_measured(tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.measured >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Campaign(Plan(SPEC, (PAGE,), 60.0), evaluator(*WORKS[1]), Records(tmp_path), interrupt).run()
+    kept = len(list(Records(tmp_path).all()))
+    assert kept >= 3
+    assert sum(each.is_recalled for each in run(tmp_path, check="planted:is_fine").tried) == kept
+
+
+def test_the_default_is_kept_where_nothing_is_faster(tmp_path: Path) -> None:
+    found = run(tmp_path, check="planted:is_fine", measure="planted:measure_alike")
+    (outcome,) = found.outcomes
+    assert outcome.kept_default and outcome.schedule == found.default
+    assert found.table.is_one and found.table.last == found.default
+
+
+def test_a_gain_that_the_end_does_not_confirm_is_no_gain(tmp_path: Path) -> None:
+    found = run(tmp_path, check="planted:is_fine", measure="planted:measure_luckily")
+    assert min(each.ratio for each in found.tried) < 0.95
+    (outcome,) = found.outcomes
+    assert outcome.kept_default and "not beyond the noise" in outcome.reason
+    (final,) = [each for each in Records(tmp_path).all() if each.stage == "final"]
+    assert final.kept is False and final.detail == outcome.reason
+
+
+@pytest.mark.parametrize("budget", [0.3, 3.0, 6.0])
+def test_a_budget_is_kept(tmp_path: Path, budget: float) -> None:
+    """Candidates that hang use up all that they are given."""
+    start = time.monotonic()
+    found = run(tmp_path, check="planted:check_slowly", budget=budget)
+    assert time.monotonic() - start < 1.1 * budget + 1.5, "a second and a half for processes to start and end"
+    assert found.outcomes[0].call == PAGE
+
+
+def test_the_records_of_another_machine_are_where_a_search_begins(tmp_path: Path) -> None:
+    first = run(tmp_path / "there", check="planted:is_fine")
+    elsewhere = [
+        replace(each, circumstances=replace(each.circumstances, cpu="another"))
+        for each in Records(tmp_path / "there").all()
+    ]
+    Records(tmp_path / "here").merge(elsewhere)
+    found = run(tmp_path / "here", check="planted:is_fine")
+    assert not any(each.is_recalled for each in found.tried), "they are never taken as results"
+    begun = [each.trial.schedule for each in found.tried[:3]]
+    assert first.outcomes[0].schedule in begun
+
+
+@pytest.mark.parametrize("strategy", ["model", "climb", "exhaustive", "optuna"])
+def test_every_strategy_finds_a_faster_schedule(tmp_path: Path, strategy: str) -> None:
+    if strategy == "optuna":
+        pytest.importorskip("optuna", reason="Optuna is not installed: pip install 'mhagen[optuna]'")
+    found = run(tmp_path, (PAGE, NEXT), check="planted:is_fine", strategy=strategy, budget=8.0)
+    assert found.is_tuned and found.strategy == strategy
+    assert all(outcome.gain >= 0 for outcome in found.outcomes)
+
+
+def test_optuna_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    with pytest.raises(UnsupportedError, match=r"pip install 'mhagen\[optuna\]'"):
+        require_strategy("optuna")
+    assert optuna_search.SEED == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"budget": 0}, "budget is 0"),
+        ({"budget": float("nan")}, "budget is nan"),
+        ({"shapes": []}, "one shape"),
+        ({"shapes": [(1, 2)]}, "a shape is batch, queries and keys"),
+        ({"shapes": [(1, 0, 3)]}, "positive integers"),
+        ({"shapes": [{"batch": 1, "queries": 2}]}, "a shape is"),
+        ({"threads": 0}, "threads has 0"),
+        ({"strategy": "climp"}, "did you mean `climb`"),
+        ({"save": True}, "this one has none"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_tuned_is_told(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        tune(SPEC, **{"shapes": [(1, 8, 8)], **arguments})
+
+
+def test_shapes_and_threads_are_combined() -> None:
+    calls = calls_of(SPEC, [(1, 8, 8), {"batch": 2, "queries": 1, "keys": 9}, Shape(1, 8, 8)], (1, 2))
+    assert [(str(call), call.shape.query_offset) for call in calls] == [
+        ("b=1,q=8,k=8", 0),
+        ("b=1,q=8,k=8, 2 threads", 0),
+        ("b=2,q=1,k=9", 8),
+        ("b=2,q=1,k=9, 2 threads", 8),
+    ]
+
+
+def tuned_with(executor: Executor, folder: Path) -> Tuning:
+    """Evaluated by the executor's workers."""
+    remote = RemoteEvaluator(executor, works=WORKS[1], path=(HERE,))
+    return Campaign(Plan(SPEC, (NEXT,), 30.0, "model"), remote, Records(folder)).run()
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_any_executor_evaluates(tmp_path: Path, kind: str) -> None:
+    spawned = get_context("spawn")
+    with ThreadPoolExecutor(1) if kind == "threads" else ProcessPoolExecutor(1, spawned) as executor:
+        found = tuned_with(executor, tmp_path)
+    assert found.measured and found.is_tuned
+    assert {each.verdict for each in found.tried} == {Verdict.OK}
+
+
+def test_a_worker_that_fails_ends_the_campaign_with_its_error(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as executor, pytest.raises(UnsupportedError, match="no process"):
+        remote = RemoteEvaluator(executor, works=("no_module:work", "no_module:work"))
+        Campaign(Plan(SPEC, (PAGE,), 30.0), remote, Records(tmp_path)).run()
+
+
+def test_dask_workers_evaluate(tmp_path: Path) -> None:
+    """One worker for each kind of machine: here there is one kind."""
+    distributed = pytest.importorskip("distributed", reason="dask is absent: pip install 'mhagen[dask]'")
+    workers = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+    with workers as cluster, distributed.Client(cluster) as client:
+        found = tuned_with(client.get_executor(), tmp_path)
+    assert found.measured and found.is_tuned
+    assert {each.circumstances for each in Records(tmp_path).all()} == {found.circumstances}
+
+
+def test_what_another_kind_of_machine_has_measured_is_filed_there(tmp_path: Path) -> None:
+    class Elsewhere(LocalEvaluator):
+        """Says that it measures on another CPU than it was asked about."""
+
+        def measure(self, request: Any, limits: Any, until: float) -> Any:
+            self._circumstances = replace(self._circumstances, cpu="another")
+            return super().measure(request, limits, until)
+
+    elsewhere = Elsewhere(keys_of(SPEC), threads=1, jobs=1, works=WORKS[1], path=(HERE,))
+    with closing(elsewhere):
+        found = Campaign(Plan(SPEC, (PAGE,), 20.0, "model"), elsewhere, Records(tmp_path)).run()
+    timed = [each for each in Records(tmp_path).all() if each.stage == "search"]
+    assert timed and {each.circumstances.cpu for each in timed} == {"another"}
+    assert all(each.kept_default for each in found.outcomes) and not found.tried

@@ -1,0 +1,199 @@
+"""A gain is a gain when it is beyond the noise, and a table holds what was decided."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from mhagen.base.target import AVX2, AVX512, AVX512_BF16, TARGETS, Target
+from mhagen.schedule.choose import DEFAULTS
+from mhagen.schedule.plan import SIZES_OF_A_CALL, SIZES_OF_SUMS, Schedule
+from mhagen.schedule.sight import Shape
+from mhagen.schedule.table import faults
+from mhagen.spec.load import load_spec
+from mhagen.tuning.buckets import table_of
+from mhagen.tuning.candidates import Subject, decodes, neighbours, space, subject_of
+from mhagen.tuning.decide import Finals, decide
+from mhagen.tuning.gain import Interval, interval, is_gain, is_loss
+from mhagen.tuning.known import Known
+from mhagen.tuning.trial import Call, Trial
+
+DEFAULT = DEFAULTS["avx512"]
+OTHER = replace(DEFAULT, block_keys=512)
+TILED = replace(DEFAULT, key_rows=4, query_vectors=4)
+PAGE, TEXTS, NEXT = Call(Shape(1, 1024, 1024)), Call(Shape(16, 128, 128)), Call(Shape(1, 1, 4096, 4095))
+CALLS = (PAGE, TEXTS, NEXT)
+
+
+def test_an_interval_holds_the_median_as_often_as_it_says() -> None:
+    rng = random.Random(0)
+    for count in (6, 9, 20):
+        found = [interval([rng.gauss(0, 1) for _ in range(count)]) for _ in range(2000)]
+        assert sum(each.low <= 0 <= each.high for each in found) / len(found) > 0.94
+        assert all(each.low <= each.median <= each.high for each in found)
+
+
+def test_few_rounds_tell_nothing() -> None:
+    noise = interval([1.0] * 5)
+    assert not is_gain(interval([0.5] * 5), noise)
+    assert is_gain(interval([0.5] * 6), noise)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "twin", "gains", "loses"),
+    [
+        ((0.90, 0.88, 0.92), (1.00, 0.99, 1.01), True, False),
+        ((0.97, 0.95, 1.01), (1.00, 0.99, 1.01), False, False),
+        ((0.97, 0.95, 0.98), (0.99, 0.96, 1.01), False, False),
+        ((1.02, 1.01, 1.03), (1.00, 0.97, 1.05), False, True),
+        ((1.02, 0.99, 1.05), (1.00, 0.99, 1.01), False, True),
+        ((1.01, 0.99, 1.05), (1.00, 0.98, 1.02), False, False),
+    ],
+)
+def test_noise_is_what_the_default_shows_beside_itself(
+    ratio: tuple[float, ...], twin: tuple[float, ...], gains: bool, loses: bool
+) -> None:
+    found, noise = (Interval(*each, rounds=20) for each in (ratio, twin))
+    assert (is_gain(found, noise), is_loss(found, noise)) == (gains, loses)
+
+
+def finals(**ratios: float) -> Finals:
+    schedules = {"other": OTHER, "tiled": TILED}
+    ones = tuple(1e-3 + 1e-9 * i for i in range(20))
+    rivals = {schedules[name]: tuple(ratio * one for one in ones) for name, ratio in ratios.items()}
+    return Finals(ones, ones, rivals)
+
+
+NEAR = {PAGE: OTHER, TEXTS: DEFAULT}
+FAR = {PAGE: TILED, TEXTS: TILED}
+
+
+@pytest.mark.parametrize(
+    ("page", "texts", "chosen"),
+    [
+        ({"other": 0.9, "tiled": 0.8}, {"tiled": 0.9}, (TILED, TILED)),
+        ({"other": 0.9, "tiled": 0.8}, {"tiled": 1.0}, (TILED, TILED)),
+        ({"other": 0.9, "tiled": 0.8}, {"tiled": 1.1}, (OTHER, DEFAULT)),
+        ({"other": 0.9, "tiled": 0.9}, {"tiled": 1.0}, (OTHER, DEFAULT)),
+        ({"other": 1.1, "tiled": 1.0}, {"tiled": 1.0}, (DEFAULT, DEFAULT)),
+        ({"tiled": 0.8}, {"tiled": 0.9}, (TILED, TILED)),
+        ({}, {}, (DEFAULT, DEFAULT)),
+    ],
+)
+def test_no_call_pays_for_the_tiles_of_another(
+    page: dict[str, float], texts: dict[str, float], chosen: tuple[Schedule, ...]
+) -> None:
+    found = decide(DEFAULT, NEAR, FAR, {PAGE: finals(**page), TEXTS: finals(**texts)})
+    assert tuple(each.schedule for each in found) == chosen
+    assert all(each.reason for each in found)
+
+
+def test_without_time_to_confirm_the_default_is_kept() -> None:
+    found = decide(DEFAULT, NEAR, FAR, {})
+    assert [each.schedule for each in found] == [DEFAULT, DEFAULT]
+    assert "no time" in found[0].reason
+
+
+def test_a_table_serves_each_call_with_its_schedule_and_what_is_far_away_with_the_default() -> None:
+    small, few = replace(DEFAULT, block_keys=128), replace(DEFAULT, chunk_keys=2048)
+    table = table_of({PAGE: OTHER, TEXTS: small, NEXT: few}, DEFAULT)
+    assert not faults(table, AVX512)
+    picked = {
+        (1, 1024, 1024): OTHER,
+        (1, 4096, 4096): OTHER,
+        (1, 4097, 4097): DEFAULT,
+        (1, 362, 362): small,
+        (1, 363, 363): OTHER,
+        (99, 128, 128): small,
+        (1, 16, 16): DEFAULT,
+        (1, 1, 4096): few,
+        (1, 8, 2000): few,
+        (1, 9, 2000): DEFAULT,
+        (1, 1, 500): DEFAULT,
+    }
+    assert {lengths: table.pick(Shape(*lengths), 1) for lengths in picked} == picked
+
+
+def test_batch_and_threads_choose_the_size_of_tasks_and_nothing_else() -> None:
+    many, wide = Call(Shape(64, 1024, 1024)), Call(Shape(1, 1024, 1024), threads=8)
+    chosen = {
+        PAGE: replace(OTHER, tile_queries=128),
+        many: replace(OTHER, tile_queries=256, block_keys=1024),
+        wide: replace(OTHER, tile_queries=64),
+    }
+    table = table_of(chosen, DEFAULT)
+    assert not faults(table, AVX512)
+    assert [table.pick(call.shape, call.threads).tile_queries for call in chosen] == [128, 256, 64]
+    assert (
+        len({tuple(getattr(table.pick(c.shape, c.threads), n) for n in SIZES_OF_SUMS) for c in chosen}) == 1
+    )
+
+
+def test_many_calls_make_a_legal_table() -> None:
+    lengths = (16, 100, 128, 500, 1024, 3000, 9000)
+    calls = [Call(Shape(b, q, k, k - q), t) for b, q, k, t in product((1, 8), lengths, lengths, (1, 2))]
+    rng = random.Random(0)
+    sizes = {call: replace(DEFAULT, block_keys=rng.choice((128, 256, 512))) for call in calls}
+    assert not faults(table_of(sizes, DEFAULT), AVX512)
+
+
+def subject(target: Target, **keys: object) -> Subject:
+    dtype = target.pair_dtype or "float32"
+    spec = {"name": "some", "dtype": dtype, "heads": {"query": 4, "dim": 64}, **keys}
+    return subject_of(load_spec(spec), target)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("layer", [False, True], ids=["attention", "layer"])
+def test_every_candidate_is_legal_and_tried_once(target: Target, layer: bool) -> None:
+    tuned = subject(target, **({"projections": {"model_dim": 256}} if layer else {}))
+    for call in (PAGE, NEXT, Call(Shape(1, 4, 4))):
+        grid = space(tuned, call)
+        near = [each for schedule in grid for each in neighbours(tuned, call, schedule)]
+        assert grid[0] == tuned.default and near
+        assert all(map(tuned.is_legal, (*grid, *near)))
+        assert len({tuned.footprint(call, each) for each in grid}) == len(grid)
+
+
+def test_few_queries_are_tuned_by_what_their_way_reads() -> None:
+    tuned = subject(AVX512)
+    for schedule in neighbours(tuned, NEXT, tuned.default):
+        changed = [name for name, size in vars(schedule).items() if size != getattr(tuned.default, name)]
+        assert set(changed) <= {"chunk_keys", "decode_rows"}
+
+
+def test_a_step_may_lead_to_the_other_way_of_few_queries() -> None:
+    tuned, call = subject(AVX2), Call(Shape(1, 4, 400, 396))
+    other = [each for each in neighbours(tuned, call, tuned.default) if not decodes(call, each)]
+    assert [each.decode_queries for each in other] == [3]
+    back = [each for each in neighbours(tuned, call, other[0]) if decodes(call, each)]
+    assert back
+
+
+def test_sums_of_narrow_products_stay_in_one_piece() -> None:
+    tuned = subject(AVX512_BF16, projections={"model_dim": 256})
+    depths = {each.linear_depth for each in neighbours(tuned, PAGE, tuned.default)}
+    assert depths == {tuned.default.linear_depth}
+
+
+def test_tiles_of_a_module_are_chosen_for_all_calls_together() -> None:
+    tuned = subject(AVX512)
+    default = tuned.default
+    tiled = replace(default, key_rows=4, query_vectors=4)
+    known = Known(tuned, (PAGE, TEXTS, NEXT))
+    known.add(Trial(PAGE, tiled), [0.5])
+    assert known.best(PAGE) == tiled
+    assert known.jointly()[PAGE] == default, "nobody knows what its tiles do to the other calls"
+    known.add(Trial(TEXTS, tiled), [1.2])
+    known.add(Trial(NEXT, replace(default, chunk_keys=1024)), [0.9])
+    best = known.jointly()
+    assert {each.key_rows for each in best.values()} == {4}
+    assert best[NEXT].chunk_keys == 1024
+    shared = [{n: s for n, s in vars(each).items() if n not in SIZES_OF_A_CALL} for each in best.values()]
+    assert shared[0] == shared[1] == shared[2]
+    known.add(Trial(TEXTS, tiled), [2.2, 2.2])
+    assert known.jointly()[PAGE] == default
+    assert known.with_default_tiles()[NEXT].chunk_keys == 1024

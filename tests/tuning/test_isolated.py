@@ -1,0 +1,75 @@
+"""What goes wrong in a child stays there, and is told apart."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mhagen.tuning.isolated import Isolation, Limits
+from mhagen.tuning.trial import Verdict
+
+HERE = str(Path(__file__).parent)
+LIMITS = Limits(seconds=10.0, memory_bytes=1 << 30)
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Isolation]:
+    isolation = Isolation("planted:work", path=(HERE,))
+    yield isolation
+    isolation.close()
+
+
+def test_a_piece_of_work_is_done_in_a_process_of_its_own(host: Isolation) -> None:
+    replies = [host.run({"do": "answer", "echo": number}, LIMITS) for number in range(3)]
+    assert [reply.verdict for reply in replies] == [Verdict.OK] * 3
+    assert [reply.content["echo"] for reply in replies] == [0, 1, 2]
+    assert len({os.getpid(), *(reply.content["process"] for reply in replies)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("deed", "verdict", "words"),
+    [
+        ("differ", Verdict.WRONG, "it differs"),
+        ("refuse", Verdict.REFUSED, "no such instruction"),
+        ("raise", Verdict.CRASHED, "ZeroDivisionError: division by zero"),
+        ("crash", Verdict.CRASHED, "SIGSEGV"),
+        ("exit", Verdict.CRASHED, "exit code 7"),
+        ("allocate", Verdict.MEMORY, "memory"),
+        ("be killed", Verdict.MEMORY, "SIGKILL"),
+    ],
+)
+def test_what_goes_wrong_has_a_verdict(host: Isolation, deed: str, verdict: Verdict, words: str) -> None:
+    reply = host.run({"do": deed}, LIMITS)
+    assert reply.verdict is verdict
+    assert words in reply.detail
+    assert host.run({"do": "answer"}, LIMITS).is_good, "the next piece is done"
+
+
+@pytest.mark.parametrize("deed", ["hang", "spin"])
+def test_what_takes_too_long_is_ended(host: Isolation, deed: str) -> None:
+    start = time.monotonic()
+    reply = host.run({"do": deed}, Limits(0.5, 1 << 30))
+    assert reply.verdict is Verdict.HUNG
+    assert time.monotonic() - start < 3
+    assert host.run({"do": "answer"}, LIMITS).is_good
+
+
+def test_what_a_candidate_prints_is_no_reply(host: Isolation) -> None:
+    assert host.run({"do": "print", "echo": 1}, LIMITS).content["echo"] == 1
+
+
+def test_a_lost_host_is_started_again(host: Isolation) -> None:
+    assert host.run({"do": "kill the host"}, LIMITS).verdict is Verdict.MEMORY
+    assert host.run({"do": "answer"}, LIMITS).is_good
+
+
+def test_a_closed_host_leaves_no_process() -> None:
+    isolation = Isolation("planted:work", path=(HERE,))
+    process = isolation.run({"do": "answer"}, LIMITS).content["process"]
+    isolation.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
