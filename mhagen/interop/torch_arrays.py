@@ -26,4 +26,5 @@ def reader(problem: Problem) -> Any:
 
 def widened(result: torch.Tensor) -> Array:
     """At least float32."""
-    return (result.float() if result.element_size() < 4 else result).numpy()
+    wide: Array = (result.float() if result.element_size() < 4 else result).numpy()
+    return wide

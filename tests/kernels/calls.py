@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from mhagen import reference
+from mhagen.backend.acceptance import numpy_dtype
 from mhagen.base.dtypes import DType
 from mhagen.spec.fields import Layout
 from mhagen.spec.model import Spec
@@ -19,6 +20,10 @@ from .specs import Case
 
 Array = np.ndarray[Any, Any]
 Call = dict[str, Any]
+# Of 16 bits, half of what one rounding of 1 may take away; else what a sum of some hundred terms gathers.
+ROOM = {DType.FLOAT32: 1e-5, DType.FLOAT64: 2e-14, DType.BFLOAT16: 2.0**-9, DType.FLOAT16: 2.0**-12}
+# Weights of 16 bits are powers from polynomials with as many digits as are kept: lse is the log of their sum.
+EXP2_ERROR = {DType.BFLOAT16: 2e-4, DType.FLOAT16: 1e-5}
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Shape:
             "key": normal(rng, self.heads(case.spec, heads.key_value, self.keys, heads.dim)),
             "value": normal(rng, self.heads(case.spec, heads.key_value, self.keys, heads.value_dim)),
         }
+        call = {name: array.astype(numpy_dtype(case.spec.dtype)) for name, array in call.items()}
         return call | {name: self.input(case, name, rng) for name in case.spec.inputs}
 
     def heads(self, spec: Spec, count: int, length: int, dim: int) -> tuple[int, ...]:
@@ -46,7 +52,7 @@ class Shape:
         return (self.batch, *places, dim)
 
     def input(self, case: Case, name: str, rng: np.random.Generator) -> Array:
-        """Reals are multiples of 1/8: steps of floor, // and % fall where float32 and float64 agree."""
+        """Reals are multiples of 1/8: steps of floor, // and % fall where all formats agree."""
         declared, heads = case.spec.inputs[name], case.spec.heads
         lengths = {"batch": self.batch, "queries": self.queries, "keys": self.keys}
         lengths |= {"query_heads": heads.query, "key_value_heads": heads.key_value}
@@ -58,7 +64,7 @@ class Shape:
                 low, high = case.ranges[name]
                 return rng.integers(low, high, shape, declared.dtype.value, endpoint=True)
             case _:
-                return (np.round(8 * rng.standard_normal(shape)) / 8).astype(np.float32)
+                return (np.round(8 * rng.standard_normal(shape)) / 8).astype(numpy_dtype(declared.dtype))
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -67,7 +73,13 @@ def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 def poison(dtype: np.dtype[Any]) -> Any:
     """What lies in the gaps of strided arrays: whoever reads it shows it."""
-    return {"f": np.nan, "i": np.iinfo(dtype).max if dtype.kind == "i" else 0, "b": True}[dtype.kind]
+    match dtype.kind:
+        case "i" | "u":
+            return np.iinfo(dtype).max
+        case "b":
+            return True
+        case _:
+            return np.nan
 
 
 def reordered(array: Array) -> Array:
@@ -187,37 +199,48 @@ def named(spec: Spec, result: Any) -> dict[str, Array]:
 
 
 def assert_right(spec: Spec, result: Any, call: Call) -> None:
-    """The result is as near to the reference as plain NumPy in float32, times 2.
+    """The result is as near to the reference as plain NumPy with the same roundings, times 2.
 
-    Numbers  1e-5 of the greatest value beside it: the rounding of one call is luck. Queries that see no key
+    Numbers  ROOM of the greatest value beside it: the rounding of one call is luck. Queries that see no key
              have exactly 0 and -inf.
     """
     gold = named(spec, reference(spec).attention(**call))
     yardstick = plain.attention(spec, **call)
+    statistic = np.dtype(np.float64 if spec.dtype is DType.FLOAT64 else np.float32)
     for name, found in named(spec, result).items():
-        assert found.dtype == np.float32 and found.shape == gold[name].shape, name
-        assert_near(name, found, gold[name], yardstick[name])
+        dtype = call["query"].dtype if name == "out" else statistic
+        assert found.dtype == dtype and found.shape == gold[name].shape, name
+        assert_near(name, found.astype(statistic), gold[name], yardstick[name], room(spec, name, gold[name]))
     if "lse" in gold:
         unseen = gold["lse"] == -np.inf
         np.testing.assert_array_equal(found == -np.inf, unseen)
 
 
-def assert_near(name: str, found: Array, gold: Array, yardstick: Array) -> None:
+def room(spec: Spec, name: str, gold: Array) -> float:
+    """What a lucky yardstick leaves for rounding; outputs of 16 bits are rounded to these once more."""
+    greatest = np.abs(gold[np.isfinite(gold)]).max(initial=0.0)
+    if name != "out" and spec.dtype in EXP2_ERROR:
+        return EXP2_ERROR[spec.dtype] + 1e-5 * greatest
+    return ROOM[spec.dtype] * (greatest if spec.dtype.bytes == 2 else max(1.0, greatest))
+
+
+def assert_near(name: str, found: Array, gold: Array, yardstick: Array, room: float) -> None:
     finite = np.isfinite(gold)
     np.testing.assert_array_equal(found[~finite], gold[~finite], err_msg=name)
     np.testing.assert_array_equal(yardstick[~finite], gold[~finite], err_msg=f"{name} of the yardstick")
     error = np.abs(found[finite] - gold[finite]).max(initial=0.0)
     error_of_yardstick = np.abs(yardstick[finite] - gold[finite]).max(initial=0.0)
-    allowed = 2 * error_of_yardstick + 1e-5 * max(1.0, np.abs(gold[finite]).max(initial=0.0))
+    allowed = 2 * error_of_yardstick + room
     assert error <= allowed, f"{name} is {error:.3g} off, {allowed:.3g} allowed"
     np.testing.assert_array_equal(found[gold == 0], 0, err_msg=name)
 
 
-def bits(spec: Spec, result: Any) -> dict[str, Array]:
-    """The results as integers: equal only when every bit is."""
-    return {name: np.ascontiguousarray(array).view(np.int32) for name, array in named(spec, result).items()}
+def bits_of(array: Array) -> Array:
+    """The numbers as integers: equal only when every bit is."""
+    return np.ascontiguousarray(array).view(f"u{array.itemsize}")
 
 
 def same_bits(spec: Spec, one: Any, other: Any) -> None:
-    for name, array in bits(spec, one).items():
-        np.testing.assert_array_equal(array, bits(spec, other)[name], err_msg=name)
+    others = named(spec, other)
+    for name, array in named(spec, one).items():
+        np.testing.assert_array_equal(bits_of(array), bits_of(others[name]), err_msg=name)

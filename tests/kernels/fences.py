@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import sys
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -14,12 +15,14 @@ from mhagen.base.target import target_named
 from mhagen.runtime import arguments, linear
 from mhagen.runtime.linear import Panels, Prepared
 
+from . import dtypes, layers
 from .calls import Array, Call, Shape, same_bits
-from .layers import LAYERS, rows, weights_of
-from .specs import CASES, Case, scheduled
+from .layers import rows, weights_of
+from .specs import BY_NAME, Case
 
 PAGE = mmap.PAGESIZE
 UNTOUCHABLE = 0  # PROT_NONE
+KNOWN = (dtypes.CASES, layers.LAYERS)  # importing them is what makes their specs known by name
 WAYS = ("contiguous", "reordered", "backwards", "one row for all")
 
 
@@ -66,6 +69,9 @@ class FencedNumpy:
     def empty(self, shape: Any, dtype: Any) -> Array:
         return fenced(np.empty(shape, dtype), at_end=self.at_end)
 
+    def zeros(self, shape: Any, dtype: Any) -> Array:
+        return fenced(np.zeros(shape, dtype), at_end=self.at_end)
+
 
 def attend(case: Case, module: ModuleType, shape: Shape, way: str, *, at_end: bool) -> None:
     call = shape.random(case) | {"query_offset": np.arange(shape.batch) * 3 - 1}
@@ -86,22 +92,25 @@ def unfenced_after(module: ModuleType, at_end: bool, call: Call) -> Any:
 def run_layer(case: Case, length: int, *, at_end: bool) -> None:
     x = rows(case.spec, 2, length, seed=length)
     context = rows(case.spec, 2, length + 1, seed=length)
+    inputs = {name: np.ones(case.spec.heads.query, np.float32) for name in case.spec.inputs}
     prepared = case.module.prepare(weights_of(case.spec, 0))
-    expected = case.module.layer(x, prepared, context=context)
+    expected = case.module.layer(x, prepared, context=context, **inputs)
     panels = tuple(
         (product, Panels(*(fenced(array, at_end=at_end) for array in vars(packed).values())))
         for product, packed in prepared.panels
     )
     module = case.module
     vars(module)["np"] = vars(linear)["np"] = FencedNumpy(at_end=at_end)
-    found = module.layer(fenced(x, at_end=at_end), Prepared(panels), context=fenced(context, at_end=at_end))
+    x, context = fenced(x, at_end=at_end), fenced(context, at_end=at_end)
+    found = module.layer(x, Prepared(panels), context=context, **inputs)
     vars(module)["np"] = vars(linear)["np"] = np
     same_bits(case.spec, found, expected)
 
 
 def shapes(module: ModuleType) -> tuple[Shape, ...]:
     tile, block, row = module.TILE_QUERIES, module.BLOCK_KEYS, module.KEY_ROWS
-    sizes = (1, 1), (2, row - 1), (tile - 1, row + 1), (tile + 1, block + 1)
+    few, chunk = module.DECODE_QUERIES, module.CHUNK_KEYS
+    sizes = (1, 1), (2, row - 1), (few, chunk + 1), (tile - 1, row + 1), (tile + 1, block + 1)
     return tuple(Shape(2, queries, keys, seed=queries) for queries, keys in sizes)
 
 
@@ -113,18 +122,15 @@ def step_over() -> None:
 
 def main(edge: str, target: str, *names: str) -> None:
     at_end = edge == "end"
-    for case in CASES:
-        if case.spec.name not in names:
-            continue
-        module = scheduled(case, target_named(target))
-        for shape in shapes(module):
+    for name in names:
+        case = replace(BY_NAME[name], chosen=target_named(target))
+        for shape in shapes(case.module):
             for way in WAYS:
                 print(case, shape, way, flush=True)
-                attend(case, module, shape, way, at_end=at_end)
-    for name in names:
-        for length in (1, 5, 9) if name in LAYERS else ():
-            print(name, length, flush=True)
-            run_layer(LAYERS[name], length, at_end=at_end)
+                attend(case, case.module, shape, way, at_end=at_end)
+        for length in (1, 5, 9) if case.spec.projections else ():
+            print(case, length, flush=True)
+            run_layer(case, length, at_end=at_end)
     print("done")
 
 

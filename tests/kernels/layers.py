@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mhagen.backend.acceptance import Example
+from mhagen.backend.acceptance import Example, normal
 from mhagen.spec.fields import Projections
 from mhagen.spec.model import Spec
 
@@ -66,4 +66,4 @@ def weights_of(spec: Spec, seed: int) -> dict[str, Array]:
 def rows(spec: Spec, *shape: int, seed: int) -> Array:
     """Random rows as wide as the layer's x."""
     width = projections_of(spec).model_dim
-    return np.random.default_rng(seed).standard_normal((*shape, width), np.float32)
+    return normal(np.random.default_rng(seed), spec.dtype, (*shape, width))

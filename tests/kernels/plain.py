@@ -1,7 +1,7 @@
 """Attention as a person would write it in NumPy, in the precision of its arguments.
 
-In float32 it is the yardstick of rounding, in float64 a second oracle beside the reference. It shares nothing
-with mhagen: Python's own parser reads the expressions, which have Python's syntax.
+With the caller's roundings it is the yardstick, in float64 a second oracle beside the reference. It shares
+nothing with mhagen: Python's own parser reads the expressions, which have Python's syntax.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Clamped:
     """An array whose indices are clamped to their axes."""
 
     def __init__(self, array: Array) -> None:
-        self.array = array.astype(np.int64) if array.dtype.kind == "i" else array
+        self.array = array.astype(np.int64) if array.dtype.kind == "i" else computed(array)
 
     def __getitem__(self, indices: Any) -> Array:
         places = indices if isinstance(indices, tuple) else (indices,)
@@ -87,8 +87,12 @@ def value_of(text: str, names: Mapping[str, Any]) -> Any:
 def attention(
     spec: Spec, query: Array, key: Array, value: Array, query_offset: Any = None, **inputs: Array
 ) -> dict[str, Array]:
-    """`out` and `lse` of a call without NaNs and infinities."""
-    query, key, value = (heads_first(spec, each) for each in (query, key, value))
+    """`out` and `lse` of a call without NaNs and infinities.
+
+    Numbers  of 16 bits: scores and sums are float32, weights and results are rounded to the format
+    """
+    stored = query.dtype
+    query, key, value = (heads_first(spec, computed(each)) for each in (query, key, value))
     times = spec.heads.query // spec.heads.key_value
     key, value = np.repeat(key, times, axis=1), np.repeat(value, times, axis=1)
     with np.errstate(all="ignore"):
@@ -101,13 +105,23 @@ def attention(
         peak = score.max(axis=3, initial=np.finfo(query.dtype).min, keepdims=True)
         weights = np.exp(score - peak)
         total = weights.sum(axis=3, keepdims=True)
-        out = np.where(total > 0, (weights @ value) / total, 0)
+        shares = weights.astype(stored).astype(weights.dtype)
+        out = np.where(total > 0, (shares @ value) / total, 0).astype(stored).astype(weights.dtype)
         lse = (peak + np.log(total))[..., 0]
     return {"out": heads_first(spec, out), "lse": lse}
 
 
+def computed(array: Array) -> Array:
+    """Reals of 16 bits as float32."""
+    return array.astype(np.float32) if is_real(array) and array.itemsize == 2 else array
+
+
 def widened(array: Array) -> Array:
-    return array.astype(np.float64) if array.dtype == np.float32 else array
+    return array.astype(np.float64) if is_real(array) else array
+
+
+def is_real(array: Array) -> bool:
+    return array.dtype.kind not in "iub"  # NumPy does not know of what kind bfloat16 is
 
 
 def heads_first(spec: Spec, array: Array) -> Array:

@@ -10,7 +10,6 @@ from typing import Any
 
 from mhagen.backend import cpu
 from mhagen.base.target import Target
-from mhagen.ir.program import Program
 from mhagen.pipeline import compile_to_source, load_kernel
 from mhagen.runtime.host import host_target
 from mhagen.schedule.choose import choose_schedule
@@ -26,31 +25,33 @@ ANY_INT32 = (-(2**31), 2**31 - 1)
 
 @dataclass(frozen=True, repr=False)
 class Case:
-    """A spec, and the range of the integers that its inputs are filled with."""
+    """A spec, the range of the integers that its inputs are filled with, and what it is compiled for."""
 
     spec: Spec
     ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    chosen: Target | None = None  # else the widest class that this CPU belongs to
 
     def __repr__(self) -> str:
-        return self.spec.name
+        return f"{self.spec.name}-{self.chosen.name}" if self.chosen else self.spec.name
 
     @property
     def target(self) -> Target:
-        return host_target()
+        return self.chosen or host_target(self.spec.dtype.value)
 
     @property
     def schedule(self) -> Schedule:
-        return choose_schedule(program_of(self.spec.name).attention, self.target)
+        return compiled(self.spec.name, self.target)[1].schedule
 
     @property
     def module(self) -> ModuleType:
-        return module_of(self.spec.name)
+        return compiled(self.spec.name, self.target)[2]
 
 
 def case(
     name: str,
     heads: str,
     *,
+    dtype: str = "float32",
     modify: str | None = None,
     keep: str | None = None,
     layout: str = "bhsd",
@@ -69,6 +70,7 @@ def case(
     declared = {name: text.split() for name, text in inputs.items()}
     spec: Table = {
         "name": name,
+        "dtype": dtype,
         "layout": layout,
         "heads": {"query": query, "key_value": key_value, "dim": dim, "value_dim": value_dim},
         "scores": {"scale": scale, "modify": modify},
@@ -238,17 +240,9 @@ def register(case: Case) -> Case:
 
 
 @cache
-def compiled(name: str) -> tuple[Program, cpu.Source, ModuleType]:
-    spec, program, source = compile_to_source(BY_NAME[name].spec, tune="never")
+def compiled(name: str, target: Target) -> tuple[Program, cpu.Source, ModuleType]:
+    spec, program, source = compile_to_source(BY_NAME[name].spec, target=target, tune="never")
     return program, source, load_kernel(spec, program, source).module
-
-
-def program_of(name: str) -> Program:
-    return compiled(name)[0]
-
-
-def module_of(name: str) -> ModuleType:
-    return compiled(name)[2]
 
 
 def scheduled(case: Case, target: Target, **changed: int) -> ModuleType:

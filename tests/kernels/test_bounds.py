@@ -9,20 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from mhagen.base.target import AVX2, AVX512, NEON, Target
+from mhagen.base.target import TARGETS, Target
 from mhagen.runtime.host import host_target
 
+from . import dtypes
+from .dtypes import runs_here
 from .specs import CASES
-from .test_schedules import runs_here
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pages are protected by mprotect")
 ALL = [case.spec.name for case in CASES]
-TARGETS = [target for target in (AVX512, AVX2, NEON) if runs_here(target)]
 
 
 def names_for(target: Target) -> list[str]:
-    """Every case on the widest target, whose kernels other tests compile anyway; a few on others."""
-    return [*ALL, "full", "square"] if target is host_target() else ["plain", "narrow", "everything"]
+    """Every case on the widest target, whose kernels other tests compile anyway; every format on all."""
+    made = (*dtypes.CASES, *dtypes.LAYER_CASES)
+    formats = [case.spec.name for case in made if case.chosen is target]
+    return [*formats, *ALL, "full", "square"] if target is host_target() else formats
 
 
 def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +40,7 @@ def test_a_byte_beyond_a_fenced_array_ends_the_process() -> None:
     assert done.returncode < 0
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", [*filter(runs_here, TARGETS)], ids=lambda target: target.name)
 @pytest.mark.parametrize("edge", ["start", "end"])
 def test_nothing_is_touched_beyond_the_edges_of_any_array(edge: str, target: Target) -> None:
     done = in_a_process("-m", "kernels.fences", edge, target.name, *names_for(target))

@@ -10,9 +10,9 @@ import pytest
 
 from mhagen import reference
 from mhagen.base.target import AVX2, AVX512, NEON, Target
-from mhagen.runtime.host import host_cpu
 
 from .calls import Shape, assert_right, named
+from .dtypes import runs_here
 from .layers import LAYERS, rows, weights_of
 from .specs import BY_NAME, Case, scheduled
 
@@ -50,11 +50,6 @@ LINEAR_CHANGES: dict[Target, dict[str, dict[str, int]]] = {
     NEON: {"default": {}},
 }
 CASES = [BY_NAME[name] for name in ("plain", "narrow", "everything")]
-
-
-def runs_here(target: Target) -> bool:
-    cpu = host_cpu()
-    return cpu.architecture == target.architecture and cpu.features.issuperset(target.features)
 
 
 def schedules(changes: dict[Target, dict[str, dict[str, int]]]) -> list[object]:

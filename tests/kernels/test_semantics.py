@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,39 +13,21 @@ from mhagen import reference
 from mhagen.runtime import launch
 
 from . import plain
-from .calls import Array, Call, Draft, Shape, drafts, named, same_bits
+from .calls import Array, Draft, Shape, bits_of, drafts, named, same_bits
+from .isolation import (
+    assert_alone_as_together,
+    assert_isolated,
+    by_key_value_head,
+    poisoned,
+    run,
+    seen_by,
+)
 from .specs import BIASED, BY_NAME, CASES, CHOSEN, MASKED, ORDERED, Case
 
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=repr)
 EVERY_MASK = pytest.mark.parametrize("case", MASKED, ids=repr)
 POISONS = st.sampled_from([np.nan, np.inf, -np.inf])
 NUMBERS = st.integers(0, 2**32 - 1)
-
-
-def run(case: Case, call: Call) -> dict[str, Array]:
-    """The results by name, heads first."""
-    found = named(case.spec, case.module.attention(**call))
-    return found | {"out": plain.heads_first(case.spec, found["out"])}
-
-
-def seen_by(case: Case, call: Call) -> Array:
-    """Which keys each query sees: (batch, key_value_heads, query heads of a group * queries, keys)."""
-    inputs = {name: call[name] for name in case.spec.inputs}
-    visible = plain.visible(case.spec, call["query"], call["key"], call["query_offset"], inputs)
-    batch, _, _, keys = visible.shape
-    return visible.reshape(batch, case.spec.heads.key_value, -1, keys)
-
-
-def by_key_value_head(case: Case, result: Array) -> Array:
-    """Rows of a result that read one key/value head together: as `seen_by` has them."""
-    return result.reshape(result.shape[0], case.spec.heads.key_value, -1, *result.shape[3:])
-
-
-def poisoned(case: Case, call: Call, name: str, places: Array, poison: float) -> Call:
-    """The call with keys or values overwritten where `places` (batch, key_value_heads, keys) says so."""
-    array = call[name].copy()
-    plain.heads_first(case.spec, array)[places] = poison
-    return {**call, name: array}
 
 
 # Order
@@ -149,21 +130,6 @@ def test_a_poisoned_key_or_value_changes_no_bit_of_the_queries_that_do_not_see_i
     assert_isolated(case, call, name, poison, np.random.default_rng(seed))
 
 
-def assert_isolated(case: Case, call: Call, name: str, poison: float, rng: np.random.Generator) -> None:
-    """Poison a few keys or values: rows that see none of them stay as they are, bit for bit."""
-    visible = seen_by(case, call)
-    batch, heads, _, keys = visible.shape
-    places = rng.random((batch, heads, keys)) < rng.choice([1 / keys, 0.1, 0.5])
-    spared = ~(visible & places[:, :, None]).any(axis=3)
-    clean = run(case, call)
-    found = run(case, poisoned(case, call, name, places, poison))
-    for result in clean:
-        now, before = (by_key_value_head(case, each[result])[spared] for each in (found, clean))
-        np.testing.assert_array_equal(now.view(np.int32), before.view(np.int32), err_msg=result)
-    if np.isnan(poison):
-        assert np.isnan(by_key_value_head(case, found["out"])[~spared]).all()
-
-
 @EVERY_MASK
 @pytest.mark.parametrize("keys", [1, 2, 3, 8, 9])
 def test_a_nan_among_few_values_reaches_every_query_that_sees_it(case: Case, keys: int) -> None:
@@ -220,25 +186,10 @@ def test_results_do_not_depend_on_the_number_of_threads(case: Case, monkeypatch:
         same_bits(case.spec, result, results[0])
 
 
-def only(entry: int, case: Case, call: Call) -> Call:
-    """The arguments of one batch entry."""
-
-    def part(name: str, array: Any) -> Any:
-        declared = case.spec.inputs.get(name)
-        has_batch = declared is None or declared.shape[0] == "batch"
-        return array[entry : entry + 1] if has_batch else array
-
-    return {name: part(name, array) for name, array in call.items()}
-
-
 @EVERY_CASE
 def test_results_do_not_depend_on_the_other_sequences_in_the_batch(case: Case) -> None:
     call = Shape(3, 70, 90, seed=6, scores=6.0).random(case) | {"query_offset": np.array([4, -9, 40])}
-    together = named(case.spec, case.module.attention(**call))
-    for entry in range(3):
-        alone = named(case.spec, case.module.attention(**only(entry, case, call)))
-        for name in together:
-            np.testing.assert_array_equal(alone[name][0].view(np.int32), together[name][entry].view(np.int32))
+    assert_alone_as_together(case, call)
 
 
 def is_by_position(case: Case) -> bool:
@@ -266,7 +217,7 @@ def test_queries_in_parts_give_the_bits_of_the_whole(case: Case, cuts: list[int]
             if end - first <= case.schedule.decode_queries:
                 np.testing.assert_allclose(found[name], same, rtol=2e-5, atol=2e-5)
                 continue
-            np.testing.assert_array_equal(found[name].view(np.int32), same.view(np.int32))
+            np.testing.assert_array_equal(bits_of(found[name]), bits_of(same))
 
 
 def test_a_draft_is_the_same_call_each_time() -> None:
