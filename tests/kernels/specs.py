@@ -10,6 +10,7 @@ from typing import Any
 
 from mhagen.backend import cpu
 from mhagen.base.target import Target
+from mhagen.ir.program import Program
 from mhagen.pipeline import compile_to_source, load_kernel
 from mhagen.runtime.host import host_target
 from mhagen.schedule.choose import choose_schedule
