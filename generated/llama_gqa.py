@@ -200,8 +200,8 @@ def prefetch_ahead(ahead, row):
     """Fetch, beside one tile of keys, its share of what the next head reads, and of the lines that it writes.
 
     ahead has the address, stride and count of its queries, address and stride of its keys and its values, and
-    their count; which pass over the keys of this head it is, and how many there are; address and stride of its
-    output. It is 0 if all is near.
+    their count; which pass over the keys of this head it is, and how many there are; then the address and
+    stride of its output. It is 0 if all is near.
     """
     if ahead == 0:
         return
@@ -223,6 +223,8 @@ def prefetch_ahead(ahead, row):
         out = load_int64(ahead + 80) + near * load_int64(ahead + 88)
         for column in range(0, VALUE_BYTES, CACHE_LINE):
             prefetch(out + column)
+
+
 def raise_maxima(state, weights, lines):
     """Take peaks as new maxima and rescale sums, accumulators and the weights of this block so far.
 

@@ -224,8 +224,8 @@ def prefetch_ahead(ahead, row):
     """Fetch, beside one tile of keys, its share of what the next head reads, and of the lines that it writes.
 
     ahead has the address, stride and count of its queries, address and stride of its keys and its values, and
-    their count; which pass over the keys of this head it is, and how many there are; address and stride of its
-    output. It is 0 if all is near.
+    their count; which pass over the keys of this head it is, and how many there are; then the address and
+    stride of its output. It is 0 if all is near.
     """
     if ahead == 0:
         return
@@ -247,6 +247,8 @@ def prefetch_ahead(ahead, row):
         out = load_int64(ahead + 80) + near * load_int64(ahead + 88)
         for column in range(0, VALUE_BYTES, CACHE_LINE):
             prefetch(out + column)
+
+
 def raise_maxima(state, weights, lines):
     """Take peaks as new maxima and rescale sums, accumulators and the weights of this block so far.
 
@@ -2126,7 +2128,7 @@ def place_offsets(offsets, batch, default, arguments, count):
 
 
 def attention_direct(owner, arguments, count):
-    """Run a small call on this thread: returns `out`, or `owner` where it is another call, or not right.
+    """Run a small call on this thread: `out` comes back, or `owner` where it is not right.
 
     Python calls this as one of its own functions. arguments: the addresses of query, key, value, out and, if
     there are five, of the offset, an np.int64. owner: an array, the table of the addresses of the type and of
@@ -2176,7 +2178,7 @@ def attention_direct(owner, arguments, count):
 
 
 def decode_direct(owner, arguments, count):
-    """Run a short call of few queries on this thread: returns `out`, or `owner` where it is another call, or not right.
+    """Run a short call of few queries on this thread: `out` comes back, or `owner` where it is not right.
 
     Python calls this as one of its own functions. arguments: the addresses of query, key, value, out and, if
     there are five, of the offset, an np.int64. owner: an array, the table of the addresses of the type and of
