@@ -22,10 +22,10 @@ INFIX = {
     Operator.NOT_EQUAL: "!=",
 }
 LOGIC = {Operator.AND: ("and", "&"), Operator.OR: ("or", "|")}
-# Integers: the name for numbers, the name for vectors. Real ones let a NaN through, and are always vectors.
+# Integers: the name for numbers, the name for vectors. Of reals, always vectors, they let a NaN through.
 EXTREMES_OF_INTEGERS = {Operator.MIN: ("min", "minimum"), Operator.MAX: ("max", "maximum")}
 EXTREMES_OF_REALS = {Operator.MIN: ("", "minimum_or_nan"), Operator.MAX: ("", "maximum_or_nan")}
-REAL_LANES = (Operator.FLOOR_DIVIDE, Operator.MODULO, Operator.MIN, Operator.MAX)
+REAL_LANES = (Operator.FLOOR_DIVIDE, Operator.MODULO, Operator.MIN, Operator.MAX, Operator.ABS)
 REAL_FUNCTIONS = {
     Operator.EXP: "exp",
     Operator.LOG: "log",
