@@ -78,7 +78,8 @@ def division(expr: Apply, values: list[str], vector: bool) -> str:
     if expr.kind is Kind.INTEGER:
         return f"{values[0]} {'//' if whole else '%'} {values[1]}"
     quotient = f"round_down(splat(1.0) * {values[0]} / {values[1]})"
-    return quotient if whole else f"{values[0]} - {values[1]} * {quotient}"
+    # Rounded by itself, the product would lose the digits that are left over.
+    return quotient if whole else f"fma(-{values[1]}, {quotient}, {values[0]})"
 
 
 def power(expr: Apply, values: list[str]) -> str:
