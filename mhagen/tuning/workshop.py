@@ -14,7 +14,8 @@ from .evaluator import SHORTEST_SECONDS, Answer, Evaluator
 from .isolated import Limits, Reply
 from .ledger import CheckTimes, Ledger
 from .request import request_of
-from .trial import Call, Trial, Verdict
+from .trial import Call, Trial
+from .verdict import Verdict
 
 CHECK_SECONDS = 60.0  # the slowest kernel compiles in 10
 MEMORY_BYTES = 4 << 30
