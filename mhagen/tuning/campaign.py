@@ -109,7 +109,6 @@ class Campaign:
                 self.ledger.fail(Trial(call, self.subject.default), reply, answer.circumstances)
             error = VerificationError if reply.verdict is Verdict.WRONG else InternalError
             raise error(f"the default schedule is {reply.verdict.value}: {reply.detail}")
-        self.budget.keep_for_the_end(sum(self.workshop.call_seconds.values()), len(self.plan.calls) - 1)
         return True
 
     def search(self) -> End:
@@ -129,6 +128,7 @@ class Campaign:
 
     def batch_size(self) -> int:
         """As many trials as the first share of the time, or a few steps, allow; none when time is up."""
+        self.budget.keep_for_the_end(self.workshop.call_seconds.values())
         is_first, left = not self.ledger.tried, self.budget.left_for_search
         if not is_first:  # the best are timed again
             left -= sum(self.workshop.seconds_to_time(call, FINALISTS) for call in self.plan.calls)
