@@ -11,7 +11,8 @@ from ..spec.fields import Align, Layout
 from .cells import RUNS
 from .direct import has_direct
 from .facts import Lowering
-from .model import AttentionModel, DecodeModel, LayerModel, LinearModel, Lines, Names, ProductModel, TileModel
+from .layer_model import LayerModel, LinearModel, ProductModel
+from .model import AttentionModel, DecodeModel, Lines, Names, TileModel
 from .tiles import EXTENTS
 
 Axis = int | str

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .layer_model import LayerModel, LinearModel
+
 Lines = tuple[str, ...]
 Names = tuple[str, ...]
 
@@ -306,23 +308,6 @@ class TableModel:
 
 
 @dataclass(frozen=True)
-class LinearModel:
-    """The register tile and entry point of the layer's products."""
-
-    dtype: str
-    pairs: bool
-    splits: bool  # partial sums may lie in the output
-    step: int  # bytes of x that one step of a product reads
-    out_bytes: int
-    store_first: str
-    rows: tuple[int, ...]
-    vectors: tuple[int, ...]
-    parameters: Names
-    tile_parameters: Names
-    tile_arguments: Names
-
-
-@dataclass(frozen=True)
 class AttentionModel:
     """The function attention() and how it reaches the kernel."""
 
@@ -336,30 +321,6 @@ class AttentionModel:
     attend_parameters: Names
     attend_arguments: Names
     kernel_arguments: Lines
-    returns: str
-
-
-@dataclass(frozen=True)
-class ProductModel:
-    """One product of the layer: its name in the module and the texts of its parts."""
-
-    name: str
-    depth: str
-    parts: Lines
-
-
-@dataclass(frozen=True)
-class LayerModel:
-    """The functions layer() and prepare()."""
-
-    products: tuple[ProductModel, ...]
-    prepare_arguments: Names
-    prepare_doc_lines: Lines
-    doc_lines: Lines
-    parameters: Names
-    bind_lines: Lines
-    project_lines: Lines
-    attend_arguments: Names
     returns: str
 
 

@@ -165,7 +165,7 @@ def weight_of_cell(facts: Lowering, name: str, i: int, j: int, partial: bool) ->
     difference = f"s{i}_{j} - maximum{j}"
     if facts.scales_in_exponent:
         difference = f"fma(s{i}_{j}, QUERY_SCALE, lowered{j})"
-    lines = (f"{name} = {facts.power(difference)}",)
+    weight = f"{name} = {facts.power(difference)}"
     if partial and seen(facts, i, j):
-        lines += (f"{name} = where(seen{i}_{j}, {name}, HIDDEN_WEIGHT)",)
-    return lines
+        return weight, f"{name} = where(seen{i}_{j}, {name}, HIDDEN_WEIGHT)"
+    return (weight,)

@@ -88,9 +88,7 @@ def tensor(array: Array) -> Any:
 
 # In one of 21,000 outputs the errors of exp2, of the scaled query and of 1 / total add up.
 WORST_OF_ALL = ("like_torch_causal_float64", "many keys")
-UNLUCKY = pytest.mark.xfail(
-    strict=True, reason="the greatest error is 2.3 times PyTorch's, the mean 1.4"
-)
+UNLUCKY = pytest.mark.xfail(strict=True, reason="the greatest error is 2.3 times PyTorch's, the mean 1.4")
 COMPARISONS = [
     pytest.param(
         *(case, name),
