@@ -310,7 +310,6 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         "finish_sums",
         *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
-        *(("serving_entry",) if has_direct(facts) and not facts.table.is_one else ()),
         *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
         "attention_tasks",
     )
@@ -335,7 +334,6 @@ def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
         *(variant.name for variant in decode.sums),
         *(("raw_values_are_finite", "add_seen_values") if masked else ()),
         *("score_rows", "add_chunk_values", "attend_chunk", "merge_row"),
-        *(("serving_entry",) if has_direct(facts) and not facts.table.is_one else ()),
         *((*DIRECT_FUNCTIONS, "is_short", "place_offsets") if has_direct(facts) else ()),
         "decode_tasks",
     )

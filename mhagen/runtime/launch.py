@@ -104,15 +104,22 @@ class Kernel:
         self._dtypes: tuple[np.dtype[Any], ...] = ()
 
     def with_constants(self, *, scratch_bytes: int, **constants: int) -> Kernel:
-        """The same functions, compiled with other values of constants that they read; no short way in."""
+        """The same functions, compiled with other values of constants that they read."""
+        made = bound(self.everything, constants)
         return Kernel(
             name=self.name,
             target=self.target.name,
-            functions=bound(self.functions, constants),
+            functions=made if self.direct is None else made[:-1],
             scratch_bytes=scratch_bytes,
             computed=self.computed,
+            direct=None if self.direct is None else made[-1],
             dtype=self.dtype,
         )
+
+    @property
+    def everything(self) -> tuple[Callable[..., Any], ...]:
+        """All functions that are compiled, each behind those that it calls."""
+        return self.functions if self.direct is None else (*self.functions, self.direct)
 
     def run(
         self, arguments: tuple[int, ...], tasks: int, multiply_adds: int, threads: int | None = None
@@ -186,9 +193,8 @@ class Kernel:
 
     @cached_property
     def key(self) -> KernelKey:
-        everything = self.functions if self.direct is None else (*self.functions, self.direct)
         return KernelKey(
-            functions=digest(tuple(function_identity(each, everything) for each in everything)),
+            functions=digest(tuple(function_identity(each, self.everything) for each in self.everything)),
             target=self.target,
             computed=self.computed,
             cpu=host_cpu(),
