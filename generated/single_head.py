@@ -248,7 +248,7 @@ def raise_maxima(state, weights, lines):
     for lane in range(0, ROW, VECTOR):
         maxima = load(state + MAXIMA + lane)
         peaks = load(state + PEAKS + lane)
-        is_first = is_first and not any_lane(maxima != LOWEST)
+        is_first = is_first and not any_lane(load(state + SUMS + lane) != 0.0)
         lifted = where(maxima == LOWEST, peaks, peaks + LIFT)
         raised = where(peaks > maxima + HEADROOM, lifted, maxima)
         shrink = exp2(maxima - raised)

@@ -306,7 +306,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(variant.name for variant in tile.score_variants),
         "write_rows",
         *(value_tile.name for value_tile in tile.value_tiles),
-        *(("values_are_finite", "add_values_one_by_one") if masked else ()),
+        *(("values_are_finite", "add_to", "add_values_one_by_one") if masked else ()),
         "finish_sums",
         *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
