@@ -40,6 +40,8 @@ class TracedKeys:
 
 def write_functions(keys: Mapping[str, Any], functions: Functions) -> TracedKeys:
     """Trace the functions. What is wrong with other keys is left to `find_problems`."""
+    if not functions:
+        return TracedKeys(keys, {}, ())
     given = given_of(keys)
     if given.is_wrong("constants") or given.is_wrong("inputs"):
         return TracedKeys(keys, {}, ())  # then it is not known what functions may name
