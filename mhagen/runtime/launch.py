@@ -161,18 +161,17 @@ class Kernel:
 
         It is not where an argument is not as it should be: the long way says what is wrong with it.
         """
-        if self._function is None:
-            self.load()
-        if self._direct is None:
+        direct = self._direct  # there from the first call on that has passed all checks: no other waits for it
+        if direct is None or type(query) is not np.ndarray or query.size > DIRECT_SIZE:
+            return None
+        if query.dtype not in self._dtypes:
             return None
         if out is None:
-            if type(query) is not np.ndarray or query.size > DIRECT_SIZE:
-                return None
             out = np.empty(query.shape, query.dtype)
         if query_offset is None:
-            result = self._direct.call(query, key, value, out)
+            result = direct.call(query, key, value, out)
         elif type(query_offset) is int and -LIMIT < query_offset < LIMIT:
-            result = self._direct.call(query, key, value, out, np.int64(query_offset))
+            result = direct.call(query, key, value, out, np.int64(query_offset))
         else:
             return None
         return out if result is out else None
