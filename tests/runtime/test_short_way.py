@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,7 +16,7 @@ import mhagen
 from mhagen.backend import cpu
 from mhagen.base.errors import InputError
 from mhagen.pipeline import compile_to_source
-from mhagen.runtime.launch import Kernel
+from mhagen.runtime.launch import Kernel, direct_dtypes
 
 SPEC: dict[str, Any] = {"name": "short", "heads": {"query": 2, "key_value": 1, "dim": 32}}
 Array = np.ndarray[Any, Any]
@@ -52,3 +57,38 @@ def test_a_refused_call_waits_for_no_compiler(monkeypatch: pytest.MonkeyPatch) -
         module.attention(query, query, value)
     with pytest.raises(InputError, match="^query_offset"):
         module.attention(query, key, value, query_offset=1.5)
+
+
+LATER = """
+import sys
+import numpy as np
+import bf
+bits = np.zeros((1, 2, 3, 32), np.uint16)
+rows = bits[:, :1]
+assert bf.attention(bits, rows, rows).dtype == np.uint16 and "ml_dtypes" not in sys.modules
+import ml_dtypes
+query, key = bits.view(ml_dtypes.bfloat16), rows.view(ml_dtypes.bfloat16)
+for kernel in (bf.KERNEL, bf.DECODE):
+    kernel.load()
+    assert kernel.attend(query, key, key, None, None).dtype == ml_dtypes.bfloat16
+    assert kernel.attend(bits, rows, rows, None, None).dtype == np.uint16
+    assert kernel.attend(query.astype(np.float32), key, key, None, None) is None
+"""
+
+
+def test_bfloat16_takes_the_short_way_also_where_its_library_comes_later(tmp_path: Path) -> None:
+    source = compile_to_source({**SPEC, "name": "bf", "dtype": "bfloat16"}, tune="never")[2]
+    cpu.write(source, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", LATER],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_library_that_is_half_imported_has_no_dtype_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ml_dtypes", ModuleType("ml_dtypes"))
+    assert direct_dtypes("bfloat16") == (np.dtype(np.uint16),)
