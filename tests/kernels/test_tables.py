@@ -121,6 +121,7 @@ def test_small_calls_of_every_entry_take_the_short_way() -> None:
     for queries, keys in [(1, 16), (4, 48), (20, 49), (21, 16)]:
         call = Shape(1, queries, keys).random(SHORT_WAY)
         kernel = module.kernel_for(call["query"], call["key"])
+        kernel.load()
         assert kernel.attend(call["query"], call["key"], call["value"], None, None) is not None
 
 

@@ -13,6 +13,7 @@ import pytest
 from mhagen.base.target import AVX512
 from mhagen.pipeline import compile_to_source
 from mhagen.schedule.choose import DEFAULTS
+from mhagen.schedule.legal import MOST_INPUTS
 from mhagen.schedule.table import EVERY_CALL, Bounds, Entry, Range, ScheduleTable
 from mhagen.spec.names import why_not_a_variable
 
@@ -25,7 +26,7 @@ SPEC: dict[str, Any] = {
     "projections": {"model_dim": 48},
     "outputs": {"statistics": ["lse"]},
 }
-PLAN = DEFAULTS[AVX512.name]
+PLAN = replace(DEFAULTS[AVX512.name], linear_depth=MOST_INPUTS)  # legal in 16 bits too
 TABLE = ScheduleTable(
     (
         Entry(Range(threads=Bounds(2)), replace(PLAN, tile_queries=2 * PLAN.tile_queries)),
