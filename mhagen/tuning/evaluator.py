@@ -29,6 +29,7 @@ Json: TypeAlias = Mapping[str, Any]
 SHORTEST_SECONDS = 0.2  # that anything is begun in
 CHECK = "mhagen.tuning.checking:check"
 MEASURE = "mhagen.tuning.timing:measure"
+NO_TIME = Reply(Verdict.HUNG, detail="there was no time", was_cut_short=True)
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,14 @@ class LocalEvaluator:
 
 def run_until(host: Isolation, request: Json, limits: Limits, until: float) -> Reply:
     """Do a piece of work, if there is time, as long as there is."""
-    if until - monotonic() > SHORTEST_SECONDS:
-        host.start()
     left = until - monotonic()
-    if left < SHORTEST_SECONDS:
-        return Reply(Verdict.HUNG, detail="there was no time", was_cut_short=True)
+    is_ready = left > SHORTEST_SECONDS and host.start(left)
+    left = until - monotonic()
+    if not is_ready or left < SHORTEST_SECONDS:
+        return NO_TIME
     reply = host.run(request, replace(limits, seconds=min(left, limits.seconds)))
-    return replace(reply, was_cut_short=reply.verdict is Verdict.HUNG and left < limits.seconds)
+    is_cut_short = reply.verdict is Verdict.HUNG and left < limits.seconds
+    return replace(reply, was_cut_short=reply.was_cut_short or is_cut_short)
 
 
 def shared_out(threads: int) -> tuple[frozenset[int], frozenset[int]]:
