@@ -17,6 +17,7 @@ import stat
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import version
@@ -31,6 +32,7 @@ from ..base.target import Target
 from ..base.version import __version__
 from ..runtime.entry import Doubt
 from ..runtime.host import host_cpu
+from ..runtime.locking import hold
 from ..runtime.store import create_private
 from ..spec.model import Spec
 from .table import ScheduleTable, faults
@@ -38,6 +40,7 @@ from .written import Json, table_from_json, table_to_json, text, with_keys
 
 FORMAT = "mhagen tuned 1"
 SUFFIX = ".tuned.json"
+PATIENCE_SECONDS = 10.0  # a file is written in milliseconds
 LARGEST_FILE_BYTES = 1 << 22  # a table has 5 KB
 # NONBLOCK: opening a FIFO returns at once.
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -206,8 +209,30 @@ def keep_table(circumstances: Circumstances, table: ScheduleTable) -> Path:
 def write_beside(path: Path, circumstances: Circumstances, table: ScheduleTable) -> None:
     """Put a table into the file that travels with a spec, in place of the one of these circumstances.
 
+    One writer of a user at a time: each writes what it has read once more, and would lose what came between.
+
     Raises   OSError, and InputError if the file is damaged: it may have tables of other machines
     """
+    with writing(path) as is_alone:
+        if not is_alone:
+            warn(f"mhagen: {path} cannot be locked: what another process writes there now may be lost")
+        put_into(path, circumstances, table)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[bool]:
+    """Keep others from writing; yields whether that could be done. The lock is in the cache, not beside specs."""
+    folder = kept_folder()
+    if folder is None:
+        yield False
+        return
+    with suppress(OSError):
+        create_private(folder)
+    with hold(folder / f"{digest(str(path.resolve()))}.lock", PATIENCE_SECONDS) as is_alone:
+        yield is_alone
+
+
+def put_into(path: Path, circumstances: Circumstances, table: ScheduleTable) -> None:
     try:
         others = [item for item in items_of(path) if item["for"] != asdict(circumstances)]
     except FileNotFoundError:

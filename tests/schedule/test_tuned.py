@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import warnings
 from dataclasses import fields, replace
 from pathlib import Path
@@ -100,6 +102,42 @@ def test_the_same_tables_make_the_same_file(tmp_path: Path) -> None:
             write_beside(path, each, THREE)
     assert one.read_bytes() == two.read_bytes()
     assert '"queries": [1, 64]' in one.read_text()
+
+
+WRITER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+sys.path[:0] = sys.argv[1:3]
+from schedule.test_tuned import HERE, OTHER
+from mhagen.schedule.tuned import write_beside
+for number in range(int(sys.argv[5])):
+    write_beside(Path(sys.argv[3]), replace(HERE, cpu=f"{sys.argv[4]}-{number}"), OTHER)
+"""
+ROOT, WRITERS, TABLES = Path(__file__).resolve().parents[2], 4, 10
+
+
+def test_writers_at_the_same_time_lose_no_table(beside: Path) -> None:
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(ROOT), str(ROOT / "tests"), str(beside), str(one), str(TABLES)]
+        )
+        for one in range(WRITERS)
+    ]
+    assert all(process.wait(120) == 0 for process in running)
+    wanted = {f"{one}-{number}" for one in range(WRITERS) for number in range(TABLES)}
+    assert {here.cpu for here, _ in tables_in(beside)} == wanted
+    assert [path.name for path in beside.parent.glob(f"*{beside.name}*")] == [beside.name]
+
+
+def test_what_cannot_be_locked_is_written_with_a_warning(
+    beside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.warns(TunedWarning, match="cannot be locked"):
+        write_beside(beside, HERE, THREE)
+    assert tables_in(beside) == ((HERE, THREE),)
 
 
 def test_what_this_version_does_not_understand_stays_in_the_file(beside: Path) -> None:
