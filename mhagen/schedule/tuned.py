@@ -221,7 +221,7 @@ def write_beside(path: Path, circumstances: Circumstances, table: ScheduleTable)
 
 @contextmanager
 def writing(path: Path) -> Iterator[bool]:
-    """Keep others from writing; yields whether that could be done. The lock is in the cache, not beside specs."""
+    """Keep others from writing; yields whether that could be done. The lock lies in the cache."""
     folder = kept_folder()
     if folder is None:
         yield False

@@ -18,6 +18,8 @@ from .trial import Call, Trial
 from .verdict import Verdict
 
 Pairs = Sequence[Sequence[float]]  # seconds of a candidate and of the default, a round each
+# What may be no fault of the candidate, but of what else ran then: believed when it happened twice.
+MISHAPS = frozenset((Verdict.HUNG, Verdict.MEMORY, Verdict.CRASHED))
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,13 @@ class Ledger:
         return trial.call, self.subject.footprint(trial.call, trial.schedule)
 
     def recall(self, trial: Trial) -> bool:
-        """Is it in the records of just these circumstances? Then what they say counts."""
-        found = self._recalled.get(self._place(trial), [])
+        """Is it in the records of just these circumstances? Then what they say counts.
+
+        What was timed was right: a mishap counts only where there is nothing else, and then the second one.
+        """
+        every = self._recalled.get(self._place(trial), [])
+        known = [record for record in every if record.verdict not in MISHAPS]
+        found = known or (every[-1:] if len(every) > 1 else [])
         for record in found:
             self._learn(replace(record, schedule=trial.schedule), is_recalled=True)
         return bool(found)

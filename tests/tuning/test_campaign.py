@@ -22,17 +22,20 @@ from mhagen.schedule.table import faults
 from mhagen.spec.load import load_spec
 from mhagen.tuning import optuna_search
 from mhagen.tuning.campaign import Campaign, Plan, Progress, require_strategy
-from mhagen.tuning.candidates import space, subject_of
-from mhagen.tuning.evaluator import LocalEvaluator, RemoteEvaluator, shared_out
+from mhagen.tuning.candidates import Model, space, subject_of
+from mhagen.tuning.evaluator import LocalEvaluator, RemoteEvaluator, circumstances_here, shared_out
+from mhagen.tuning.isolated import Reply
+from mhagen.tuning.ledger import CheckTimes, Ledger
 from mhagen.tuning.records import Records
 from mhagen.tuning.request import keys_of
 from mhagen.tuning.result import End, Tuning
-from mhagen.tuning.trial import Call
+from mhagen.tuning.trial import Call, Trial
 from mhagen.tuning.tune import calls_of, tune, tune_now
 from mhagen.tuning.verdict import Verdict
 
 HERE = str(Path(__file__).parent)
 SPEC = load_spec({"name": "tuned", "heads": {"query": 2, "dim": 32}, "mask": {"keep": "k <= q"}})
+DEFAULT = subject_of(SPEC, host_target("float32")).default
 PAGE, NEXT = Call(Shape(1, 300, 300)), Call(Shape(1, 1, 2000, 1999))
 SPOILED = {Verdict.WRONG, Verdict.CRASHED, Verdict.HUNG, Verdict.MEMORY, Verdict.REFUSED}
 QUICK = 0.5
@@ -143,6 +146,35 @@ def test_nothing_is_measured_twice(tmp_path: Path) -> None:
     assert all(each.is_recalled for each in again.tried)
     assert again.table == first.table
     assert run(tmp_path, check="planted:is_fine", is_fresh=True).measured == first.measured
+
+
+@pytest.mark.parametrize("mishap", [Verdict.HUNG, Verdict.MEMORY, Verdict.CRASHED])
+def test_one_mishap_condemns_no_candidate_and_two_do(tmp_path: Path, mishap: Verdict) -> None:
+    """It may have been the fault of what else ran; what was wrong stays wrong."""
+    schedule = replace(DEFAULT, block_keys=DEFAULT.block_keys // 2)
+    trial, reply = Trial(PAGE, schedule), Reply(mishap, detail="it took too long")
+    assert not ledger(tmp_path).recall(trial)
+    ledger(tmp_path).fail(trial, reply, ledger(tmp_path).here)
+    assert not ledger(tmp_path).recall(trial)
+    ledger(tmp_path).fail(trial, reply, ledger(tmp_path).here)
+    again = ledger(tmp_path)
+    assert again.recall(trial) and again.tried[trial].verdict is mishap
+    again.take(trial, [[1e-3, 2e-3]] * 3, CheckTimes(), again.here)
+    last = ledger(tmp_path)
+    assert last.recall(trial) and last.tried[trial].ratio == 0.5, "it did work once"
+
+
+def test_what_was_wrong_once_is_wrong(tmp_path: Path) -> None:
+    trial = Trial(PAGE, replace(DEFAULT, block_keys=DEFAULT.block_keys // 2))
+    ledger(tmp_path).fail(trial, Reply(Verdict.WRONG, detail="it differs"), ledger(tmp_path).here)
+    assert ledger(tmp_path).recall(trial)
+
+
+def ledger(folder: Path) -> Ledger:
+    """The account of a campaign that has just begun."""
+    subject = subject_of(SPEC, host_target("float32"))
+    here = circumstances_here(keys_of(SPEC))
+    return Ledger(subject, Model(subject), (PAGE,), here, Records(folder), is_fresh=False)
 
 
 def test_an_interrupted_campaign_keeps_what_it_has_measured(tmp_path: Path) -> None:

@@ -96,7 +96,9 @@ def test_a_failed_start_is_not_the_answer_to_the_next_question(
         assert slow.run({"do": "answer", "echo": number}, LIMITS).content["echo"] == number
 
 
-def test_an_answer_to_another_question_is_no_verdict(host: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_to_another_question_is_no_verdict(
+    host: Isolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host.run({"do": "answer"}, LIMITS)
     document = {"verdict": "wrong", "number": -1}
     monkeypatch.setattr("mhagen.tuning.isolated.json.loads", lambda _: document)
