@@ -28,7 +28,7 @@ def print_tuning(found: Tuning) -> None:
 
 
 def kept_lines(found: Tuning) -> Iterator[str]:
-    what = "schedules that later builds use" if found.is_tuned else "that builds need nothing but the default"
+    what = "schedules that later builds use" if found.is_tuned else "the default, which later builds use"
     if found.table_path:
         yield f"kept: {what}, in {found.table_path}"
     if found.records_path:

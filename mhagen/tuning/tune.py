@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from ..pipeline import SpecLike
 from ..runtime.host import host_target
 from ..schedule.sight import Shape
 from ..schedule.table import ScheduleTable
-from ..schedule.tuned import keep_table, table_file, write_beside
 from ..spec.load import load_spec
 from ..spec.model import Spec
 from .campaign import Campaign, Observer, Plan, ignore
+from .destinations import kept, require_destinations
 from .evaluator import Evaluator, LocalEvaluator, RemoteEvaluator
 from .records import Records, default_records
 from .request import keys_of
@@ -65,6 +64,7 @@ def tune(
     beside = path_of(spec) if save else None
     calls = calls_of(loaded, shapes, threads)
     require_budget(budget)
+    require_destinations(beside)
     plan = Plan(loaded, calls, float(budget), strategy, fresh)
     chosen = evaluator or evaluator_of(loaded, calls, jobs, executor)
     try:
@@ -86,15 +86,6 @@ def tune_now(spec: Spec, target: Target) -> ScheduleTable:
             "tune on a machine of that kind, and merge what it finds"
         )
     return tune(spec).table
-
-
-def kept(found: Tuning, beside: Path | None) -> Tuning:
-    """Keep the table for later builds, and beside the spec if that is wanted."""
-    path = keep_table(found.circumstances, found.table)
-    if beside is not None:
-        path = table_file(beside)
-        write_beside(path, found.circumstances, found.table)
-    return replace(found, table_path=str(path))
 
 
 def evaluator_of(
@@ -122,11 +113,14 @@ def calls_of(
 
 
 def shape_of(given: ShapeLike) -> Shape:
-    """The shape, its queries the last positions.
+    """The shape, its queries the last positions: that they are others can be said nowhere.
 
     Raises   InputError
     """
     match given:
+        case Shape() if given.query_offset not in (0, given.keys - given.queries):
+            last = given.keys - given.queries
+            raise InputError(f"{given} has query_offset {given.query_offset}, and is tuned with {last} only")
         case Shape(batch, queries, keys):
             lengths: tuple[Any, ...] = (batch, queries, keys)
         case Mapping() if set(given) == LENGTHS:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import pytest
 
 import mhagen as package
+from mhagen.base.errors import InputError
 from mhagen.base.target import AVX512
 from mhagen.cli import tune as command_of_tune
 from mhagen.cli import watch
@@ -29,8 +30,9 @@ from mhagen.schedule.tuned import Circumstances
 from mhagen.spec.load import load_spec
 from mhagen.tuning.campaign import Progress
 from mhagen.tuning.candidates import neighbours, subject_of
+from mhagen.tuning.destinations import kept, require_destinations
 from mhagen.tuning.gain import Interval
-from mhagen.tuning.records import default_records
+from mhagen.tuning.records import RecordWarning, default_records
 from mhagen.tuning.result import End, Outcome, Tried, Tuning
 from mhagen.tuning.t4 import t4_document
 from mhagen.tuning.trial import Call, Trial
@@ -201,14 +203,67 @@ def test_files_go_where_they_are_told_to(mhagen: Run, tiny: Path, cache: Path, p
         (("--threads", "1,x"), "--threads has 'x'"),
         (("--strategy", "guess"), "--strategy"),
         (("--report", "/proc/no/r.html"), "cannot write /proc/no/r.html"),
+        (("--export-t4", "/proc/no/r.json"), "cannot write /proc/no/r.json"),
+        (("--budget", "1e9"), "--budget '1e9' is too long: 168h is the most"),
     ],
     ids=" ".join,
 )
-def test_a_wrong_request_is_refused(
+def test_a_wrong_request_is_refused_before_anything_begins(
     mhagen: Run, tiny: Path, planted: list[Any], arguments: tuple[str, ...], words: str
 ) -> None:
     said = mhagen("tune", tiny, *arguments)
     assert said.code == 2 and words in said.err
+    assert not planted
+
+
+def test_a_wrong_budget_is_told_first(mhagen: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_of_tune, "busy", lambda: 9.0)
+    said = mhagen("tune", "missing.toml", "--budget", "soon")
+    assert "is no time" in said.err and "busy" not in said.err and "missing.toml" not in said.err
+
+
+def test_a_failure_is_a_document_too(mhagen: Run) -> None:
+    said = mhagen("tune", "missing.toml", "--json")
+    assert said.code == said.document["exit_code"] == 2
+    assert "missing.toml" in said.document["error"]["message"] and "missing.toml" in said.err
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["text", "json"])
+def test_a_file_that_cannot_be_written_takes_no_result_away(
+    mhagen: Run, tiny: Path, planted: list[Any], monkeypatch: pytest.MonkeyPatch, as_json: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(command_of_tune, "require_writable", lambda path: None)
+    said = mhagen("tune", tiny, "--report", "/proc/no/r.html", *as_json)
+    assert said.code == 2 and "cannot write /proc/no/r.html" in said.err
+    assert "10 % faster" in said.out
+    assert not as_json or said.document["exit_code"] == 2
+
+
+def test_what_cannot_be_kept_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.warns(RecordWarning, match="not kept for later builds"):
+        require_destinations(None)
+    with pytest.warns(RecordWarning, match="the schedules are not kept"):
+        assert kept(found(), None).table_path == ""
+    with pytest.warns(RecordWarning, match="the schedules are not written into"):
+        assert kept(found(), Path("/proc/no/tiny.toml")).table_path == ""
+
+
+def test_a_file_beside_the_spec_is_looked_at_before_anything_begins(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "tiny.tuned.json").write_text("x")
+    with pytest.raises(InputError, match="mend it or move it away"):
+        require_destinations(tmp_path / "tiny.toml")
+    with pytest.raises(InputError, match="cannot write"):
+        require_destinations(Path("/proc/no/tiny.toml"))
+    require_destinations(tmp_path / "other.toml")
+    assert not (tmp_path / "other.tuned.json").exists()
+
+
+def test_what_is_kept_is_told(mhagen: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    default = Outcome(CALL, found().default, True, "there was no time")
+    monkeypatch.setattr(command_of_tune, "tune", lambda *_, **__: replace(found(), outcomes=(default,)))
+    assert "kept: the default, which later builds use" in mhagen("tune", tiny).out
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2h", 7200.0)])

@@ -258,5 +258,5 @@ def test_a_build_refuses_an_illegal_table() -> None:
     illegal = ScheduleTable.of(replace(PLAN, block_keys=7))
     with pytest.raises(InputError, match="a block is a whole number of score tiles"):
         compile_to_source(SPEC, target=TARGET, tune=illegal)
-    with pytest.raises(InputError, match='needs "cached", "never"'):
+    with pytest.raises(InputError, match='needs "cached", "never", "now"'):
         compile_to_source(SPEC, target=TARGET, tune="always")  # type: ignore[arg-type]

@@ -279,6 +279,7 @@ def test_optuna_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -
         ({"threads": 0}, "threads has 0"),
         ({"strategy": "climp"}, "did you mean `climb`"),
         ({"save": True}, "this one has none"),
+        ({"shapes": [Shape(1, 2, 8, 3)]}, "has query_offset 3, and is tuned with 6 only"),
     ],
     ids=str,
 )
