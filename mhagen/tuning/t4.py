@@ -25,7 +25,7 @@ INVALIDITY = {
 
 
 def t4_document(records: Iterable[Record]) -> dict[str, Any]:
-    """The results as one JSON document, without those of what was right and never timed: they tell nothing.
+    """The results as one JSON document, of what was timed in a search, and of what went wrong.
 
     Units    of `times`: milliseconds; of each measurement: its own, as it says
     """
@@ -36,7 +36,7 @@ def t4_document(records: Iterable[Record]) -> dict[str, Any]:
 
 
 def tells(record: Record) -> bool:
-    return bool(record.seconds) or record.verdict is not Verdict.OK
+    return record.stage == "search" and (bool(record.seconds) or record.verdict is not Verdict.OK)
 
 
 def result(record: Record) -> dict[str, Any]:
