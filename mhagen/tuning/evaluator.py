@@ -5,8 +5,6 @@ Both are asked for the same two things, and answer with futures. Of measurements
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +21,7 @@ from ..runtime.host import host_target
 from ..schedule.tuned import Circumstances
 from ..spec.load import load_spec
 from .isolated import GRACE_SECONDS, Isolation, Limits, Reply, reply_of
+from .quiet import shared_out
 from .verdict import Verdict
 
 Json: TypeAlias = Mapping[str, Any]
@@ -86,6 +85,7 @@ class LocalEvaluator:
         self._measurer = Isolation(measure, measuring, path)
         self._checks = ThreadPoolExecutor(self.jobs, "check")
         self._measurements = ThreadPoolExecutor(1, "measure")
+        self._measurements.submit(self._measurer.start)  # meanwhile the first candidate is compiled
 
     def describe(self, spec: Json) -> Circumstances:
         return self._circumstances
@@ -124,16 +124,6 @@ def run_until(host: Isolation, request: Json, limits: Limits, until: float) -> R
     reply = host.run(request, replace(limits, seconds=min(left, limits.seconds)))
     is_cut_short = reply.verdict is Verdict.HUNG and left < limits.seconds
     return replace(reply, was_cut_short=reply.was_cut_short or is_cut_short)
-
-
-def shared_out(threads: int) -> tuple[frozenset[int], frozenset[int]]:
-    """The CPUs that measure and those that check; none of either where they cannot be told apart."""
-    if sys.platform != "linux":
-        return frozenset(), frozenset()
-    cpus = sorted(os.sched_getaffinity(0))
-    if len(cpus) <= threads:
-        return frozenset(), frozenset()
-    return frozenset(cpus[:threads]), frozenset(cpus[threads:])
 
 
 class RemoteEvaluator:
