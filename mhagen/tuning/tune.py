@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from ..base.errors import InputError, UnsupportedError
@@ -26,6 +27,7 @@ from .trial import Call
 # A batch of short texts, a page, and the next token after a long one.
 USUAL_SHAPES = (Shape(16, 128, 128), Shape(1, 1024, 1024), Shape(1, 1, 4096, 4095))
 USUAL_BUDGET = 60.0
+SHORTEST_BUDGET = 3.0
 LONGEST_BUDGET = 7 * 86400.0
 LENGTHS = frozenset(("batch", "queries", "keys"))
 
@@ -46,6 +48,7 @@ def tune(
     observe: Observer = ignore,
     evaluator: Evaluator | None = None,
     records: Records | None = None,
+    began: float | None = None,
 ) -> Tuning:
     """Find the schedules with which calls of these shapes are fastest; later builds of the spec use them.
 
@@ -57,19 +60,24 @@ def tune(
     executor   evaluates candidates elsewhere: any of concurrent.futures, dask.distributed's, mpi4py.futures'
     fresh      measure again what is in the records
     save       also write the table beside the spec, which has to be a file: NAME.tuned.json
+    began      when the budget's time began, by time.monotonic(); now, if it is not given
 
     Raises   SpecError, InputError, UnsupportedError; VerificationError if the default schedule is wrong
     """
+    began = monotonic() if began is None else began
     loaded = load_spec(spec)
     beside = path_of(spec) if save else None
     calls = calls_of(loaded, shapes, threads)
     require_budget(budget)
     require_destinations(beside)
-    plan = Plan(loaded, calls, float(budget), strategy, fresh)
+    plan = Plan(loaded, calls, float(budget), strategy, fresh, began)
     chosen = evaluator or evaluator_of(loaded, calls, jobs, executor)
     try:
         campaign = Campaign(plan, chosen, records or default_records(), observe)
-        return kept(campaign.run(), beside)
+        found = campaign.run()
+        # What an earlier run has kept is not replaced by one that has compared nothing.
+        was_compared = any(outcome.ratio is not None for outcome in found.outcomes)
+        return kept(found, beside) if was_compared else found
     finally:
         chosen.close()
 
@@ -138,8 +146,11 @@ def shape_of(given: ShapeLike) -> Shape:
 
 
 def require_budget(budget: float) -> None:
-    if not 0 < budget <= LONGEST_BUDGET:
-        raise InputError(f"budget is {budget!r:.32} and needs seconds, up to {LONGEST_BUDGET:.0f}")
+    if not SHORTEST_BUDGET <= budget <= LONGEST_BUDGET:
+        raise InputError(
+            f"budget is {budget!r:.32} and needs {SHORTEST_BUDGET:g} seconds at least "
+            f"(processes have to start), and {LONGEST_BUDGET:.0f} at most"
+        )
 
 
 def path_of(spec: SpecLike) -> Path:
