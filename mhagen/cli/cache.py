@@ -63,7 +63,7 @@ def entry_table(entries: tuple[Entry, ...]) -> Table:
 
 def tuning_entries(records: Records) -> tuple[Json, ...]:
     """What there is of each spec, machine and version: records, and whether there is a table."""
-    counted = Counter(record.circumstances for record in records.all())
+    counted = Counter(record.circumstances.of_table for record in records.all())
     tabled = [each for path in kept_tables() for each in circumstances_in(path)]
     everything = dict.fromkeys((*counted, *tabled))
     return tuple(

@@ -1,6 +1,7 @@
 """Tables that were found by measurement: where they are kept, and when one is used.
 
-A table is used for the spec, CPU and versions that it was measured with; anything else is a miss. A file of
+A table is used for the spec, CPU and versions that it was measured with; anything else is a miss. The CPU is
+its name for the compiler: models that differ in cores or caches share a table, and no record. A file of
 the cache holds one table. A file beside a spec, NAME.tuned.json, holds one for each kind of machine, and
 travels with the spec.
 
@@ -18,7 +19,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +32,7 @@ from ..base.errors import InputError
 from ..base.target import Target
 from ..base.version import __version__
 from ..runtime.entry import Doubt
-from ..runtime.host import host_cpu
+from ..runtime.host import host_cpu, host_machine
 from ..runtime.locking import hold
 from ..runtime.store import create_private
 from ..spec.model import Spec
@@ -53,7 +54,10 @@ class TunedWarning(RuntimeWarning):
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a table was measured with. Another of any of these may have another best schedule."""
+    """What schedules were measured with. Another of any of these may have another best schedule.
+
+    Members   machine: model, cores and caches. A table does without: it is for all CPUs of one name
+    """
 
     spec: str  # digest of all but its name
     target: str
@@ -62,9 +66,15 @@ class Circumstances:
     mhagen: str
     numba: str
     llvmlite: str
+    machine: str = ""
+
+    @property
+    def of_table(self) -> Circumstances:
+        """What a table is kept for."""
+        return replace(self, machine="")
 
 
-NAMES = tuple(each.name for each in fields(Circumstances))
+NAMES = tuple(each.name for each in fields(Circumstances) if each.name != "machine")
 
 
 def circumstances_here(spec: Spec, target: Target, generator: str) -> Circumstances:
@@ -77,6 +87,7 @@ def circumstances_here(spec: Spec, target: Target, generator: str) -> Circumstan
         mhagen=__version__,
         numba=version("numba"),
         llvmlite=version("llvmlite"),
+        machine=host_machine(),
     )
 
 
@@ -116,7 +127,7 @@ def table_of(path: Path, circumstances: Circumstances) -> ScheduleTable | None:
 
     Raises   OSError, Doubt
     """
-    wanted = asdict(circumstances)
+    wanted = written(circumstances)
     found = next((item for item in items_of(path) if item["for"] == wanted), None)
     return None if found is None else table_from_json(found["table"])
 
@@ -176,7 +187,7 @@ def kept_folder() -> Path | None:
 
 def kept_path(circumstances: Circumstances) -> Path | None:
     folder = kept_folder()
-    return None if folder is None else folder / f"{digest(circumstances)}.json"
+    return None if folder is None else folder / f"{digest(circumstances.of_table)}.json"
 
 
 def kept_tables() -> tuple[Path, ...]:
@@ -201,7 +212,7 @@ def keep_table(circumstances: Circumstances, table: ScheduleTable) -> Path:
     """
     folder = settings.cache_dir() / "tuned"
     create_private(folder)
-    path = folder / f"{digest(circumstances)}.json"
+    path = folder / f"{digest(circumstances.of_table)}.json"
     replace_file(path, [item_of(circumstances, table)])
     return path
 
@@ -234,7 +245,7 @@ def writing(path: Path) -> Iterator[bool]:
 
 def put_into(path: Path, circumstances: Circumstances, table: ScheduleTable) -> None:
     try:
-        others = [item for item in items_of(path) if item["for"] != asdict(circumstances)]
+        others = [item for item in items_of(path) if item["for"] != written(circumstances)]
     except FileNotFoundError:
         others = []
     except Doubt as doubt:
@@ -244,7 +255,11 @@ def put_into(path: Path, circumstances: Circumstances, table: ScheduleTable) -> 
 
 
 def item_of(circumstances: Circumstances, table: ScheduleTable) -> Item:
-    return {"for": asdict(circumstances), "table": table_to_json(table)}
+    return {"for": written(circumstances), "table": table_to_json(table)}
+
+
+def written(circumstances: Circumstances) -> Json:
+    return {name: getattr(circumstances, name) for name in NAMES}
 
 
 def text_of(items: list[Item]) -> str:

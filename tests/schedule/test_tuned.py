@@ -18,6 +18,7 @@ from mhagen.base.dtypes import DType
 from mhagen.base.errors import InputError
 from mhagen.base.target import AVX2
 from mhagen.pipeline import circumstances, compile_to_source
+from mhagen.runtime import host
 from mhagen.schedule import tuned
 from mhagen.schedule.table import EVERY_CALL, ScheduleTable
 from mhagen.schedule.tuned import (
@@ -79,11 +80,34 @@ def test_a_table_beside_the_spec_is_found_where_none_is_kept(beside: Path) -> No
     assert found(beside) == OTHER
 
 
-@pytest.mark.parametrize("name", [each.name for each in fields(Circumstances)])
+@pytest.mark.parametrize("name", [each.name for each in fields(Circumstances) if each.name != "machine"])
 def test_other_circumstances_are_a_miss(name: str, beside: Path) -> None:
     keep_table(HERE, THREE)
     write_beside(beside, HERE, THREE)
     assert found(beside, replace(HERE, **{name: "other"})) is None
+
+
+def test_a_table_is_for_all_machines_whose_cpu_has_one_name(beside: Path) -> None:
+    there = replace(HERE, machine="another model, 2 CPUs")
+    write_beside(beside, replace(HERE, machine="a model, 8 CPUs"), THREE)
+    assert found(beside, there) == THREE
+    keep_table(there, OTHER)
+    assert found() == OTHER
+    assert "model" not in beside.read_text()
+
+
+def test_the_machine_is_more_than_the_name_of_its_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("level", "2"), ("type", "Unified"), ("size", "1024K")):
+        (tmp_path / "index2").mkdir(exist_ok=True)
+        (tmp_path / "index2" / name).write_text(text + "\n")
+    (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: A Chip 9\n")
+    monkeypatch.setattr(host, "CACHES", tmp_path)
+    monkeypatch.setattr(host, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("os.cpu_count", lambda: 12)
+    assert host.host_machine.__wrapped__() == "A Chip 9, 12 CPUs, L2 unified 1024K"
+    assert circumstances(load_spec(SPEC), TARGET).machine == host.host_machine()
 
 
 def test_a_file_beside_a_spec_has_a_table_for_each_machine(beside: Path) -> None:
@@ -150,7 +174,7 @@ def test_what_this_version_does_not_understand_stays_in_the_file(beside: Path) -
 
 
 def content(given_table: object) -> str:
-    return json.dumps({"format": FORMAT, "tables": [{"for": vars(HERE), "table": given_table}]})
+    return json.dumps({"format": FORMAT, "tables": [{"for": tuned.written(HERE), "table": given_table}]})
 
 
 DAMAGED = {
