@@ -23,8 +23,17 @@ def print_tuning(found: Tuning) -> None:
         table.add_row(*row)
     print_table(table)
     results().print()
-    for line in (*found.remarks, *kept_lines(found)):
+    for line in (*legend(found), *found.remarks, *kept_lines(found)):
         results().print(line)
+
+
+def legend(found: Tuning) -> Iterator[str]:
+    """What the sizes of a schedule in a cell are, where there is one."""
+    if found.is_tuned:
+        yield (
+            "schedule: tile_queries/block_keys, key_rows x query_vectors, value_rows x value_vectors, "
+            "chunk_keys/decode_rows"
+        )
 
 
 def kept_lines(found: Tuning) -> Iterator[str]:

@@ -8,7 +8,7 @@ from statistics import fmean
 from time import monotonic
 
 # The end of a campaign, where default and winner are timed side by side.
-FIRST_RESERVE, MOST_RESERVE = 0.15, 0.45  # of the budget
+FIRST_RESERVE, MOST_RESERVE = 0.15, 0.45  # of the budget, and of what is left of it for the search
 SECONDS_AT_THE_END = 1.5  # besides calls: a process, arrays, the table
 CLOSING_SECONDS, CLOSING_SHARE = 0.3, 0.05  # to end processes and keep the table
 USUAL_CHECK_SECONDS = 4.0  # compiling and verifying, before any was seen
@@ -45,6 +45,7 @@ class Budget:
         self.seconds, self.start = seconds, monotonic() if began is None else began
         self.check = Estimate(USUAL_CHECK_SECONDS)
         self.loading = Estimate(USUAL_LOADING_SECONDS)
+        self.most_reserve = MOST_RESERVE * seconds
         self.reserve = self.comparison = FIRST_RESERVE * seconds
 
     @property
@@ -59,9 +60,13 @@ class Budget:
     def left_for_search(self) -> float:
         return self.left - self.reserve
 
+    def begin_search(self) -> None:
+        """The default is checked, which may have taken long: of what is left, most is for the search."""
+        self.most_reserve = MOST_RESERVE * max(0.0, self.left)
+
     def keep_for_the_end(self, call_seconds: Collection[float], ends_seconds: float) -> None:
         """Reserve what the last comparison needs, going by how long the calls take."""
-        most, calls = MOST_RESERVE * self.seconds, len(call_seconds)
+        most, calls = self.most_reserve, len(call_seconds)
         each = sum(call_seconds) * CALLS_AT_THE_END + calls * self.loading.seconds
         self.comparison = min(most, SECONDS_AT_THE_END + each * CANDIDATES_AT_THE_END + ends_seconds)
         self.reserve = min(most, self.comparison + CHECKS_AT_THE_END * self.check.seconds)

@@ -32,6 +32,7 @@ from .verdict import Verdict
 from .workshop import SHORTEST_MEASUREMENT, Workshop
 
 FIRST_SHARE, LATER_SHARE = 0.4, 0.8  # of the time for the search, that a batch may take
+MOST_OF_CHECKS = 0.6  # of the time for the search, where nothing is timed meanwhile
 MOST_AT_FIRST, MOST_LATER = 12, 6  # trials of a batch
 FINALISTS, TELLING_ROUNDS = 3, 12  # of a call, before the last comparison
 
@@ -111,6 +112,7 @@ class Campaign:
                 self.ledger.fail(Trial(call, self.subject.default), reply, answer.circumstances)
             error = VerificationError if reply.verdict is Verdict.WRONG else InternalError
             raise error(f"the default schedule is {reply.verdict.value}: {reply.detail}")
+        self.budget.begin_search()
         return True
 
     def search(self) -> End:
@@ -192,9 +194,10 @@ class Campaign:
         counts = {call: sum(trial.call == call for trial in trials) for call in calls}
         if self.workshop.evaluator.is_quiet_while_checking:
             return self.budget.left_for_search - SHORTEST_MEASUREMENT
-        return self.budget.left_for_search - sum(
-            self.workshop.seconds_to_time(call, -(-count // 2)) for call, count in counts.items()
-        )
+        timing = sum(self.workshop.seconds_to_time(call, -(-count // 2)) for call, count in counts.items())
+        left = self.budget.left_for_search
+        # Where other programs run, timing takes longer than it has to: candidates would all be for nothing.
+        return min(left - timing, MOST_OF_CHECKS * left)
 
     def result(self, end: End, outcomes: tuple[Outcome, ...], table: ScheduleTable) -> Tuning:
         records = self.ledger.records

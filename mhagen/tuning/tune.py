@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -14,6 +15,7 @@ from ..pipeline import SpecLike
 from ..runtime.host import host_target
 from ..schedule.sight import Shape
 from ..schedule.table import ScheduleTable
+from ..schedule.tuned import tuned_table
 from ..spec.load import load_spec
 from ..spec.model import Spec
 from .campaign import Campaign, Observer, Plan, ignore
@@ -75,9 +77,11 @@ def tune(
     try:
         campaign = Campaign(plan, chosen, records or default_records(), observe)
         found = campaign.run()
+        if any(outcome.ratio is not None for outcome in found.outcomes):
+            return kept(found, beside)
         # What an earlier run has kept is not replaced by one that has compared nothing.
-        was_compared = any(outcome.ratio is not None for outcome in found.outcomes)
-        return kept(found, beside) if was_compared else found
+        earlier = tuned_table(found.circumstances, found.target, loaded.dtype, None)
+        return found if earlier is None else replace(found, table=earlier)
     finally:
         chosen.close()
 

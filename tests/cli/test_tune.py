@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,12 +19,14 @@ import pytest
 
 import mhagen as package
 from mhagen.base.errors import InputError
-from mhagen.base.target import AVX512
+from mhagen.base.target import AVX2, AVX512, NEON
 from mhagen.cli import tune as command_of_tune
 from mhagen.cli import watch
+from mhagen.cli.sensitivity import picture
 from mhagen.cli.tune import seconds_of
 from mhagen.cli.tuned import tuning_document
 from mhagen.cli.tuned_page import tuned_page
+from mhagen.runtime.host import host_target
 from mhagen.schedule.sight import Shape
 from mhagen.schedule.table import ScheduleTable
 from mhagen.schedule.tuned import Circumstances
@@ -152,7 +155,7 @@ def test_a_result_prints_well_in_a_terminal_and_a_notebook() -> None:
 
 
 def test_the_page_stands_alone_and_shows_every_candidate() -> None:
-    text = tuned_page(found())
+    text = tuned_page(found(), measures=False)
     page = Page(text)
     assert not page.open
     assert not re.search(r"https?:|//|@import|<script|<link|url\(", text)
@@ -164,16 +167,19 @@ def test_the_page_stands_alone_and_shows_every_candidate() -> None:
         "measured",
         "block_keys",
         "tile_queries",
-        "all other calls",
+        "all calls",
+        "tile_queries/block_keys, key_rows x query_vectors",
+        "whatever its other sizes are",
+        "Dots: measured, with the chosen schedule",
     ):
         assert any(words in each for each in page.texts), words
 
 
 def test_the_pictures_are_well_formed_and_inside_their_frames() -> None:
-    pictures = re.findall(r"<svg.*?</svg>", tuned_page(found()), re.DOTALL)
+    pictures = re.findall(r"<svg.*?</svg>", tuned_page(found(), measures=False), re.DOTALL)
     assert len(pictures) >= 4
-    for picture in pictures:
-        svg = ElementTree.fromstring(picture)
+    for each in pictures:
+        svg = ElementTree.fromstring(each)
         _, _, width, height = (float(number) for number in svg.attrib["viewBox"].split())
         for circle in svg.iter("circle"):
             assert 0 < float(circle.attrib["cx"]) < width and 0 < float(circle.attrib["cy"]) < height
@@ -183,8 +189,35 @@ def test_the_pictures_are_well_formed_and_inside_their_frames() -> None:
 
 def test_a_page_of_a_run_that_measured_nothing_is_a_page() -> None:
     nothing = Outcome(CALL, found().default, True, "there was no time")
-    page = Page(tuned_page(replace(found(), outcomes=(nothing,), tried=())))
+    page = Page(tuned_page(replace(found(), outcomes=(nothing,), tried=()), measures=False))
     assert not page.open
+    assert not any("Dots" in each for each in page.texts)
+
+
+def test_the_limits_on_the_page_are_measured_where_that_can_be() -> None:
+    here = host_target(SPEC.dtype.value)
+    own = replace(found(), target=here, default=subject_of(SPEC, here).default, tried=())
+    assert any("Limits, measured now" in each for each in Page(tuned_page(own)).texts)
+    other = AVX2 if here != AVX2 else NEON
+    elsewhere = replace(found(), target=other, default=subject_of(SPEC, other).default, tried=())
+    assert any("not measured" in each for each in Page(tuned_page(elsewhere)).texts)
+
+
+@pytest.mark.parametrize(
+    "values", [(64, 128), range(8, 1024, 40), (64, 96, 128, 1024, 1088, 1152, 1216, 4096)]
+)
+def test_labels_of_sizes_do_not_overlap(values: Any) -> None:
+    text = str(picture("block_keys", {value: [1.0] for value in values}))
+    ticks = [
+        each
+        for each in ElementTree.fromstring(text).iter("text")
+        if each.attrib["class"] == "tick" and each.attrib["text-anchor"] == "middle"
+    ]
+    boxes = [
+        (float(t.attrib["x"]) - 3.5 * len(t.text), float(t.attrib["x"]) + 3.5 * len(t.text)) for t in ticks
+    ]
+    assert all(left[1] < right[0] for left, right in pairwise(boxes))
+    assert len(boxes) >= 2 and ticks[-1].text == str(max(values))
 
 
 def test_files_go_where_they_are_told_to(mhagen: Run, tiny: Path, cache: Path, planted: list[Any]) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from mhagen.base.errors import InputError, UnsupportedError
 from mhagen.base.target import AVX2, NEON
+from mhagen.pipeline import build
 from mhagen.runtime.host import host_target
 from mhagen.schedule.sight import Shape
 from mhagen.schedule.table import Bounds, ScheduleTable, faults
@@ -141,6 +142,19 @@ def test_what_an_earlier_run_has_gained_stays(tmp_path: Path) -> None:
     third = run(tmp_path, (NEXT,), check="planted:is_fine", measure="planted:crash_at_the_end")
     assert third.table.pick(PAGE.shape, 1) == first.table.pick(PAGE.shape, 1)
     assert third.table.pick(NEXT.shape, 1).chunk_keys == 2048, "it was compared before, and not now"
+
+
+def test_a_run_that_compares_nothing_leaves_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(LocalEvaluator, "close", lambda self: None)
+    first, again = (
+        tune(SPEC, [(1, 300, 300)], evaluator=evaluator("planted:is_fine", measure), budget=20.0)
+        for measure in ("planted:measure", "planted:crash_at_the_end")
+    )
+    assert first.is_tuned and first.table_path and not again.table_path
+    assert again.table == first.table == build(SPEC).source.table
 
 
 def test_where_nothing_was_tried_nothing_is_said_of_it(tmp_path: Path) -> None:
