@@ -37,7 +37,7 @@ def built() -> mhagen.pipeline.Kernel:
 def test_a_query_of_any_size_in_a_few_bytes_is_refused_by_name(built: mhagen.pipeline.Kernel) -> None:
     _, key, value = arrays()
     vast = np.broadcast_to(np.zeros((), "V2000000000"), (1, 2, 3, 32))
-    with pytest.raises(InputError, match="^query has dtype"):
+    with pytest.raises(InputError, match=r"^query has dtype"):
         built.attention(vast, key, value)
 
 
@@ -53,9 +53,9 @@ def test_a_refused_call_waits_for_no_compiler(monkeypatch: pytest.MonkeyPatch) -
     for wrong in (query.astype(np.float64), key):
         with pytest.raises(InputError):
             module.attention(wrong, key, value)
-    with pytest.raises(InputError, match="^key"):
+    with pytest.raises(InputError, match=r"^key"):
         module.attention(query, query, value)
-    with pytest.raises(InputError, match="^query_offset"):
+    with pytest.raises(InputError, match=r"^query_offset"):
         module.attention(query, key, value, query_offset=1.5)
 
 
