@@ -32,8 +32,9 @@ UNITS = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for, as the command line has it."""
+    """What is asked for, as the command line has it.  Units: began: seconds, by the monotonic clock."""
 
+    began: float
     spec: str
     shapes: tuple[str, ...]
     budget: str
@@ -82,6 +83,7 @@ def tuned(request: Request) -> Tuning:
                 fresh=request.is_fresh,
                 save=request.saves,
                 observe=observe,
+                began=request.began,
             )
     except KeyboardInterrupt:
         notes().print("interrupted: what was measured is kept, and the next run goes on from there")

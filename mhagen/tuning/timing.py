@@ -113,8 +113,8 @@ class Found:
     Members   placements: how many rounds of who has stayed to the end belong to each placement of the arrays
     """
 
-    seconds: dict[int, list[list[float]]]
-    placements: list[int]
+    seconds: Mapping[int, Sequence[Sequence[float]]]
+    placements: tuple[int, ...]
 
 
 def stages_of(count: int) -> tuple[int, ...]:
@@ -129,7 +129,8 @@ def timed(
     place: Callable[[Iterable[int]], Mapping[int, Candidate]], numbers: Sequence[int], pace: Pace
 ) -> Found:
     """Stage after stage, each with the arrays somewhere else."""
-    found = Found({number: [] for number in numbers}, [])
+    seconds: dict[int, list[list[float]]] = {number: [] for number in numbers}
+    placements = []
     ranking, calls = list(numbers), dict[str, int]()
     for stage, count in enumerate(pace.stages):
         ranking = ranking if count is None else ranking[: count + 1]
@@ -138,11 +139,11 @@ def timed(
         share = pace.seconds / len(pace.stages)
         rounds = rounds_within(share, runs, pace.fewest_in(stage), pace.most_in(stage))
         timings = interleave(runs, rounds, pace.rest, calls)
-        found.placements.append(rounds)
+        placements.append(rounds)
         first = timings[str(DEFAULT)].rounds
         for number in ranking:
             own = timings[str(number)].rounds
-            found.seconds[number] += [list(pair) for pair in zip(own, first, strict=True)]
+            seconds[number] += [list(pair) for pair in zip(own, first, strict=True)]
         others = (number for number in ranking if number != DEFAULT)
         ranking = [DEFAULT, *sorted(others, key=lambda number: timings[str(number)].median)]
-    return found
+    return Found(seconds, tuple(placements))

@@ -106,6 +106,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_request_is_passed_on(mhagen: Run, tiny: Path, planted: list[dict[str, Any]]) -> None:
+    before = time.monotonic()
     said = mhagen(
         *("tune", tiny, "--shape", "b=2,s=64", "--shape", "q=1,k=9", "--budget", "2m", "--threads", "1,2"),
         *("--strategy", "model", "--jobs", "3", "--fresh", "--save"),
@@ -115,6 +116,7 @@ def test_the_request_is_passed_on(mhagen: Run, tiny: Path, planted: list[dict[st
     assert asked["shapes"] == [Shape(2, 64, 64), Shape(1, 1, 9, 8)]
     wanted = {"budget": 120.0, "threads": [1, 2], "strategy": "model", "jobs": 3, "fresh": True, "save": True}
     assert wanted.items() <= asked.items()
+    assert before <= asked["began"] <= time.monotonic()
 
 
 def test_stdout_has_the_result_and_nothing_else(

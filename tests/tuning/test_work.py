@@ -116,7 +116,7 @@ def test_the_slower_half_is_given_up_and_the_default_never(monkeypatch: pytest.M
     rounds.clear()
     found = timed(place, range(9), Pace(10.0, 54, (None,) * 9))
     assert rounds == [(9, 6)] * 9, "all of them, their arrays in nine places"
-    assert found.placements == [6] * 9
+    assert found.placements == (6,) * 9
 
 
 def test_candidates_are_timed_beside_the_default() -> None:
