@@ -102,6 +102,7 @@ class Kernel:
         self._own = threading.local()
         self._direct: Direct | None = None
         self._dtypes: tuple[np.dtype[Any], ...] = ()
+        self._table = np.zeros(0, np.int64)
 
     def with_constants(self, *, scratch_bytes: int, **constants: int) -> Kernel:
         """The same functions, compiled with other values of constants that they read."""
@@ -161,18 +162,17 @@ class Kernel:
 
         It is not where an argument is not as it should be: the long way says what is wrong with it.
         """
-        if self._function is None:
-            self.load()
-        if self._direct is None:
+        direct = self._direct  # there once a call has passed all checks: no other waits for it
+        if direct is None or type(query) is not np.ndarray or query.size > DIRECT_SIZE:
+            return None
+        if query.dtype not in self._dtypes and not self._knows_by_now(query.dtype):
             return None
         if out is None:
-            if type(query) is not np.ndarray or query.size > DIRECT_SIZE:
-                return None
             out = np.empty(query.shape, query.dtype)
         if query_offset is None:
-            result = self._direct.call(query, key, value, out)
+            result = direct.call(query, key, value, out)
         elif type(query_offset) is int and -LIMIT < query_offset < LIMIT:
-            result = self._direct.call(query, key, value, out, np.int64(query_offset))
+            result = direct.call(query, key, value, out, np.int64(query_offset))
         else:
             return None
         return out if result is out else None
@@ -181,9 +181,21 @@ class Kernel:
         """The other entry point, with memory of its own: under the GIL, one call has it at a time."""
         memory = np.zeros(DIRECT_TABLE + ALIGNMENT + self.scratch_bytes + DIRECT_SHARED, np.uint8)
         aligned = memory[-address(memory) % ALIGNMENT :]
-        self._dtypes = direct_dtypes(self.dtype)  # the table has their addresses
-        aligned[:DIRECT_TABLE].view(np.int64)[:3] = id(np.ndarray), id(self._dtypes[0]), id(self._dtypes[-1])
+        self._table = aligned[:DIRECT_TABLE].view(np.int64)
+        self._note_dtypes()
         return load_direct(function, DIRECT_ENTRY, aligned)
+
+    def _note_dtypes(self) -> None:
+        """Write down what arrays must be: the short way compares addresses."""
+        self._dtypes = direct_dtypes(self.dtype)
+        self._table[:3] = id(np.ndarray), id(self._dtypes[0]), id(self._dtypes[-1])
+
+    def _knows_by_now(self, dtype: np.dtype[Any]) -> bool:
+        """Has the program imported what makes arrays of this dtype after the code was loaded?"""
+        if self.dtype != "bfloat16" or len(self._dtypes) > 1:
+            return False
+        self._note_dtypes()
+        return dtype in self._dtypes
 
     def _compile(self) -> bytes:
         from .compiler import compile_kernel  # brings Numba, which the warm path does without
@@ -258,9 +270,9 @@ def direct_dtypes(dtype: str) -> tuple[np.dtype[Any], ...]:
 
 
 def bfloat16() -> tuple[np.dtype[Any], ...]:
-    """The dtype of ml_dtypes, if the program has imported it."""
-    found = sys.modules.get("ml_dtypes")
-    return () if found is None else (np.dtype(found.bfloat16),)
+    """The dtype of ml_dtypes, if the program has imported it; not while another thread is importing it."""
+    found = getattr(sys.modules.get("ml_dtypes"), "bfloat16", None)
+    return () if found is None else (np.dtype(found),)
 
 
 def function_identity(

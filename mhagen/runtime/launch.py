@@ -162,7 +162,7 @@ class Kernel:
 
         It is not where an argument is not as it should be: the long way says what is wrong with it.
         """
-        direct = self._direct  # there from the first call on that has passed all checks: no other waits for it
+        direct = self._direct  # there once a call has passed all checks: no other waits for it
         if direct is None or type(query) is not np.ndarray or query.size > DIRECT_SIZE:
             return None
         if query.dtype not in self._dtypes and not self._knows_by_now(query.dtype):

@@ -47,7 +47,7 @@ DEFAULTS = {
 
 
 def choose_schedule(graph: Graph, target: Target) -> Schedule:
-    """The default schedule, with tiles no larger than the values and the lanes allow, or one that is faster by far.
+    """The default schedule, with tiles that values and lanes can fill, or one faster by far.
 
     Raises   InternalError when the choice is illegal: a rule and a default contradict each other.
     """
