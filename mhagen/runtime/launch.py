@@ -65,6 +65,7 @@ class KernelKey:
     """Everything that shapes the machine code of a kernel: the digest of these fields is its cache key."""
 
     functions: str
+    direct: str  # which of them is the short way in
     target: Target
     computed: str
     cpu: Cpu
@@ -149,7 +150,10 @@ class Kernel:
                 parameters = self.functions[-1].__code__.co_argcount
                 note = f"{self.name} {self.target.name} {host_cpu().name}"
                 key = digest(self.key)
-                function = obtain_function(default_store(), key, note, ENTRY, parameters, self._compile)
+                others = () if self.direct is None else (DIRECT_ENTRY,)
+                function = obtain_function(
+                    default_store(), key, note, ENTRY, parameters, self._compile, others
+                )
                 if self.direct is not None and headers_are_known():
                     self._direct = self._bound_direct(function)
                 self._function = function
@@ -207,6 +211,7 @@ class Kernel:
     def key(self) -> KernelKey:
         return KernelKey(
             functions=digest(tuple(function_identity(each, self.everything) for each in self.everything)),
+            direct="" if self.direct is None else self.direct.__name__,
             target=self.target,
             computed=self.computed,
             cpu=host_cpu(),
