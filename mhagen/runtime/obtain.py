@@ -29,9 +29,7 @@ def obtain_function(
     if function is not None:
         return function
     with store.building(key):
-        function = _stored_function(
-            store, key, symbol, argument_count, others
-        )  # built meanwhile?
+        function = _stored_function(store, key, symbol, argument_count, others)  # built meanwhile?
         if function is not None:
             return function
         object_code = build()
