@@ -2036,9 +2036,9 @@ def decode_tasks(
 
 def has_header(array, table, heads, columns):
     """Is it an aligned array of four axes, of the dtype, heads and columns that this kernel reads?"""
-    dtype = load_int64(array + DTYPE)
     if load_int64(array + TYPE) != load_int64(table):
         return False
+    dtype = load_int64(array + DTYPE)
     if dtype != load_int64(table + 8) and dtype != load_int64(table + 16):
         return False
     if load_int32(array + AXES) != 4 or load_int32(array + FLAGS) & ALIGNED != ALIGNED:
@@ -2090,7 +2090,7 @@ def lengths_fit(query, key, value, out):
         return False
     if load_int64(out_shape + 8) != queries:
         return False
-    return min(batch, keys) >= 1 and batch <= DIRECT_BATCH and max(queries, keys) <= DIRECT_LENGTH
+    return min(batch, queries, keys) >= 1 and batch <= DIRECT_BATCH and max(queries, keys) <= DIRECT_LENGTH
 
 
 def is_small(query, key, value, out, table):

@@ -29,15 +29,19 @@ class RefusedCode(Exception):
     """Object code that cannot be loaded here: to be treated as if it had not been found."""
 
 
-def load_function(object_code: bytes, symbol: str, argument_count: int) -> Function:
+def load_function(
+    object_code: bytes, symbol: str, argument_count: int, others: tuple[str, ...] = ()
+) -> Function:
     """The function of that name in the object code; it takes int64 arguments only and returns nothing.
 
-    A call releases the GIL. The machine code lives as long as the function does.
+    `others` are functions that have to be there too. A call releases the GIL. The machine code lives as long
+    as the function does.
 
     Needs    bytes that a compiler wrote: LLVM may end the process on others, so check their digest first
     Raises   RefusedCode
     """
-    _check_symbols(object_code, symbol)
+    for each in (symbol, *others):
+        _check_symbols(object_code, each)
     engine = _engine(object_code)
     address = engine.get_function_address(symbol)
     if not address:

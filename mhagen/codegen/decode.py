@@ -72,7 +72,7 @@ def parameters(facts: Lowering) -> Names:
 
 def row_counts(facts: Lowering) -> tuple[int, ...]:
     """How many rows are multiplied with a key at once: many, then one by one."""
-    return tuple(dict.fromkeys((min(facts.schedule.decode_rows, facts.lanes // 2), 1)))
+    return tuple(dict.fromkeys((facts.schedule.decode_rows, 1)))
 
 
 def sum_counts(facts: Lowering) -> tuple[int, ...]:

@@ -65,6 +65,7 @@ class KernelKey:
     """Everything that shapes the machine code of a kernel: the digest of these fields is its cache key."""
 
     functions: str
+    direct: str  # which of them is the short way in
     target: Target
     computed: str
     cpu: Cpu
@@ -149,7 +150,10 @@ class Kernel:
                 parameters = self.functions[-1].__code__.co_argcount
                 note = f"{self.name} {self.target.name} {host_cpu().name}"
                 key = digest(self.key)
-                function = obtain_function(default_store(), key, note, ENTRY, parameters, self._compile)
+                others = () if self.direct is None else (DIRECT_ENTRY,)
+                function = obtain_function(
+                    default_store(), key, note, ENTRY, parameters, self._compile, others
+                )
                 if self.direct is not None and headers_are_known():
                     self._direct = self._bound_direct(function)
                 self._function = function
@@ -162,9 +166,7 @@ class Kernel:
 
         It is not where an argument is not as it should be: the long way says what is wrong with it.
         """
-        direct = (
-            self._direct
-        )  # there from the first call on that has passed all checks: no other waits for it
+        direct = self._direct  # there once a call has passed all checks: no other waits for it
         if direct is None or type(query) is not np.ndarray or query.size > DIRECT_SIZE:
             return None
         if query.dtype not in self._dtypes and not self._knows_by_now(query.dtype):
@@ -209,6 +211,7 @@ class Kernel:
     def key(self) -> KernelKey:
         return KernelKey(
             functions=digest(tuple(function_identity(each, self.everything) for each in self.everything)),
+            direct="" if self.direct is None else self.direct.__name__,
             target=self.target,
             computed=self.computed,
             cpu=host_cpu(),

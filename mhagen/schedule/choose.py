@@ -47,7 +47,7 @@ DEFAULTS = {
 
 
 def choose_schedule(graph: Graph, target: Target) -> Schedule:
-    """The default schedule, with the value tile no wider than the values, or one that is faster by far.
+    """The default schedule, with tiles that values and lanes can fill, or one faster by far.
 
     Raises   InternalError when the choice is illegal: a rule and a default contradict each other.
     """
@@ -57,6 +57,7 @@ def choose_schedule(graph: Graph, target: Target) -> Schedule:
     schedule = replace(
         default,
         value_vectors=min(default.value_vectors, -(-work.value_dim // lanes)),
+        decode_rows=min(default.decode_rows, lanes // 2),
         # Partial sums of a product lie in the output: not where that has fewer digits.
         linear_depth=default.linear_depth if work.dtype.bytes > 2 else MOST_INPUTS,
     )

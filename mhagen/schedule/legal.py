@@ -61,6 +61,14 @@ RULES = (
         lambda s, t, n: s.block_keys % n.together == 0,
     ),
     Rule(
+        "a score tile is a whole number of what is multiplied together, or a pair would lie in two",
+        lambda s, t, n: s.key_rows % n.together == 0,
+    ),
+    Rule(
+        "rows of decoding are at most half of the lanes, for a step has two keys at least",
+        lambda s, t, n: s.decode_rows <= n.lanes // 2,
+    ),
+    Rule(
         "rows of decoding are a power of two: times the keys of a step they give one sum to each lane",
         lambda s, t, n: s.decode_rows & (s.decode_rows - 1) == 0,
     ),

@@ -14,7 +14,7 @@ SIZES_OF_SUMS = ("block_keys", "chunk_keys", "decode_queries")
 class Schedule:
     """Tile sizes of the attention kernel and of the layer's products.
 
-    Units    tile_queries, group_queries, block_keys count queries or keys; key_rows and value_rows count the
+    Units    tile_queries, block_keys count queries or keys; key_rows and value_rows count the
              rows of a register tile; *_vectors count vector registers across; linear_depth counts inputs.
     """
 

@@ -22,7 +22,7 @@ from ..base.dtypes import DType, Kind
 from ..base.spelling import did_you_mean
 from ..expr.interval import MOST_HEADS
 from ..expr.tree import INTEGER_LIMIT, REAL_LIMIT, Number
-from .names import NAME_PATTERN, similar_name, why_not_a_module, why_not_a_variable
+from .names import NAME_PATTERN, similar_name, why_not_a_module, why_not_a_variable, why_not_an_input
 from .problems import shown
 
 MOST_DIM = 1024
@@ -77,6 +77,10 @@ def _module_name(name: str) -> str:
 
 def _variable_name(name: str) -> str:
     return _legal(name, why_not_a_variable)
+
+
+def _input_name(name: str) -> str:
+    return _legal(name, why_not_an_input)
 
 
 def _legal(name: str, why_not: Callable[[str], str]) -> str:
@@ -136,6 +140,7 @@ ModuleName: TypeAlias = Annotated[
     str, AfterValidator(_module_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})
 ]
 VariableName: TypeAlias = Annotated[str, AfterValidator(_variable_name)]
+InputName: TypeAlias = Annotated[str, AfterValidator(_input_name)]
 ConstantValue: TypeAlias = Annotated[
     Number, PlainValidator(_constant), WithJsonSchema({"type": ["number", "boolean"]})
 ]
@@ -315,7 +320,7 @@ class Fields(Table):
     constants: dict[VariableName, ConstantValue] = Field(
         default={}, max_length=64, description="Numbers that expressions may name."
     )
-    inputs: dict[VariableName, Input] = Field(
+    inputs: dict[InputName, Input] = Field(
         default={}, max_length=16, description="Run-time arrays that expressions may index."
     )
     groups: Annotated[tuple[Group, ...], BeforeValidator(_from_list)] = Field(

@@ -26,8 +26,9 @@ _STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "argmax"})
 _LOCALS = frozenset(
     {"address", "attend", "batch", "bind", "bind_input", "bind_offset", "bind_out", "inputs", "kernel_for"}
     | {"keys", "np", "prepared", "queries", "serving_entry", "sizes", "thread_count", "tiles"}
-    | {f"{array}_heads" for array in ("query", "key", "value", "out")}
 )
+# Views of arrays with their heads first; constants are written in capitals, so they may have these names.
+_VIEWS = frozenset(f"{array}_heads" for array in ("query", "key", "value", "out"))
 
 
 def why_not_a_name(name: str) -> str:
@@ -67,6 +68,13 @@ def why_not_a_variable(name: str) -> str:
     if name in _LOCALS:
         return f"`{name}` is a name that the generated module uses itself"
     return why_not_a_name(name)
+
+
+def why_not_an_input(name: str) -> str:
+    """Why an input cannot have this name; empty if it can."""
+    if name in _VIEWS:
+        return f"`{name}` is a name that the generated module uses itself"
+    return why_not_a_variable(name)
 
 
 def similar_name(name: str, why_not: Callable[[str], str]) -> str:

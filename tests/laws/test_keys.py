@@ -206,10 +206,7 @@ def other_than(value: Any) -> Any:
 def test_compiling_takes_nothing_that_the_key_lacks() -> None:
     taken = set(inspect.signature(compiler.compile_kernel).parameters)
     names_are_the_same_for_all = {"symbol"}
-    is_among_the_functions = {"direct"}
-    assert taken - names_are_the_same_for_all - is_among_the_functions <= {
-        field.name for field in fields(KernelKey)
-    }
+    assert taken - names_are_the_same_for_all <= {field.name for field in fields(KernelKey)}
 
 
 def test_every_source_of_the_compiler_is_in_the_key() -> None:

@@ -15,7 +15,7 @@ from mhagen.pipeline import compile_to_source
 from mhagen.schedule.choose import DEFAULTS
 from mhagen.schedule.legal import MOST_INPUTS
 from mhagen.schedule.table import EVERY_CALL, Bounds, Entry, Range, ScheduleTable
-from mhagen.spec.names import why_not_a_variable
+from mhagen.spec.names import why_not_an_input
 
 INPUT = "slope"
 SPEC: dict[str, Any] = {
@@ -84,7 +84,7 @@ def names_to_avoid(text: str) -> set[str]:
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_an_input_cannot_take_a_name_that_the_module_reads(spec: dict[str, Any], tune: Any) -> None:
     text = compile_to_source(spec, target=AVX512, tune=tune)[2].text
-    takes = {name for name in names_to_avoid(text) if not why_not_a_variable(name)}
+    takes = {name for name in names_to_avoid(text) if not why_not_an_input(name)}
     assert not takes, f"spec.names lacks {takes}"
 
 

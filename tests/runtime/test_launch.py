@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -28,7 +29,9 @@ from mhagen.runtime.launch import (
     without_imports,
 )
 from mhagen.runtime.native import ALLOWED_SYMBOLS
+from mhagen.runtime.obtain import obtain_function
 from mhagen.runtime.simd import claim, fma, load, load_each, load_real, splat, store, store_real
+from mhagen.runtime.store import CacheWarning, Store
 
 from .lanes import address
 
@@ -205,6 +208,22 @@ def test_compiled_code_refers_to_nothing_of_python() -> None:
 
 def identity(function: Callable[..., None]) -> str:
     return digest(function_identity(function, (function,)))
+
+
+def test_which_function_is_the_short_way_in_is_in_the_key(sums: Kernel) -> None:
+    keywords: dict[str, Any] = {"name": "sums", "target": TARGET.name, "scratch_bytes": SCRATCH_BYTES}
+    other = Kernel(functions=(forget,), direct=fading_sums, **keywords)
+    assert other.everything == sums.everything and other.key != sums.key
+
+
+def test_code_without_the_short_way_in_is_a_miss(tmp_path: Path) -> None:
+    store, key = Store(tmp_path / "cache"), "0" * 64
+    code = compile_kernel((leave_mark,), TARGET, "float32", host_cpu(), ENTRY)
+    obtain_function(store, key, "note", ENTRY, 5, lambda: code)
+    both = compile_kernel((leave_mark,), TARGET, "float32", host_cpu(), ENTRY, ("other", leave_mark))
+    with pytest.warns(CacheWarning, match="has no function other"):
+        obtain_function(store, key, "note", ENTRY, 5, lambda: both, ("other",))
+    assert store.load(key) == both
 
 
 BODY = "def f(x, counter, scratch, worker):\n    store_real(x, FACTOR * load_real(x))\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +18,15 @@ import mhagen
 from mhagen.backend import cpu
 from mhagen.base.errors import InputError
 from mhagen.pipeline import compile_to_source
+from mhagen.runtime.headers import headers_are_known
 from mhagen.runtime.launch import Kernel, direct_dtypes
 
 SPEC: dict[str, Any] = {"name": "short", "heads": {"query": 2, "key_value": 1, "dim": 32}}
 Array = np.ndarray[Any, Any]
+
+
+class Subclass(np.ndarray):
+    pass
 
 
 def arrays(queries: int = 3, keys: int = 5, dtype: str = "float32") -> tuple[Array, Array, Array]:
@@ -92,3 +99,85 @@ def test_bfloat16_takes_the_short_way_also_where_its_library_comes_later(tmp_pat
 def test_a_library_that_is_half_imported_has_no_dtype_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ml_dtypes", ModuleType("ml_dtypes"))
     assert direct_dtypes("bfloat16") == (np.dtype(np.uint16),)
+
+
+@pytest.mark.parametrize(
+    "other", [None, 1.5, "query", object(), [1.0], np.float32(1), np.ones(()), Subclass((1, 1, 5, 32))]
+)
+def test_what_is_no_plain_array_of_four_axes_is_left_to_the_long_way(
+    built: mhagen.pipeline.Kernel, other: Any
+) -> None:
+    query, key, value = arrays()
+    for name, kernel in (("KERNEL", built.module.KERNEL), ("DECODE", built.module.DECODE)):
+        direct = kernel._direct
+        assert direct.call(query, key, value, query.copy()) is not None, name
+        for place in range(4):
+            given = [query, key, value, query.copy()]
+            given[place] = other
+            assert direct.call(*given) is not given[3], (name, place)
+
+
+@pytest.mark.parametrize("empty", ["batch", "queries", "keys"])
+def test_empty_calls_are_left_to_the_long_way(built: mhagen.pipeline.Kernel, empty: str) -> None:
+    batch, queries, keys = (0 if empty == name else 2 for name in ("batch", "queries", "keys"))
+    query = np.ones((batch, 2, queries, 32), np.float32)
+    key = np.ones((batch, 1, keys, 32), np.float32)
+    for kernel in (built.module.KERNEL, built.module.DECODE):
+        assert kernel.attend(query, key, key, None, None) is None
+
+
+def test_an_output_over_an_input_is_left_to_the_long_way(built: mhagen.pipeline.Kernel) -> None:
+    query, key, value = arrays()
+    for kernel in (built.module.KERNEL, built.module.DECODE):
+        assert kernel.attend(query, key, value, None, query) is None
+
+
+def test_references_are_counted_right(built: mhagen.pipeline.Kernel) -> None:
+    query, key, value = arrays()
+    out, wrong = np.empty_like(query), key[:, :, ::-1]
+    for kernel in (built.module.KERNEL, built.module.DECODE):
+        given = (query, key, value, out, wrong, kernel._direct.call.__self__)
+        before = [sys.getrefcount(each) for each in given]
+        for _ in range(100_000):
+            kernel.attend(query, key, value, None, out)
+            kernel.attend(query, wrong[:, :, :, ::-1], value, None, out)
+        assert [sys.getrefcount(each) for each in given] == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_takes_the_short_way(built: mhagen.pipeline.Kernel) -> None:
+    call = arrays()
+    expected = built.attention(*call).tobytes()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if built.attention(*call).tobytes() == expected else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
+def test_a_call_from_a_signal_handler_disturbs_no_other(built: mhagen.pipeline.Kernel) -> None:
+    call, other = arrays(), arrays(queries=7, keys=9)
+    expected, of_other = built.attention(*call).tobytes(), built.attention(*other).tobytes()
+    found: list[bool] = []
+    before = signal.signal(
+        signal.SIGALRM, lambda *_: found.append(built.attention(*other).tobytes() == of_other)
+    )
+    signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+    try:
+        right = all(built.attention(*call).tobytes() == expected for _ in range(5_000))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert right and found and all(found)
+
+
+WRITTEN_DOWN = sys.implementation.name == "cpython" and (3, 11) <= sys.version_info[:2] <= (3, 13)
+
+
+@pytest.mark.skipif(
+    not (WRITTEN_DOWN and sys.platform == "linux" and platform.machine() == "x86_64"), reason="other headers"
+)
+def test_the_headers_of_arrays_are_as_they_are_written_down() -> None:
+    """Where they are not, all is right and slow, and no other test would tell."""
+    if getattr(sys, "_is_gil_enabled", lambda: True)():
+        assert headers_are_known()

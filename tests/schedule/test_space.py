@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from mhagen.base.dtypes import DType
 from mhagen.base.target import AVX2, AVX512, AVX512_BF16, NEON, Target
 from mhagen.codegen.lower import lower
+from mhagen.codegen.render import render
 from mhagen.schedule.choose import choose_schedule
 from mhagen.schedule.legal import violations
 from mhagen.schedule.plan import Schedule
@@ -57,3 +63,51 @@ def test_the_default_comes_first(target: Target, dtype: str, dim: int) -> None:
 def test_a_value_tile_is_no_wider_than_the_values(target: Target, dtype: str, dim: int) -> None:
     lanes = target.lanes_of(dtype)
     assert all((schedule.value_vectors - 1) * lanes < dim for schedule in space(target, dtype, dim))
+
+
+SIZES = {
+    "tile_queries": (48, 96, 192),
+    "block_keys": (24, 48, 120),
+    "key_rows": (1, 2, 3, 4, 6, 8),
+    "query_vectors": (1, 2, 3, 4),
+    "value_rows": (1, 2, 4, 8),
+    "value_vectors": (1, 2, 3),
+    "chunk_keys": (1, 48, 100),
+    "decode_rows": (1, 2, 3, 4, 8, 16),
+    "decode_queries": (1, 5, 8),
+}
+FORMATS = [
+    *((target, "float32") for target in (AVX512, AVX2, NEON)),
+    *((target, "float64") for target in (AVX512, AVX2, NEON)),
+    *((AVX512_BF16, dtype) for dtype in ("bfloat16", "float16")),
+]
+
+
+@pytest.mark.parametrize(("target", "dtype"), FORMATS, ids=[f"{t.name}-{dtype}" for t, dtype in FORMATS])
+@given(data=st.data())
+@settings(max_examples=5, deadline=None, suppress_health_check=[*HealthCheck])
+def test_every_schedule_that_passes_the_rules_can_be_written(
+    target: Target, dtype: str, data: st.DataObject
+) -> None:
+    """And what it is written from is what the schedule says: nothing is cut to fit."""
+    default = choose_schedule(program(dtype, 64).attention, target)
+    schedule = replace(default, **{name: data.draw(st.sampled_from(of)) for name, of in SIZES.items()})
+    assume(not violations(schedule, target, DType(dtype)))
+    model = lower(program(dtype, 64), ScheduleTable.of(schedule), target)
+    compile(render(model), "<module>", "exec")
+    assert model.kernel.decode.dots[0].rows == schedule.decode_rows
+
+
+@pytest.mark.parametrize(
+    ("target", "dtype", "changed", "reason"),
+    [
+        (AVX512_BF16, "bfloat16", {"key_rows": 1}, "a pair would lie in two"),
+        (AVX512, "float32", {"decode_rows": 16}, "at most half of the lanes"),
+        (AVX2, "float64", {"decode_rows": 4}, "at most half of the lanes"),
+    ],
+)
+def test_what_cannot_be_written_is_illegal(
+    target: Target, dtype: str, changed: dict[str, int], reason: str
+) -> None:
+    default = choose_schedule(program(dtype, 64).attention, target)
+    assert any(reason in each for each in violations(replace(default, **changed), target, DType(dtype)))
