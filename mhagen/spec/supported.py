@@ -14,8 +14,6 @@ def unsupported_keys(spec: Spec) -> Iterator[Problem]:
     """Every key that asks for what this version cannot make."""
     if spec.heads.pruned:
         yield _unsupported(("heads", "pruned"), "pruned heads", "leave the key out")
-    if spec.softmax.sink is not None:
-        yield _unsupported(("softmax", "sink"), "a softmax sink", "leave the key out")
     if spec.groups:
         yield _unsupported(("groups",), "groups of heads", "make one spec for each group")
     if spec.projections is not None and spec.projections.rotary is not None:
