@@ -209,6 +209,8 @@ def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         lines.append(line("HIDDEN_BITS", f"-(2**{bits - 1})", "its bits"))
     if "lse" in op.statistics:
         lines += [line("LN_2", "0.6931471805599453")] if op.score_scale == 1.0 else []
+    if op.sink is not None and facts.is_base_two:
+        lines.append(line("LOG2_E", LOG2_E, "of the sink's logit, which is a natural one"))
     lines.append(line("MINUS_INFINITY", 'float("-inf")', "the score of a hidden key in decoding"))
     return tuple(lines)
 

@@ -8,10 +8,11 @@ from ..base.dtypes import DType
 from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..spec.fields import Align, Layout
-from .cells import RUNS
+from .cells import RUNS, Code
 from .direct import has_direct
+from .entry_model import AttentionModel, LayerModel, LinearModel, Lines, Names, ProductModel
 from .facts import Lowering
-from .model import AttentionModel, DecodeModel, LayerModel, LinearModel, Lines, Names, ProductModel, TileModel
+from .model import DecodeModel, TileModel
 from .tiles import EXTENTS
 
 Axis = int | str
@@ -300,12 +301,13 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("widen_keys", "widen_values") if numbers.staged else ()),
         *(("zip_values",) if numbers.pairs else ()),
         *("pack_queries", "start_group", "prefetch_ahead", "raise_maxima"),
-        *(RUNS[dtype] for dtype in sorted(facts.partial_code.runs | facts.full_code.runs, key=name_of)),
+        *runs_of(facts.partial_code, facts.full_code, facts.sink_code),
         *(name for name, _, _ in tile.extents),
         *(variant.name for variant in tile.score_variants),
         "write_rows",
         *(value_tile.name for value_tile in tile.value_tiles),
         *(("values_are_finite", "add_values_one_by_one") if masked else ()),
+        *(("sink_of_queries",) if facts.sink_code is not None else ()),
         "finish_sums",
         *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
@@ -315,6 +317,12 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
     )
 
 
+def runs_of(*codes: Code | None) -> Names:
+    """The functions that read neighbours for these codes."""
+    dtypes = {dtype for code in codes if code is not None for dtype in code.runs}
+    return tuple(RUNS[dtype] for dtype in sorted(dtypes, key=name_of))
+
+
 def name_of(dtype: DType) -> str:
     return dtype.value
 
@@ -322,18 +330,19 @@ def name_of(dtype: DType) -> str:
 def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
     """The functions of the kernel for few queries, callees first."""
     masked = facts.view_code is not None
-    runs = sorted(facts.decode_code.runs, key=name_of)
     extents = sorted(facts.view_code.extents, key=name_of) if facts.view_code and decode.views else []
     return (
         "pack_rows",
-        *(RUNS[dtype] for dtype in runs),
+        *runs_of(facts.decode_code, facts.row_sink_code),
         *(EXTENTS[dtype] for dtype in extents),
         *(("visibility",) if decode.views else ()),
         *(variant.name for variant in decode.dots),
         *("score_keys", "weigh_row"),
         *(variant.name for variant in decode.sums),
         *(("raw_values_are_finite", "add_seen_values") if masked else ()),
-        *("score_rows", "add_chunk_values", "attend_chunk", "merge_row"),
+        *("score_rows", "add_chunk_values", "attend_chunk"),
+        *(("sink_of_row",) if facts.row_sink_code is not None else ()),
+        "merge_row",
         *(("serving_entry",) if has_direct(facts) and not facts.table.is_one else ()),
         *((*DIRECT_FUNCTIONS, "is_short", "place_offsets") if has_direct(facts) else ()),
         "decode_tasks",

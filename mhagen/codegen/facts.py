@@ -114,7 +114,7 @@ class Lowering:
 
     @cached_property
     def spec_constants(self) -> dict[str, Constant]:
-        expressions = [e for e in (self.work.op.modify, self.work.op.keep) if e is not None]
+        expressions = self.work.op.expressions
         found = {part.name: part for e in expressions for part in walk(e) if isinstance(part, Constant)}
         return dict(sorted(found.items()))
 
@@ -153,6 +153,18 @@ class Lowering:
         found = {target: expr for target, expr in roots.items() if expr is not None}
         return self.emit(found, Lanes.KEYS)
 
+    @cached_property
+    def sink_code(self) -> Code | None:
+        """The sink's logits of LANES queries."""
+        sink = self.work.op.sink
+        return None if sink is None else self.emit({"logits": sink})
+
+    @cached_property
+    def row_sink_code(self) -> Code | None:
+        """The sink's logit of one query, in all lanes."""
+        sink = self.work.op.sink
+        return None if sink is None else self.emit({"logits": sink}, Lanes.KEYS)
+
     def emit(self, roots: dict[str, Expr], lanes: Lanes = Lanes.QUERIES) -> Code:
         scale = "QUERY_SCALE" if self.scales_scores and lanes is Lanes.QUERIES else ""
         return emit_cells(
@@ -168,6 +180,11 @@ class Lowering:
         """
         scale = self.work.op.score_scale
         return f"{self.exp2}({difference})" if scale == 1.0 else f"{self.exp2}(({difference}) * SCORE_SCALE)"
+
+    @property
+    def is_base_two(self) -> bool:
+        """Are scores in units of log2? Else they are natural, and scaled as powers are taken."""
+        return self.work.op.score_scale == 1.0
 
     @property
     def exp2(self) -> str:
@@ -199,5 +216,10 @@ class Lowering:
 
     @cached_property
     def block_place(self) -> Names:
+        return self.place(self.block_names)
+
+    @property
+    def block_names(self) -> frozenset[str]:
+        """What the scores and the visibility of a block depend on."""
         views = self.view_code.names if self.view_code else frozenset()
-        return self.place(self.full_code.names | self.partial_code.names | views)
+        return self.full_code.names | self.partial_code.names | views

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Lines = tuple[str, ...]
-Names = tuple[str, ...]
+from .entry_model import AttentionModel, LayerModel, LinearModel
+from .entry_model import Lines as Lines
+from .entry_model import Names as Names
 
 
 @dataclass(frozen=True)
@@ -167,12 +168,32 @@ class BlockModel:
 
 
 @dataclass(frozen=True)
+class SinkModel:
+    """The function that makes the sink's logit, and how it joins the sums."""
+
+    is_there: bool
+    name: str
+    doc: str
+    text: str
+    parameters: Names
+    arguments: Names
+    lines: Lines
+    result: str
+    joins: Lines
+
+
+@dataclass(frozen=True)
 class TaskModel:
     """The entry point of the kernel."""
 
     parameters: Names
     writes_lse: bool
     lse: str
+    share: str
+    sink: SinkModel
+    single: str
+    returns_without_keys: bool
+    or_no_keys: str  # the end of the condition under which the kernel runs
     reads_positions: bool
     view_of_task: Names
     start_arguments: Names
@@ -234,6 +255,8 @@ class DecodeModel:
     chunk_arguments: Names
     factor: str
     lse: str
+    share: str
+    sink: SinkModel
     merge_parameters: Names
     merge_arguments: Names
     parameters: Names
@@ -303,64 +326,6 @@ class TableModel:
     variants: tuple[VariantModel, ...]
     entries: tuple[EntryModel, ...]
     served: EntryModel  # as attend() calls it
-
-
-@dataclass(frozen=True)
-class LinearModel:
-    """The register tile and entry point of the layer's products."""
-
-    dtype: str
-    pairs: bool
-    splits: bool  # partial sums may lie in the output
-    step: int  # bytes of x that one step of a product reads
-    out_bytes: int
-    store_first: str
-    rows: tuple[int, ...]
-    vectors: tuple[int, ...]
-    parameters: Names
-    tile_parameters: Names
-    tile_arguments: Names
-
-
-@dataclass(frozen=True)
-class AttentionModel:
-    """The function attention() and how it reaches the kernel."""
-
-    doc_lines: Lines
-    parameters: Names
-    bind_lines: Lines
-    view_lines: Lines
-    statistics: Names
-    out_dtype: str
-    statistic_dtype: str
-    attend_parameters: Names
-    attend_arguments: Names
-    kernel_arguments: Lines
-    returns: str
-
-
-@dataclass(frozen=True)
-class ProductModel:
-    """One product of the layer: its name in the module and the texts of its parts."""
-
-    name: str
-    depth: str
-    parts: Lines
-
-
-@dataclass(frozen=True)
-class LayerModel:
-    """The functions layer() and prepare()."""
-
-    products: tuple[ProductModel, ...]
-    prepare_arguments: Names
-    prepare_doc_lines: Lines
-    doc_lines: Lines
-    parameters: Names
-    bind_lines: Lines
-    project_lines: Lines
-    attend_arguments: Names
-    returns: str
 
 
 @dataclass(frozen=True)

@@ -102,13 +102,22 @@ def attention(
             modified = value_of(spec.scores.modify, {**names, "score": score})
             score = np.broadcast_to(modified, score.shape).astype(query.dtype)
         score = np.where(seen(spec, names), score, -np.inf)
+        sink = sink_of(spec, names, score)
         peak = score.max(axis=3, initial=np.finfo(query.dtype).min, keepdims=True)
+        peak = np.maximum(peak, sink)
         weights = np.exp(score - peak)
-        total = weights.sum(axis=3, keepdims=True)
+        total = weights.sum(axis=3, keepdims=True) + np.exp(sink - peak)
         shares = weights.astype(stored).astype(weights.dtype)
         out = np.where(total > 0, (shares @ value) / total, 0).astype(stored).astype(weights.dtype)
         lse = (peak + np.log(total))[..., 0]
     return {"out": heads_first(spec, out), "lse": lse}
+
+
+def sink_of(spec: Spec, names: Mapping[str, Any], score: Array) -> Array:
+    """The logit that joins each row; -inf where there is none."""
+    rows = (*score.shape[:3], 1)
+    logit = -np.inf if spec.softmax.sink is None else value_of(spec.softmax.sink, names)
+    return np.broadcast_to(np.asarray(logit, score.dtype), rows)
 
 
 def computed(array: Array) -> Array:
