@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from .entry_model import AttentionModel, LayerModel, LinearModel
 from .entry_model import Lines as Lines
 from .entry_model import Names as Names
+from .entry_model import ProductModel as ProductModel
 
 
 @dataclass(frozen=True)
