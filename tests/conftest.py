@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 
 # The first call of a kernel compiles it: time says nothing about an example.
 settings.register_profile("mhagen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# For a night: `pytest --hypothesis-profile=long tests/kernels/test_random_specs.py`.
+settings.register_profile("long", settings.get_profile("mhagen"), max_examples=4000, print_blob=True)
 settings.load_profile("mhagen")
 
 CACHE = pytest.StashKey[str]()

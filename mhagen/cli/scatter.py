@@ -84,4 +84,6 @@ def marks(outcome: Outcome, timed: Sequence[Tried], across: Axis, up: Axis) -> I
             assert each.seconds is not None
             x, y = across.at(each.modelled), up.at(each.seconds)
             yield element("circle", cx=x, cy=y, r=DOT + 4, class_="ring")
-            yield text("chosen", x + DOT + 8, y + 4, "start", "label")
+            is_left = x < (across.start + across.end) / 2
+            side = DOT + 8 if is_left else -DOT - 8
+            yield text("chosen", x + side, y + 4, "start" if is_left else "end", "label")

@@ -9,7 +9,8 @@ from ..schedule.plan import Schedule
 from ..schedule.written import table_to_json
 from ..tuning.gain import Interval
 from ..tuning.result import HEADS, Outcome, Tried, Tuning
-from ..tuning.trial import Call, Verdict
+from ..tuning.trial import Call
+from ..tuning.verdict import Verdict
 from .output import Json, columns, print_table, results
 
 

@@ -55,7 +55,7 @@ def place_on_roofline(found: Tuning) -> Iterator[Element]:
     yield element("p", limits_in_words(placed), class_="quiet")
     yield element("div", roofline(placed), class_="scroll")
     yield element(
-        "p", "Dots: what was measured, with the chosen schedule. Rings: the model's default.", class_="quiet"
+        "p", "Dots: measured, with the chosen schedule. Rings: what the model says of it.", class_="quiet"
     )
 
 

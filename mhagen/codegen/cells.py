@@ -226,10 +226,11 @@ class Emitter:
         return None
 
     def branches(self, expr: Apply, level: Level, vector: bool) -> list[str]:
-        """The operands of a choice; of two plain numbers the first is repeated in the lanes that choose."""
+        """The operands of a choice; if it begins with plain numbers, the first is repeated in all lanes."""
         texts = [self.value(argument, level) for argument in expr.arguments]
-        if expr.operator is Operator.WHERE and vector and not any(map(self.is_vector, expr.arguments[1:])):
-            texts[1] = in_lanes(expr.kind, texts[1], self.wide)
+        first = 1 if expr.operator is Operator.WHERE else 0
+        if vector and not any(map(self.is_vector, expr.arguments[first : first + 2])):
+            texts[first] = in_lanes(expr.kind, texts[first], self.wide)
         return texts
 
     def sides(self, expr: Apply, level: Level) -> list[str]:

@@ -10,9 +10,9 @@ from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..spec.fields import Align, Layout
 from .cells import RUNS, Code
 from .direct import has_direct
-from .entry_model import AttentionModel, LayerModel, LinearModel, Lines, Names, ProductModel
 from .facts import Lowering
-from .model import DecodeModel, TileModel
+from .layer_model import LayerModel, LinearModel, ProductModel
+from .model import AttentionModel, DecodeModel, Lines, Names, TileModel
 from .tiles import EXTENTS
 
 Axis = int | str

@@ -198,6 +198,12 @@ class Lowering:
         return self.numbers.pairs and op.modify is None and op.query_scale > 0.0 and op.score_scale == 1.0
 
     @property
+    def sums_pairs(self) -> bool:
+        """Are weights added up as they have been rounded? Then the rounding of a weight that counts for most
+        cancels out in its share; but a log-sum-exp is of weights that nobody has rounded."""
+        return self.numbers.pairs and not self.work.op.statistics
+
+    @property
     def scales_scores(self) -> bool:
         """Are raw products scaled before anything else happens to them? Pairs of queries are not."""
         return self.numbers.pairs and not self.scales_in_exponent

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .entry_model import AttentionModel, LayerModel, LinearModel
-from .entry_model import Lines as Lines
-from .entry_model import Names as Names
-from .entry_model import ProductModel as ProductModel
+from .layer_model import LayerModel, LinearModel
+
+Lines = tuple[str, ...]
+Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -327,6 +327,23 @@ class TableModel:
     variants: tuple[VariantModel, ...]
     entries: tuple[EntryModel, ...]
     served: EntryModel  # as attend() calls it
+
+
+@dataclass(frozen=True)
+class AttentionModel:
+    """The function attention() and how it reaches the kernel."""
+
+    doc_lines: Lines
+    parameters: Names
+    bind_lines: Lines
+    view_lines: Lines
+    statistics: Names
+    out_dtype: str
+    statistic_dtype: str
+    attend_parameters: Names
+    attend_arguments: Names
+    kernel_arguments: Lines
+    returns: str
 
 
 @dataclass(frozen=True)

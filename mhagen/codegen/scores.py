@@ -132,29 +132,40 @@ def weight_lines(facts: Lowering, vectors: int, *, partial: bool) -> Names:
     rows, columns = range(facts.schedule.key_rows), tuple(enumerate(places(facts, vectors)))
     lowered = tuple(f"lowered{j} = -maximum{j}" for j, _ in columns) if facts.scales_in_exponent else ()
     if facts.numbers.pairs:
+        ones = ("ones = pack_pairs(splat(1.0), splat(1.0))",) if facts.sums_pairs else ()
         pairs = (weight_pair(facts, i, j, at, partial) for i in rows[::2] for j, at in columns)
-        return (*lowered, *(line for pair in pairs for line in pair))
+        return (*lowered, *ones, *(line for pair in pairs for line in pair))
     return tuple(line for i in rows for j, at in columns for line in one_weight(facts, i, j, at, partial))
 
 
 def one_weight(facts: Lowering, i: int, j: int, place: str, partial: bool) -> Names:
     store = f"store(weights + {i} * ROW + {place}, weight)"
-    return (*weight_of_cell(facts, "weight", i, j, partial), store)
+    return (*weight_of_cell(facts, "weight", i, j, partial), added(i, j, "weight"), store)
 
 
 def weight_pair(facts: Lowering, i: int, j: int, place: str, partial: bool) -> Names:
     """Two keys beneath each other make a pair; rows come in twos."""
-    cells = (weight_of_cell(facts, name, i + k, j, partial) for k, name in enumerate(("even", "odd")))
-    store = f"store_pairs(weights + {i // 2} * ROW + {place}, pack_pairs(even, odd))"
-    return (*(line for cell in cells for line in cell), store)
+    even = weight_of_cell(facts, "even", i, j, partial)
+    odd = weight_of_cell(facts, "odd", i + 1, j, partial)
+    line = f"weights + {i // 2} * ROW + {place}"
+    if not facts.sums_pairs:
+        sums = (added(i, j, "even"), added(i + 1, j, "odd"))
+        return (*even, *odd, *sums, f"store_pairs({line}, pack_pairs(even, odd))")
+    total = "splat(0.0)" if i == 0 else f"sum{j}"
+    pair = ("pair = pack_pairs(even, odd)", f"sum{j} = dot_pairs(pair, ones, {total})")
+    return (*even, *odd, *pair, f"store_pairs({line}, pair)")
+
+
+def added(i: int, j: int, name: str) -> str:
+    # A sum of its own for each tile: fewer numbers are added up one after the other, so less is lost.
+    return f"sum{j} {'=' if i == 0 else '+='} {name}"
 
 
 def weight_of_cell(facts: Lowering, name: str, i: int, j: int, partial: bool) -> Names:
     difference = f"s{i}_{j} - maximum{j}"
     if facts.scales_in_exponent:
         difference = f"fma(s{i}_{j}, QUERY_SCALE, lowered{j})"
-    lines = [f"{name} = {facts.power(difference)}"]
+    weight = f"{name} = {facts.power(difference)}"
     if partial and seen(facts, i, j):
-        lines.append(f"{name} = where(seen{i}_{j}, {name}, HIDDEN_WEIGHT)")
-    # A sum of its own for each tile: fewer numbers are added up one after the other, so less is lost.
-    return (*lines, f"sum{j} {'=' if i == 0 else '+='} {name}")
+        return weight, f"{name} = where(seen{i}_{j}, {name}, HIDDEN_WEIGHT)"
+    return (weight,)

@@ -22,10 +22,10 @@ INFIX = {
     Operator.NOT_EQUAL: "!=",
 }
 LOGIC = {Operator.AND: ("and", "&"), Operator.OR: ("or", "|")}
-# Integers: the name for numbers, the name for vectors. Real ones let a NaN through, and are always vectors.
+# Integers: the name for numbers, the name for vectors. Of reals, always vectors, they let a NaN through.
 EXTREMES_OF_INTEGERS = {Operator.MIN: ("min", "minimum"), Operator.MAX: ("max", "maximum")}
 EXTREMES_OF_REALS = {Operator.MIN: ("", "minimum_or_nan"), Operator.MAX: ("", "maximum_or_nan")}
-REAL_LANES = (Operator.FLOOR_DIVIDE, Operator.MODULO, Operator.MIN, Operator.MAX)
+REAL_LANES = (Operator.FLOOR_DIVIDE, Operator.MODULO, Operator.MIN, Operator.MAX, Operator.ABS)
 REAL_FUNCTIONS = {
     Operator.EXP: "exp",
     Operator.LOG: "log",
@@ -78,7 +78,8 @@ def division(expr: Apply, values: list[str], vector: bool) -> str:
     if expr.kind is Kind.INTEGER:
         return f"{values[0]} {'//' if whole else '%'} {values[1]}"
     quotient = f"round_down(splat(1.0) * {values[0]} / {values[1]})"
-    return quotient if whole else f"{values[0]} - {values[1]} * {quotient}"
+    # Rounded by itself, the product would lose the digits that are left over.
+    return quotient if whole else f"fma(-{values[1]}, {quotient}, {values[0]})"
 
 
 def power(expr: Apply, values: list[str]) -> str:

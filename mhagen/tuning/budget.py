@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from statistics import fmean
 from time import monotonic
@@ -10,7 +11,7 @@ from time import monotonic
 FIRST_RESERVE, MOST_RESERVE = 0.15, 0.45  # of the budget
 SECONDS_AT_THE_END = 1.5  # besides calls: a process, arrays, the table
 USUAL_CHECK_SECONDS = 4.0  # compiling and verifying, before any was seen
-LOADING_SECONDS = 0.15  # of a compiled candidate, in a process that measures
+USUAL_LOADING_SECONDS = 0.2  # of a compiled candidate, in a process that measures
 CALLS_OF_A_START = 5  # of a candidate, before its first round
 CALLS_AT_THE_END = 14  # of each that takes part: its start, and as many rounds as can tell
 CANDIDATES_AT_THE_END = 4
@@ -40,6 +41,7 @@ class Budget:
     def __init__(self, seconds: float) -> None:
         self.seconds, self.start = seconds, monotonic()
         self.check = Estimate(USUAL_CHECK_SECONDS)
+        self.loading = Estimate(USUAL_LOADING_SECONDS)
         self.reserve = self.comparison = FIRST_RESERVE * seconds
 
     @property
@@ -54,13 +56,13 @@ class Budget:
     def left_for_search(self) -> float:
         return self.left - self.reserve
 
-    def keep_for_the_end(self, seconds_of_calls: float, checks: int) -> None:
-        """Reserve what the last comparison needs, going by how long the calls take together."""
-        most = MOST_RESERVE * self.seconds
-        each = seconds_of_calls * CALLS_AT_THE_END + LOADING_SECONDS
+    def keep_for_the_end(self, call_seconds: Collection[float]) -> None:
+        """Reserve what the last comparison needs, going by how long the calls take."""
+        most, calls = MOST_RESERVE * self.seconds, len(call_seconds)
+        each = sum(call_seconds) * CALLS_AT_THE_END + calls * self.loading.seconds
         self.comparison = min(most, SECONDS_AT_THE_END + each * CANDIDATES_AT_THE_END)
-        self.reserve = min(most, self.comparison + checks * self.check.seconds)
+        self.reserve = min(most, self.comparison + calls * self.check.seconds)
 
     def trial_seconds(self, call_seconds: float, jobs: int) -> float:
         """How long a new candidate takes, roughly."""
-        return self.check.seconds / jobs + LOADING_SECONDS + call_seconds * 2 * CALLS_OF_A_START
+        return self.check.seconds / jobs + self.loading.seconds + call_seconds * 2 * CALLS_OF_A_START

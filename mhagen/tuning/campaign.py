@@ -25,7 +25,8 @@ from .request import keys_of
 from .result import End, Outcome, Tuning
 from .search import STRATEGIES, Strategy
 from .starts import seeds_of
-from .trial import Call, Trial, Verdict
+from .trial import Call, Trial
+from .verdict import Verdict
 from .workshop import Workshop
 
 FIRST_SHARE, LATER_SHARE = 0.4, 0.8  # of the time for the search, that a batch may take
@@ -108,7 +109,6 @@ class Campaign:
                 self.ledger.fail(Trial(call, self.subject.default), reply, answer.circumstances)
             error = VerificationError if reply.verdict is Verdict.WRONG else InternalError
             raise error(f"the default schedule is {reply.verdict.value}: {reply.detail}")
-        self.budget.keep_for_the_end(sum(self.workshop.call_seconds.values()), len(self.plan.calls) - 1)
         return True
 
     def search(self) -> End:
@@ -121,12 +121,14 @@ class Campaign:
             if not trials:
                 self.time_again()
                 return End.SPACE
-            self.attempt(trials, strategy)
+            if not self.attempt(trials, strategy):
+                break
         self.time_again()
         return End.BUDGET
 
     def batch_size(self) -> int:
         """As many trials as the first share of the time, or a few steps, allow; none when time is up."""
+        self.budget.keep_for_the_end(self.workshop.call_seconds.values())
         is_first, left = not self.ledger.tried, self.budget.left_for_search
         if not is_first:  # the best are timed again
             left -= sum(self.workshop.seconds_to_time(call, FINALISTS) for call in self.plan.calls)
@@ -138,8 +140,8 @@ class Campaign:
         share, most = (FIRST_SHARE, MOST_AT_FIRST) if is_first else (LATER_SHARE, MOST_LATER)
         return max(1, min(int(left * share / each), most))
 
-    def attempt(self, trials: Sequence[Trial], strategy: Strategy) -> None:
-        """Look trials up in the records, or check and time them, call by call."""
+    def attempt(self, trials: Sequence[Trial], strategy: Strategy) -> bool:
+        """Look trials up in the records, or check and time them; False if time lasts for none of them."""
         new = [trial for trial in trials if not self.ledger.recall(trial)]
         self.tell("compiling and checking")
         answers = self.workshop.check((trial.schedule for trial in new), self.seconds_to_check(new))
@@ -156,9 +158,7 @@ class Campaign:
             if mine and self.budget.left_for_search > SHORTEST_SECONDS:
                 ahead = strategy.ahead(self.ledger.known, 2 * self.workshop.evaluator.jobs)
                 self.workshop.time(call, mine, strategy.halves, ahead)
-        for trial in new:  # for what there was no time, there will be none
-            if not self.ledger.known.is_tried(trial):
-                self.ledger.known.fail(trial)
+        return any(map(self.ledger.known.is_tried, trials))
 
     def time_again(self) -> None:
         """Time the first of each call in more rounds: a few rounds make some fast by luck."""

@@ -22,7 +22,7 @@ from ..runtime.host import host_target
 from ..schedule.tuned import Circumstances
 from ..spec.load import load_spec
 from .isolated import Isolation, Limits, Reply, reply_of
-from .trial import Verdict
+from .verdict import Verdict
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -111,6 +111,8 @@ class LocalEvaluator:
 
 def run_until(host: Isolation, request: Json, limits: Limits, until: float) -> Reply:
     """Do a piece of work, if there is time, as long as there is."""
+    if until - monotonic() > SHORTEST_SECONDS:
+        host.start()
     left = until - monotonic()
     if left < SHORTEST_SECONDS:
         return Reply(Verdict.HUNG, detail="there was no time", was_cut_short=True)

@@ -17,6 +17,7 @@ from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import Schedule
 from ..schedule.sight import Shape, Sight
 from ..schedule.space import schedules
+from ..schedule.table import ScheduleTable
 from ..schedule.workload import Workload, workload_of
 from ..spec.model import Spec
 from .bench import REST_SECONDS, our_call
@@ -93,11 +94,15 @@ class _Subject:
     spec: Spec
     work: Workload
     target: Target
-    schedule: Schedule
+    table: ScheduleTable
 
     @property
     def numbers(self) -> Numbers:
         return numbers_of(self.work.dtype, self.target, (self.work.dim,))
+
+    def cost(self, sight: Sight, machine: Machine) -> Cost:
+        """Of the schedule that serves the call."""
+        return modelled(self.work, self.table.pick(sight.shape, machine.threads), sight, machine)
 
     def problem(self, shape: Shape) -> Problem:
         return Problem(self.spec, example(shape))
@@ -122,7 +127,7 @@ def explain(
     """
     spec = spec.without_projections()
     _, program, source = compile_to_source(spec, target=target)
-    subject = _Subject(spec, workload_of(program.attention), source.target, source.schedule)
+    subject = _Subject(spec, workload_of(program.attention), source.target, source.table)
     machine = replace(typical_machine(source.target), threads=threads)
     sights = tuple(subject.sight(shape) for shape in dict.fromkeys(shapes))
     found: Mapping[Shape, float] = {}
@@ -146,7 +151,7 @@ def explain(
 def explained(
     subject: _Subject, sight: Sight, machine: Machine, space: Sequence[Schedule], seconds: float | None
 ) -> Call:
-    cost = modelled(subject.work, subject.schedule, sight, machine)
+    cost = subject.cost(sight, machine)
     peak = machine.peak(subject.numbers) * cost.threads
     return Call(
         shape=sight.shape,
@@ -180,7 +185,7 @@ def measured(
 
 
 def is_short(subject: _Subject, sight: Sight, machine: Machine) -> bool:
-    cost = modelled(subject.work, subject.schedule, sight, machine)
+    cost = subject.cost(sight, machine)
     return cost.seconds <= LONGEST_SECONDS and cost.bytes <= MOST_BYTES
 
 

@@ -50,13 +50,16 @@ def checked(
 ) -> tuple[Module, Module | None]:
     """The modules without what is not right: mixtures of what works may never have been compiled before."""
     near, far = modules
-    wanted = [each for module in (near, far or {}) for each in module.values() if each != subject.default]
-    if far is not None:
-        wanted.append(with_tiles_of(subject, subject.default, next(iter(far.values()))))
+    moved = set() if far is None else {*far.values(), with_tiles_of(subject, subject.default, first(far))}
+    wanted = {*near.values(), *moved} - {subject.default}
     answers = workshop.check(wanted, workshop.budget.left - workshop.budget.comparison)
-    right = {schedule for schedule, answer in answers.items() if answer.reply.is_good}
+    right = {subject.default, *(each for each, answer in answers.items() if answer.reply.is_good)}
     near = {call: each if each in right else subject.default for call, each in near.items()}
-    return near, far if far is not None and right.issuperset(far.values()) else None
+    return near, far if moved <= right else None
+
+
+def first(module: Module) -> Schedule:
+    return next(iter(module.values()))
 
 
 def compared(

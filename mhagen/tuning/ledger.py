@@ -14,7 +14,8 @@ from .known import Known
 from .record import Record
 from .records import Records
 from .result import Outcome, Tried
-from .trial import Call, Trial, Verdict
+from .trial import Call, Trial
+from .verdict import Verdict
 
 Pairs = Sequence[Sequence[float]]  # seconds of a candidate and of the default, a round each
 

@@ -17,7 +17,8 @@ from ..runtime.entry import Doubt
 from ..schedule.plan import Schedule
 from ..schedule.sight import Shape
 from ..schedule.tuned import Circumstances
-from .trial import Call, Trial, Verdict
+from .trial import Call, Trial
+from .verdict import Verdict
 
 FORMAT = "mhagen record 1"
 LARGEST_LINE_BYTES = 1 << 16

@@ -13,7 +13,8 @@ from ..schedule.tuned import Circumstances
 from ..spec.model import Spec
 from .gain import Interval
 from .result_text import html_table, text_table
-from .trial import Call, Trial, Verdict
+from .trial import Call, Trial
+from .verdict import Verdict
 
 
 class End(Enum):

@@ -9,7 +9,8 @@ from ..schedule.plan import Schedule
 from ..schedule.tuned import Circumstances
 from .candidates import Subject, rounded
 from .record import Record
-from .trial import Call, Verdict
+from .trial import Call
+from .verdict import Verdict
 
 MOST_STARTS = 3  # of a call
 

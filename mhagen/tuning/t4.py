@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from .record import Record
-from .trial import Verdict
+from .verdict import Verdict
 
 SCHEMA_VERSION = "1.0.0"
 INVALIDITY = {

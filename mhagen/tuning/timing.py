@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import randrange, shuffle
 from typing import Any
 
 import numpy as np
 
 from ..backend.acceptance import distance
+from ..pipeline import Kernel
 from ..runtime.threads import threads as with_threads
 from ..spec.load import load_spec
 from ..spec.model import Spec
@@ -19,6 +23,7 @@ from .request import Json, built, call_in, schedules_in
 from .trial import Call
 
 FEWEST_ROUNDS = 3
+GAPS = (1 << 12, 1 << 20)  # bytes: between what lies in the heap, and between what has pages of its own
 DEFAULT = 0  # the place of the schedule that all others are compared with
 
 
@@ -30,13 +35,28 @@ def measure(request: Json) -> Json:
     """
     spec, schedules, call = load_spec(request["spec"]), schedules_in(request), call_in(request)
     problem = problem_of(spec, call)
+    place = partial(placed, {number: built(request, each) for number, each in enumerate(schedules)}, problem)
+    rest = REST_SECONDS if call.threads > 1 else 0.0
     with with_threads(call.threads):
-        runs = {number: call_of(built(request, each), problem) for number, each in enumerate(schedules)}
-        wrong = disagreeing(runs, problem)
-        right = {number: run for number, run in runs.items() if number not in wrong}
-        rest = REST_SECONDS if call.threads > 1 else 0.0
-        seconds = halved(right, request["seconds"], request["most_rounds"], request["keeps_all"], rest)
+        wrong = disagreeing(place(range(len(schedules))), problem)
+        right = [number for number in range(len(schedules)) if number not in wrong]
+        stages = STAGES_OF_ALL if request["keeps_all"] else stages_of(len(right))
+        seconds = timed(place, right, Pace(request["seconds"], request["most_rounds"], stages, rest))
     return {"wrong": by_name(wrong), "seconds": by_name(seconds)}
+
+
+def placed(kernels: Mapping[int, Kernel], problem: Problem, numbers: Iterable[int]) -> dict[int, Candidate]:
+    """The calls of some candidates, in another order and with their arrays elsewhere than the time before.
+
+    Numbers   without that, a kernel timed beside itself can seem faster than itself, round after round
+    """
+    order, gaps = list(numbers), []
+    shuffle(order)
+    runs = {}
+    for number in order:
+        gaps += [np.empty(randrange(1, size), np.uint8) for size in GAPS]
+        runs[number] = call_of(kernels[number], problem)
+    return runs
 
 
 def by_name(found: Mapping[int, Any]) -> dict[str, Any]:
@@ -61,20 +81,52 @@ def disagreeing(runs: Mapping[int, Candidate], problem: Problem) -> dict[int, st
     return found
 
 
-def halved(
-    runs: Mapping[int, Candidate], seconds: float, most_rounds: int, keeps_all: bool, rest: float
+@dataclass(frozen=True)
+class Pace:
+    """How long candidates are timed, in how many stages: in each their arrays lie elsewhere.
+
+    Members   stages: how many candidates beside the first one are left for each
+    """
+
+    seconds: float
+    most_rounds: int
+    stages: tuple[int | None, ...]
+    rest: float = 0.0
+
+    def most_in(self, stage: int) -> int:
+        """Rounds of a stage: twice as many as of the one before, but where all stay to the end."""
+        if self.stages[stage] is None:
+            return max(FEWEST_ROUNDS, self.most_rounds // len(self.stages))
+        return min(self.most_rounds, FEWEST_ROUNDS << stage)
+
+
+STAGES_OF_ALL = (None, None, None)
+
+
+def stages_of(count: int) -> tuple[int, ...]:
+    """So many candidates, then half of them, and so on down to one; the first one is not counted."""
+    stages = [max(1, count - 1)]
+    while stages[-1] > 1:
+        stages.append(-(-stages[-1] // 2))
+    return tuple(stages)
+
+
+def timed(
+    place: Callable[[Iterable[int]], Mapping[int, Candidate]], numbers: Sequence[int], pace: Pace
 ) -> dict[int, list[list[float]]]:
     """For each candidate its seconds and the first one's, of the same rounds: ([own, first], ...)."""
-    names = {str(number): run for number, run in runs.items()}
-    stages = 1 if keeps_all else max(1, (len(runs) - 1).bit_length())
-    found: dict[int, list[list[float]]] = {number: [] for number in runs}
-    for stage in range(stages):
-        most = most_rounds if keeps_all else min(most_rounds, FEWEST_ROUNDS << stage)
-        timings = interleave(names, rounds_within(seconds / stages, names, FEWEST_ROUNDS, most), rest)
+    found: dict[int, list[list[float]]] = {number: [] for number in numbers}
+    ranking = list(numbers)
+    for stage, count in enumerate(pace.stages):
+        ranking = ranking if count is None else ranking[: count + 1]
+        runs = {str(number): run for number, run in place(ranking).items()}
+        share = pace.seconds / len(pace.stages)
+        rounds = rounds_within(share, runs, FEWEST_ROUNDS, pace.most_in(stage))
+        timings = interleave(runs, rounds, pace.rest)
         first = timings[str(DEFAULT)].rounds
-        for name, timing in timings.items():
-            found[int(name)] += [list(pair) for pair in zip(timing.rounds, first, strict=True)]
-        faster = sorted((name for name in names if name != str(DEFAULT)), key=lambda n: timings[n].median)
-        kept = faster[: max(1, -(-len(faster) // 2))]
-        names = {name: run for name, run in names.items() if name in kept or name == str(DEFAULT)}
+        for number in ranking:
+            own = timings[str(number)].rounds
+            found[number] += [list(pair) for pair in zip(own, first, strict=True)]
+        others = (number for number in ranking if number != DEFAULT)
+        ranking = [DEFAULT, *sorted(others, key=lambda number: timings[str(number)].median)]
     return found

@@ -1,9 +1,8 @@
-"""What is tried: a schedule in a call, and what can become of it."""
+"""What is tried: a schedule in a call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 from ..backend.acceptance import Example
 from ..schedule.plan import Schedule
@@ -32,22 +31,3 @@ class Trial:
 
     call: Call
     schedule: Schedule
-
-
-class Verdict(Enum):
-    """What became of a candidate.
-
-    ok       it computes what the reference does, and was timed
-    wrong    it does not
-    crashed  it ended its process by a signal, or raised an error
-    hung     it took longer than it may
-    memory   it asked for more memory than it may have
-    refused  it cannot be compiled
-    """
-
-    OK = "ok"
-    WRONG = "wrong"
-    CRASHED = "crashed"
-    HUNG = "hung"
-    MEMORY = "memory"
-    REFUSED = "refused"

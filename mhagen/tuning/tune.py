@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..base.errors import InputError
+from ..base.errors import InputError, UnsupportedError
 from ..base.target import Target
 from ..pipeline import SpecLike
+from ..runtime.host import host_target
 from ..schedule.sight import Shape
 from ..schedule.table import ScheduleTable
 from ..schedule.tuned import keep_table, table_file, write_beside
@@ -74,7 +75,16 @@ def tune(
 
 
 def tune_now(spec: Spec, target: Target) -> ScheduleTable:
-    """What `build(tune="now")` uses: the usual calls, the usual budget."""
+    """What `build(tune="now")` uses: the usual calls, the usual budget.
+
+    Raises   UnsupportedError for a target that is not this machine's own: nothing else is measured
+    """
+    own = host_target(spec.dtype.value)
+    if target != own:
+        raise UnsupportedError(
+            f"schedules for {target.name} are not measured here, where kernels are made for {own.name}: "
+            "tune on a machine of that kind, and merge what it finds"
+        )
     return tune(spec).table
 
 

@@ -8,13 +8,14 @@ from statistics import median
 from time import monotonic
 
 from ..schedule.plan import Schedule
-from .budget import CALLS_OF_A_START, LOADING_SECONDS, Budget
+from .budget import CALLS_OF_A_START, Budget
 from .candidates import Subject
 from .evaluator import SHORTEST_SECONDS, Answer, Evaluator
 from .isolated import Limits, Reply
 from .ledger import CheckTimes, Ledger
 from .request import request_of
-from .trial import Call, Trial, Verdict
+from .trial import Call, Trial
+from .verdict import Verdict
 
 CHECK_SECONDS = 60.0  # the slowest kernel compiles in 10
 MEMORY_BYTES = 4 << 30
@@ -128,10 +129,13 @@ class Workshop:
         )
 
     def _start_seconds(self, call: Call, count: int) -> float:
-        return count * (LOADING_SECONDS + self.call_seconds[call] * CALLS_OF_A_START)
+        return count * (self.budget.loading.seconds + self.call_seconds[call] * CALLS_OF_A_START)
 
     def _take(self, call: Call, schedules: Sequence[Schedule], answer: Answer) -> None:
         content = answer.reply.content
+        timing = sum(own for pairs in content["seconds"].values() for own, _ in pairs)
+        loading = max(0.0, answer.reply.seconds - 2 * timing) / (len(schedules) + 1)
+        self.budget.loading = self.budget.loading.plus(loading)
         for number, schedule in enumerate(schedules, 1):
             trial, where = Trial(call, schedule), answer.circumstances
             if (why := content["wrong"].get(str(number))) is not None:

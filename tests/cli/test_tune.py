@@ -32,7 +32,8 @@ from mhagen.tuning.candidates import neighbours, subject_of
 from mhagen.tuning.gain import Interval
 from mhagen.tuning.records import default_records
 from mhagen.tuning.result import End, Outcome, Tried, Tuning
-from mhagen.tuning.trial import Call, Trial, Verdict
+from mhagen.tuning.trial import Call, Trial
+from mhagen.tuning.verdict import Verdict
 
 from .conftest import TINY, Run, command, environment, written
 from .test_explain import Page

@@ -103,9 +103,9 @@ class _Maker:
 
 
 @st.composite
-def expressions(draw: st.DrawFn, depth: int = 3, calls: bool = True) -> Expr:
-    """Expressions of every kind; without calls, only of operators whose result is rounded in one way."""
-    return _Maker(draw, calls).make(draw(st.sampled_from(list(Kind))), depth)
+def expressions(draw: st.DrawFn, depth: int = 3, calls: bool = True, kind: Kind | None = None) -> Expr:
+    """Expressions of a kind, or any; without calls, only of operators whose result is rounded in one way."""
+    return _Maker(draw, calls).make(kind or draw(st.sampled_from(list(Kind))), depth)
 
 
 def negated(expr: Expr) -> Expr:

@@ -240,7 +240,12 @@ def bits_of(array: Array) -> Array:
     return np.ascontiguousarray(array).view(f"u{array.itemsize}")
 
 
+def bits(spec: Spec, result: Any) -> dict[str, Array]:
+    """The results by name, as integers."""
+    return {name: bits_of(array) for name, array in named(spec, result).items()}
+
+
 def same_bits(spec: Spec, one: Any, other: Any) -> None:
-    others = named(spec, other)
-    for name, array in named(spec, one).items():
-        np.testing.assert_array_equal(bits_of(array), bits_of(others[name]), err_msg=name)
+    others = bits(spec, other)
+    for name, array in bits(spec, one).items():
+        np.testing.assert_array_equal(array, others[name], err_msg=name)

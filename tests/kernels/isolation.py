@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
+from mhagen.runtime import launch
+from mhagen.runtime.threads import threads
+
 from . import plain
-from .calls import Array, Call, bits_of, named
+from .calls import Array, Call, bits_of, named, same_bits
 from .specs import Case
 
 
@@ -70,3 +76,29 @@ def assert_alone_as_together(case: Case, call: Call) -> None:
         alone = named(case.spec, case.module.attention(**only(entry, case, call)))
         for name, result in together.items():
             np.testing.assert_array_equal(bits_of(alone[name][0]), bits_of(result[entry]), err_msg=name)
+
+
+def assert_undisturbed(case: Case, call: Call) -> None:
+    """The last batch entry gives the same bits when there is nothing but NaN in the others."""
+    disturbed = {name: call[name].copy() for name in ("query", "key", "value")}
+    for array in disturbed.values():
+        array[:-1] = np.nan
+    found = named(case.spec, case.module.attention(**call | disturbed))
+    for name, result in named(case.spec, case.module.attention(**call)).items():
+        np.testing.assert_array_equal(bits_of(found[name][-1]), bits_of(result[-1]), err_msg=name)
+
+
+def assert_same_on_any_number_of_threads(case: Case, call: Call, counts: Sequence[int] = (2, 3, 7)) -> None:
+    """The bits of one thread."""
+    with threads(1):
+        alone = case.module.attention(**call)
+    for count in counts:
+        with on(count):
+            same_bits(case.spec, case.module.attention(**call), alone)
+
+
+@contextmanager
+def on(count: int) -> Iterator[None]:
+    """Calls inside use so many threads, also where the work is too little to pay a second one."""
+    with patch.object(launch, "MULTIPLY_ADDS_OF_A_THREAD", 1), threads(count):
+        yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from typing import Any
@@ -21,7 +22,12 @@ Array = np.ndarray[Any, Any]
 
 
 class Elementwise(ast.NodeTransformer):
-    """Python's logic, which knows one truth only, turned into NumPy's."""
+    """Python's logic, which knows one truth only, turned into NumPy's; and each result is rounded."""
+
+    def visit(self, node: ast.AST) -> Any:
+        found = super().visit(node)
+        is_result = isinstance(node, ast.Constant | ast.BinOp | ast.Call | ast.IfExp)
+        return ast.Call(ast.Name("rounded", ast.Load()), [found], []) if is_result else found
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         return joined(
@@ -54,8 +60,8 @@ def joined(operator: ast.operator, terms: Sequence[ast.expr]) -> ast.expr:
 class Clamped:
     """An array whose indices are clamped to their axes."""
 
-    def __init__(self, array: Array) -> None:
-        self.array = array.astype(np.int64) if array.dtype.kind == "i" else computed(array)
+    def __init__(self, array: Array, rounding: Rounding) -> None:
+        self.array = array.astype(np.int64) if array.dtype.kind == "i" else rounding(array)
 
     def __getitem__(self, indices: Any) -> Array:
         places = indices if isinstance(indices, tuple) else (indices,)
@@ -79,15 +85,38 @@ FUNCTIONS = {
 }
 
 
-def value_of(text: str, names: Mapping[str, Any]) -> Any:
+@dataclass(frozen=True)
+class Rounding:
+    """What a product and an operation of an expression make of their exact results: reals of one format."""
+
+    real: np.dtype[Any]
+
+    def __call__(self, found: Any) -> Array:
+        array = np.asarray(found)
+        return array.astype(self.real) if is_real(array) else array
+
+    def product(self, query: Array, key: Array) -> Array:
+        """The scores of all keys, before they are scaled."""
+        found: Array = query @ key.swapaxes(2, 3)
+        return found
+
+
+def value_of(text: str, names: Mapping[str, Any], rounded: Rounding) -> Any:
     tree = ast.fix_missing_locations(Elementwise().visit(ast.parse(text, mode="eval")))
-    return eval(compile(tree, "expression", "eval"), {"__builtins__": {}}, {**FUNCTIONS, **names})
+    known = {**FUNCTIONS, **names, "rounded": rounded}
+    return eval(compile(tree, "expression", "eval"), {"__builtins__": {}}, known)
 
 
 def attention(
-    spec: Spec, query: Array, key: Array, value: Array, query_offset: Any = None, **inputs: Array
+    spec: Spec,
+    query: Array,
+    key: Array,
+    value: Array,
+    query_offset: Any = None,
+    rounding: Rounding | None = None,
+    **inputs: Array,
 ) -> dict[str, Array]:
-    """`out` and `lse` of a call without NaNs and infinities.
+    """`out` and `lse` of a call.
 
     Numbers  of 16 bits: scores and sums are float32, weights and results are rounded to the format
     """
@@ -95,28 +124,29 @@ def attention(
     query, key, value = (heads_first(spec, computed(each)) for each in (query, key, value))
     times = spec.heads.query // spec.heads.key_value
     key, value = np.repeat(key, times, axis=1), np.repeat(value, times, axis=1)
+    rounding = rounding or Rounding(query.dtype)
     with np.errstate(all="ignore"):
-        score = spec.scale * (query @ key.swapaxes(2, 3))
-        names = meanings(spec, score.shape, query_offset, inputs)
+        score = spec.scale * rounding.product(query, key)
+        names = meanings(spec, score.shape, query_offset, inputs, rounding)
         if spec.scores.modify is not None:
-            modified = value_of(spec.scores.modify, {**names, "score": score})
+            modified = value_of(spec.scores.modify, {**names, "score": score}, rounding)
             score = np.broadcast_to(modified, score.shape).astype(query.dtype)
-        score = np.where(seen(spec, names), score, -np.inf)
-        sink = sink_of(spec, names, score)
+        score = np.where(seen(spec, names, rounding), score, -np.inf)
+        sink = sink_of(spec, names, score, rounding)
         peak = score.max(axis=3, initial=np.finfo(query.dtype).min, keepdims=True)
         peak = np.maximum(peak, sink)
         weights = np.exp(score - peak)
         total = weights.sum(axis=3, keepdims=True) + np.exp(sink - peak)
         shares = weights.astype(stored).astype(weights.dtype)
-        out = np.where(total > 0, (shares @ value) / total, 0).astype(stored).astype(weights.dtype)
+        out = np.where(total == 0, 0, (shares @ value) / total).astype(stored).astype(weights.dtype)
         lse = (peak + np.log(total))[..., 0]
     return {"out": heads_first(spec, out), "lse": lse}
 
 
-def sink_of(spec: Spec, names: Mapping[str, Any], score: Array) -> Array:
+def sink_of(spec: Spec, names: Mapping[str, Any], score: Array, rounding: Rounding) -> Array:
     """The logit that joins each row; -inf where there is none."""
     rows = (*score.shape[:3], 1)
-    logit = -np.inf if spec.softmax.sink is None else value_of(spec.softmax.sink, names)
+    logit = -np.inf if spec.softmax.sink is None else value_of(spec.softmax.sink, names, rounding)
     return np.broadcast_to(np.asarray(logit, score.dtype), rows)
 
 
@@ -138,24 +168,30 @@ def heads_first(spec: Spec, array: Array) -> Array:
     return array if spec.layout is Layout.BHSD else array.swapaxes(1, 2)
 
 
-def seen(spec: Spec, names: Mapping[str, Any]) -> Array:
-    return np.asarray(True if spec.mask.keep is None else value_of(spec.mask.keep, names))
+def seen(spec: Spec, names: Mapping[str, Any], rounding: Rounding) -> Array:
+    return np.asarray(True if spec.mask.keep is None else value_of(spec.mask.keep, names, rounding))
 
 
 def visible(spec: Spec, query: Array, key: Array, query_offset: Any, inputs: Mapping[str, Array]) -> Array:
     """Which keys each query sees: (batch, query_heads, queries, keys)."""
     length = 2 if spec.layout is Layout.BHSD else 1
     shape = (len(query), spec.heads.query, query.shape[length], key.shape[length])
-    return np.broadcast_to(seen(spec, meanings(spec, shape, query_offset, inputs)), shape)
+    rounding = Rounding(computed(query).dtype)
+    return np.broadcast_to(seen(spec, meanings(spec, shape, query_offset, inputs, rounding), rounding), shape)
 
 
 def meanings(
-    spec: Spec, shape: tuple[int, ...], query_offset: Any, inputs: Mapping[str, Array]
+    spec: Spec,
+    shape: tuple[int, ...],
+    query_offset: Any,
+    inputs: Mapping[str, Array],
+    rounding: Rounding,
 ) -> dict[str, Any]:
     """What the names of an expression stand for, but `score`."""
     b, h, q, k = np.ix_(*map(np.arange, shape))
     if query_offset is None:
         query_offset = shape[3] - shape[2] if spec.mask.align is Align.END else 0
     positions = q + np.broadcast_to(query_offset, shape[0])[:, None, None, None]
-    arrays = {name: Clamped(array) for name, array in inputs.items()}
-    return {**spec.constants, **arrays, "b": b, "h": h, "q": positions, "k": k}
+    arrays = {name: Clamped(array, rounding) for name, array in inputs.items()}
+    numbers = {name: rounding(number) for name, number in spec.constants.items()}
+    return {**numbers, **arrays, "b": b, "h": h, "q": positions, "k": k}

@@ -255,7 +255,9 @@ BIASED = case("biased", "2/1 16/16", modify="score + bias[h, q, k]", bias="float
 FLAT = case("flat", "2/2 8/16", modify="slope[h] - 1", keep="h >= 0", slope="float32 query_heads")
 DISTANCE = case("distance", "2/2 8/16", modify="k - q", keep="h < 1")
 CHOSEN = case("chosen", "2/2 8/16", keep="chosen[b, q, k]", chosen="bool batch queries keys")
-BY_NAME = {each.spec.name: each for each in (*CASES, ORDERED, BIASED, FLAT, DISTANCE, CHOSEN)}
+REMAINDER = case("remainder", "1/1 1/1", modify="-2137549.0 % step[q]", step="float32 queries")
+SINGLE = (ORDERED, BIASED, FLAT, DISTANCE, CHOSEN, REMAINDER)
+BY_NAME = {each.spec.name: each for each in (*CASES, *SINGLE)}
 MASKED = tuple(each for each in CASES if each.spec.mask.keep is not None)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mhagen.base.dtypes import DType
+from mhagen.base.target import AVX512
 from mhagen.spec.load import load_spec
 
 from . import plain
@@ -42,14 +43,6 @@ INPUTS = {
     "a single block": (33, 64, 3.0),
     "few queries": (5, 1500, 2.0),
     "many keys": (33, 4000, 1.0),
-}
-# Weighted values, and weights, are added one after the other over all keys: PyTorch adds them up in parts.
-ADDED_ONE_BY_ONE = {
-    ("like_torch_float32", "flat"),
-    ("like_torch_float32", "many keys"),
-    ("like_torch_biased_float32", "flat"),
-    ("like_torch_biased_float32", "many keys"),
-    ("like_torch_causal_float64", "many keys"),
 }
 
 
@@ -93,20 +86,21 @@ def tensor(array: Array) -> Any:
     return torch.from_numpy(array)
 
 
-def comparisons() -> list[Any]:
-    more_than_twice = pytest.mark.xfail(strict=True, reason="sums over all keys are not made in parts")
-    return [
-        pytest.param(
-            *(case, name),
-            id=f"{case!r}-{name}",
-            marks=more_than_twice if (case.spec.name, name) in ADDED_ONE_BY_ONE else (),
-        )
-        for case in CASES
-        for name in INPUTS
-    ]
+# In one of 21,000 outputs the errors of exp2, of the scaled query and of 1 / total add up.
+WORST_OF_ALL = ("like_torch_causal_float64", "many keys")
+UNLUCKY = pytest.mark.xfail(strict=True, reason="the greatest error is 2.3 times PyTorch's, the mean 1.4")
+COMPARISONS = [
+    pytest.param(
+        *(case, name),
+        id=f"{case!r}-{name}",
+        marks=UNLUCKY if (case.spec.name, name) == WORST_OF_ALL and case.target is AVX512 else (),
+    )
+    for case in CASES
+    for name in INPUTS
+]
 
 
-@pytest.mark.parametrize(("case", "name"), comparisons())
+@pytest.mark.parametrize(("case", "name"), COMPARISONS)
 def test_errors_are_within_twice_those_of_pytorch(case: Case, name: str) -> None:
     queries, keys, scores = INPUTS[name]
     call = Shape(2, queries, keys, seed=len(name), scores=scores).random(case)

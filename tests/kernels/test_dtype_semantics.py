@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 
 from mhagen import InputError
 from mhagen.base.dtypes import DType
-from mhagen.runtime import launch
-from mhagen.runtime.threads import threads
 
 from .calls import Array, Call, Shape, drafts, same_bits
 from .dtypes import CASES, EVERY_CASE, EVERY_MASK, LAYER_CASES, of
-from .isolation import assert_alone_as_together, assert_isolated, poisoned, seen_by
+from .isolation import (
+    assert_alone_as_together,
+    assert_isolated,
+    assert_same_on_any_number_of_threads,
+    poisoned,
+    seen_by,
+)
 from .layers import rows, weights_of
 from .specs import Case
 
@@ -94,29 +98,10 @@ def test_results_do_not_depend_on_the_other_sequences_in_the_batch(case: Case) -
 
 
 @EVERY_CASE
-def test_results_do_not_depend_on_the_number_of_threads(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "MULTIPLY_ADDS_OF_A_THREAD", 1)
+def test_results_do_not_depend_on_the_number_of_threads(case: Case) -> None:
     for queries, keys in ((1, 3 * case.module.CHUNK_KEYS + 1), (7, 700), (150, 90), (300, 580)):
         call = Shape(2, queries, keys, seed=4, scores=3.0).random(case)
-        with threads(1):
-            alone = case.module.attention(**call)
-        for count in (2, 3, 7):
-            with threads(count):
-                same_bits(case.spec, case.module.attention(**call), alone)
-
-
-@pytest.mark.parametrize("case", LAYER_CASES, ids=repr)
-def test_a_layer_does_not_depend_on_the_number_of_threads(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(launch, "MULTIPLY_ADDS_OF_A_THREAD", 1)
-    x, weights = rows(case.spec, 2, 300, seed=1), weights_of(case.spec, seed=1)
-    inputs = {name: np.ones(case.spec.heads.query, np.float32) for name in case.spec.inputs}
-    with threads(1):
-        alone = case.module.layer(x, weights, **inputs)
-    for count in (2, 3, 7):
-        with threads(count):
-            same_bits(case.spec, case.module.layer(x, weights, **inputs), alone)
+        assert_same_on_any_number_of_threads(case, call)
 
 
 # Bits without a name

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .calls import Array, Call, Shape, assert_right, named, same_bits
-from .specs import BIASED, BY_NAME, CASES, CHOSEN, DISTANCE, FLAT, Case
+from .specs import BIASED, BY_NAME, CASES, CHOSEN, DISTANCE, FLAT, REMAINDER, Case
 
 PLAIN = BY_NAME["plain"]
 SHAPES = st.builds(
@@ -101,6 +101,14 @@ def test_no_head_or_batch_entry_of_zeros_disturbs_the_others() -> None:
 def test_scores_need_not_look_at_the_products(case: Case) -> None:
     call = Shape(2, 40, 70, seed=2).random(case) | {"query_offset": 3}
     assert_right(case.spec, case.module.attention(**call), call)
+
+
+def test_a_remainder_of_large_numbers_is_exact() -> None:
+    """As long as a real holds the whole quotient: the product of it and the divisor has more digits."""
+    step = np.arange(1, 70, dtype=np.float32) / 8
+    call = Shape(1, 2 * len(step), 1).random(REMAINDER) | {"step": np.concatenate([step, -step])}
+    expected = np.remainder(np.float64(-2137549), call["step"].astype(np.float64))
+    np.testing.assert_array_equal(REMAINDER.module.attention(**call).lse[0, 0], expected)
 
 
 # Hostile numbers

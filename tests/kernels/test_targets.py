@@ -33,6 +33,11 @@ SPECS: dict[str, dict[str, Any]] = {
         },
         "inputs": {"seen": {"shape": ["batch", "keys"], "dtype": "bool"}},
     },
+    "plain_choices": {
+        "scores": {"modify": "score * abs(xs[0]) + max(h, b, k) * abs(min(xs[h], xs[1])) / 50"},
+        "mask": {"keep": "ys[b, max(h, -4, k) - 3] < 1.0 or min(h, b, q) + max(b, h, q, k) > 9"},
+        "inputs": {"xs": {"shape": ["keys"]}, "ys": {"shape": ["batch", "keys"]}},
+    },
     "literal_indices": {
         "mask": {"keep": "k < limit[5] + 40 and q >= limit[-1] - 40 and where(k <= q, 1, 0) == 1"},
         "inputs": {"limit": {"shape": ["batch"], "dtype": "int32"}},

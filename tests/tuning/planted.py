@@ -9,10 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from mhagen.base.errors import UnsupportedError, VerificationError
-from mhagen.tuning.request import Json, schedules_in
 
 
-def work(request: Json) -> dict[str, Any]:
+def work(request: dict[str, Any]) -> dict[str, Any]:
     """Whatever the request asks for."""
     DEEDS[request["do"]]()
     return {"process": os.getpid(), "echo": request.get("echo")}
@@ -53,19 +52,19 @@ BY_BLOCK_KEYS = {128: "differ", 512: "crash", 1024: "hang"}
 BY_TILE_QUERIES = {128: "allocate", 256: "refuse"}
 
 
-def check(request: Json) -> dict[str, Any]:
+def check(request: dict[str, Any]) -> dict[str, Any]:
     """As tuning.checking.check, for candidates of which most go wrong."""
-    (schedule,) = schedules_in(request)
-    deed = BY_BLOCK_KEYS.get(schedule.block_keys) or BY_TILE_QUERIES.get(schedule.tile_queries)
+    (schedule,) = request["schedules"]
+    deed = BY_BLOCK_KEYS.get(schedule["block_keys"]) or BY_TILE_QUERIES.get(schedule["tile_queries"])
     if deed is not None:
         return work({"do": deed})
     return {"compile_seconds": 0.01, "check_seconds": 0.01, "error": 0.0}
 
 
-def measure(request: Json) -> dict[str, Any]:
+def measure(request: dict[str, Any]) -> dict[str, Any]:
     """As tuning.timing.measure, without a clock: how long a schedule takes follows from its sizes."""
-    schedules = schedules_in(request)
-    times = [seconds(vars(schedule)) for schedule in schedules]
+    schedules = request["schedules"]
+    times = [seconds(schedule) for schedule in schedules]
     rounds = {str(i): [[time_, times[0]]] * 12 for i, time_ in enumerate(times)}
     return {"wrong": {}, "seconds": rounds}
 
@@ -80,22 +79,22 @@ def seconds(sizes: dict[str, int]) -> float:
     return 1e-3 * (1 + 0.1 * away)
 
 
-def crash_when_timed(request: Json) -> dict[str, Any]:
+def crash_when_timed(request: dict[str, Any]) -> dict[str, Any]:
     """As measure, but score tiles of 4 by 4 crash the process, whoever is timed beside them."""
-    if any(schedule.key_rows == 4 for schedule in schedules_in(request)):
+    if any(schedule["key_rows"] == 4 for schedule in request["schedules"]):
         return work({"do": "crash"})
     return measure(request)
 
 
-def is_fine(request: Json) -> dict[str, Any]:
+def is_fine(request: dict[str, Any]) -> dict[str, Any]:
     """As check, for candidates that are all right."""
     return {"compile_seconds": 0.01, "check_seconds": 0.01, "error": 0.0}
 
 
-def check_slowly(request: Json) -> dict[str, Any]:
+def check_slowly(request: dict[str, Any]) -> dict[str, Any]:
     """The default is right; all others hang."""
-    (schedule,) = schedules_in(request)
-    if (schedule.tile_queries, schedule.block_keys, schedule.key_rows, schedule.value_rows) != (
+    (schedule,) = request["schedules"]
+    if (schedule["tile_queries"], schedule["block_keys"], schedule["key_rows"], schedule["value_rows"]) != (
         64,
         256,
         8,
@@ -105,13 +104,13 @@ def check_slowly(request: Json) -> dict[str, Any]:
     return is_fine(request)
 
 
-def measure_alike(request: Json) -> dict[str, Any]:
+def measure_alike(request: dict[str, Any]) -> dict[str, Any]:
     """All take the same time, but for noise."""
-    schedules = schedules_in(request)
+    schedules = request["schedules"]
     rounds = [[1e-3 * (1 + 0.01 * (7 * i % 5)), 1e-3 * (1 + 0.01 * (3 * i % 5))] for i in range(20)]
     return {"wrong": {}, "seconds": {str(i): rounds for i in range(len(schedules))}}
 
 
-def measure_luckily(request: Json) -> dict[str, Any]:
+def measure_luckily(request: dict[str, Any]) -> dict[str, Any]:
     """What seems to be fast in the search is not at the end."""
     return measure(request) if request["most_rounds"] < 51 else measure_alike(request)

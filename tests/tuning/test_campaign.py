@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from mhagen.base.errors import InputError, UnsupportedError
+from mhagen.base.target import AVX2, NEON
 from mhagen.runtime.host import host_target
 from mhagen.schedule.sight import Shape
 from mhagen.schedule.table import faults
@@ -22,12 +23,13 @@ from mhagen.spec.load import load_spec
 from mhagen.tuning import optuna_search
 from mhagen.tuning.campaign import Campaign, Plan, Progress, require_strategy
 from mhagen.tuning.candidates import space, subject_of
-from mhagen.tuning.evaluator import LocalEvaluator, RemoteEvaluator
+from mhagen.tuning.evaluator import LocalEvaluator, RemoteEvaluator, shared_out
 from mhagen.tuning.records import Records
 from mhagen.tuning.request import keys_of
 from mhagen.tuning.result import End, Tuning
-from mhagen.tuning.trial import Call, Verdict
-from mhagen.tuning.tune import calls_of, tune
+from mhagen.tuning.trial import Call
+from mhagen.tuning.tune import calls_of, tune, tune_now
+from mhagen.tuning.verdict import Verdict
 
 HERE = str(Path(__file__).parent)
 SPEC = load_spec({"name": "tuned", "heads": {"query": 2, "dim": 32}, "mask": {"keep": "k <= q"}})
@@ -178,6 +180,30 @@ def test_a_budget_is_kept(tmp_path: Path, budget: float) -> None:
     found = run(tmp_path, check="planted:check_slowly", budget=budget)
     assert time.monotonic() - start < 1.1 * budget + 1.5, "a second and a half for processes to start and end"
     assert found.outcomes[0].call == PAGE
+
+
+def test_the_next_are_checked_while_others_are_timed_where_that_is_quiet(tmp_path: Path) -> None:
+    quiet = evaluator(*WORKS[1])
+    quiet.is_quiet_while_checking = True
+    try:
+        found = run(tmp_path, check="planted:is_fine", strategy="exhaustive")
+    finally:
+        quiet.is_quiet_while_checking = False
+    assert found.measured == len(found.tried) == found.space - 1
+    assert found.compiled == found.space
+
+
+def test_what_measures_has_its_cpus_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 4, 5}, raising=False)
+    assert shared_out(1) == (frozenset({0}), frozenset({1, 4, 5}))
+    assert shared_out(3) == (frozenset({0, 1, 4}), frozenset({5}))
+    assert shared_out(4) == (frozenset(), frozenset()), "then it takes turns with what checks"
+
+
+def test_only_this_machine_can_be_measured_now() -> None:
+    other = AVX2 if host_target("float32") != AVX2 else NEON
+    with pytest.raises(UnsupportedError, match="are not measured here"):
+        tune_now(SPEC, other)
 
 
 def test_the_records_of_another_machine_are_where_a_search_begins(tmp_path: Path) -> None:

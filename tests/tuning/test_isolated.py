@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mhagen.tuning.isolated import Isolation, Limits
-from mhagen.tuning.trial import Verdict
+from mhagen.tuning.verdict import Verdict
 
 HERE = str(Path(__file__).parent)
 LIMITS = Limits(seconds=10.0, memory_bytes=1 << 30)

@@ -21,7 +21,8 @@ from mhagen.schedule.tuned import Circumstances
 from mhagen.tuning.record import Record, decode, encode
 from mhagen.tuning.records import Records, RecordWarning, read
 from mhagen.tuning.t4 import t4_document
-from mhagen.tuning.trial import Call, Verdict
+from mhagen.tuning.trial import Call
+from mhagen.tuning.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Circumstances("a" * 64, "avx512", "znver4", "b" * 64, "0.1.0", "0.68.1", "0.50.0")

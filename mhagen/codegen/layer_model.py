@@ -1,4 +1,4 @@
-"""What the templates of the functions people call receive: attention(), and with projections layer()."""
+"""What a template receives for a layer: its products, and the functions people call."""
 
 from __future__ import annotations
 
@@ -23,23 +23,6 @@ class LinearModel:
     parameters: Names
     tile_parameters: Names
     tile_arguments: Names
-
-
-@dataclass(frozen=True)
-class AttentionModel:
-    """The function attention() and how it reaches the kernel."""
-
-    doc_lines: Lines
-    parameters: Names
-    bind_lines: Lines
-    view_lines: Lines
-    statistics: Names
-    out_dtype: str
-    statistic_dtype: str
-    attend_parameters: Names
-    attend_arguments: Names
-    kernel_arguments: Lines
-    returns: str
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,142 @@
+"""Whole specs drawn at random: every key that shapes an attention kernel, each with any legal value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from expr.random_expressions import ARRAYS, expressions
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from mhagen.base.digest import digest
+from mhagen.base.dtypes import DType
+from mhagen.expr.kinds import applied
+from mhagen.expr.parse import ArrayType, ExpressionErrors, parse_expression
+from mhagen.expr.simplify import simplify
+from mhagen.expr.tree import Apply, Expr, Kind, Literal, Name, Operator, arrays, constants, names, to_text
+from mhagen.spec.fields import AXES
+from mhagen.spec.load import load_spec
+
+from .dtypes import REALS, targets_of
+from .specs import ANY_INT32, Case, Table, register
+
+DTYPES = {
+    "slope": st.sampled_from(REALS),
+    "segment": st.sampled_from([DType.INT32, DType.INT64]),
+    "visible": st.just(DType.BOOL),
+}
+# Around the edges of vectors and of the steps that products are made in; and anything.
+DIMS = st.one_of(st.sampled_from([1, 2, 15, 16, 17, 32, 33, 64, 128]), st.integers(1, 160))
+SCALES = st.sampled_from([None, None, 0.0, 1.0, -0.25])
+OFTEN = 3  # most random expressions are not legal: what does without them is drawn too often by itself
+CAUSAL = applied(Operator.LESS_EQUAL, Name("k"), Name("q"))
+
+
+def numbered(number: int) -> Case:
+    """The case that is drawn for a number: by itself, not as a change of an earlier one."""
+    found: list[Case] = []
+
+    @seed(number)
+    @settings(max_examples=2, phases=[Phase.generate], database=None, suppress_health_check=[*HealthCheck])
+    @given(cases())
+    def draw(case: Case) -> None:
+        found.append(case)
+
+    draw()
+    return found[-1]  # the first one is the simplest of all, whatever the number
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """A spec, known by a name that is its own; most for the widest of the CPU classes that run here."""
+    dtypes = {name: draw(choices) for name, choices in DTYPES.items()}
+    modify, keep = draw(scores(dtypes)), draw(masks(dtypes))
+    dtype, key_value, dim = draw(st.sampled_from(REALS)), draw(st.integers(1, 3)), draw(DIMS)
+    spec = {
+        "dtype": dtype.value,
+        "layout": draw(st.sampled_from(["bhsd", "bshd"])),
+        "heads": {
+            "query": key_value * draw(st.integers(1, 4)),
+            "key_value": key_value,
+            "dim": dim,
+            "value_dim": draw(st.one_of(st.just(dim), DIMS)),
+        },
+        "scores": stated(scale=draw(SCALES), modify=modify),
+        "mask": stated(align=draw(st.sampled_from(["start", "end"])), keep=keep),
+        "outputs": {"statistics": draw(st.sampled_from([[], ["lse"]]))},
+        **declared(draw, dtypes, [each for each in (modify, keep) if each is not None]),
+    }
+    ranges = {"segment": draw(st.sampled_from([(0, 2), (-9, 99), ANY_INT32]))}
+    name = f"random_{digest(repr((spec, ranges)))[:16]}"
+    widest, *others = targets_of(dtype)
+    drawn = Case(load_spec({"name": name, **spec}), ranges)
+    return replace(register(drawn), chosen=draw(st.sampled_from([widest, widest, *others])))
+
+
+def stated(**keys: Any) -> Table:
+    """The keys that say something."""
+    texts = {key: to_text(value) if isinstance(value, Expr) else value for key, value in keys.items()}
+    return {key: value for key, value in texts.items() if value is not None}
+
+
+def declared(draw: st.DrawFn, dtypes: dict[str, DType], used: list[Expr]) -> Table:
+    """The constants and inputs that expressions name, with axes of any sort."""
+    axes = st.one_of(st.sampled_from(AXES), st.integers(1, 9))
+    return {
+        "constants": {each.name: each.value for expr in used for each in constants(expr)},
+        "inputs": {
+            name: {
+                "dtype": dtypes[name].value,
+                "shape": [draw(axes) for _ in range(ARRAYS[name].rank)],
+            }
+            for name in dict.fromkeys(name for expr in used for name in arrays(expr))
+        },
+    }
+
+
+@st.composite
+def scores(draw: st.DrawFn, dtypes: dict[str, DType]) -> Expr | None:
+    """No `modify`, one of any kind, or one that leaves scores near what they were."""
+    way = draw(st.sampled_from(["none", *OFTEN * ("anything", "bounded", "chosen")]))
+    match way:
+        case "none":
+            return None
+        case "anything":
+            return draw(legal(Kind.REAL, dtypes))
+        case "bounded":
+            change = applied(Operator.TANH, draw(legal(Kind.REAL, dtypes)))
+        case _:
+            change = applied(Operator.WHERE, draw(legal(Kind.CONDITION, dtypes)), Literal(0.5), Literal(-2.0))
+    return applied(Operator.ADD, Name("score"), change)
+
+
+@st.composite
+def masks(draw: st.DrawFn, dtypes: dict[str, DType]) -> Expr | None:
+    """No `keep`, or one with a random condition in it; conditions cannot be of scores."""
+    way = draw(st.sampled_from(["none", "causal", *OFTEN * ("anything", "also causal", "at least causal")]))
+    if way in ("none", "causal"):
+        return CAUSAL if way == "causal" else None
+    keep = draw(legal(Kind.CONDITION, dtypes).filter(lambda expr: "score" not in names(expr)))
+    if way == "anything":
+        return keep
+    return applied(Operator.AND if way == "also causal" else Operator.OR, CAUSAL, keep)
+
+
+def legal(kind: Kind, dtypes: dict[str, DType]) -> st.SearchStrategy[Expr]:
+    """Expressions of one kind that a spec may hold, and that are not the same for all queries and keys."""
+    types = {name: ArrayType(dtypes[name], array.rank) for name, array in ARRAYS.items()}
+
+    def is_legal(expr: Expr) -> bool:
+        values = {each.name: each.value for each in constants(expr)}
+        try:
+            return parse_expression(to_text(expr), constants=values, arrays=types) == expr
+        except ExpressionErrors:  # an integer can overflow, or a divisor be 0
+            return False
+
+    return expressions(depth=4, kind=kind).filter(varies).filter(is_legal)
+
+
+def varies(expr: Expr) -> bool:
+    left = simplify(expr)
+    return isinstance(left, Apply) and len({*names(left), *arrays(left)}) > 1
