@@ -74,9 +74,9 @@ class StreamedAttention(Op):
     Meaning  s = score_scale * modify(query_scale * <query, key>), -inf where not keep; w = 2 ** s / (sum of
              2 ** s, + e ** sink); out = sum of w * value. Scores are in units of log2, the sink is a natural
              logit. The results are out, then the statistics in their order.
-    Shapes   query, key and value have the axes of `reads`, out those of `writes`; lse is (batch, heads,
-             queries)
-    Numbers  as Mask, Softmax, LogSumExp and WeightedValues
+    Shapes   query, key and value have the axes of `reads`, out those of `writes`; statistics are
+             (batch, heads, queries)
+    Numbers  as Mask, Softmax, the ops of statistics and WeightedValues
     Example
         input %query: f32[batch, 8, queries, 16]
         input %key: f32[batch, 2, keys, 16]

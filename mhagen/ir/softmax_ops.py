@@ -109,5 +109,59 @@ class LogSumExp(RowOp):
         return ((self.unit * peak + np.log(total))[..., 0],)
 
 
+@dataclass(frozen=True)
+class MaxScore(LogSumExp):
+    """The greatest score of a query, as a natural logit; the sink has no part in it.
+
+    Meaning  m[b, h, m] = max over n of s[b, h, m, n] * ln(base)
+    Numbers  -inf for a row of nothing but -inf
+    Example
+        input %scores: f32[batch, 8, queries, keys]
+        %max: f32[batch, 8, queries] = max_score(%scores)
+    """
+
+    def evaluate(self, scores: Floats, *operands: Array) -> Results:
+        return (self.unit * np.max(scores, axis=3, initial=-np.inf),)
+
+
+@dataclass(frozen=True)
+class Entropy(LogSumExp):
+    """How widely the weights of a query are spread, in natural units; the share of the sink is not a weight.
+
+    Meaning  e[b, h, m] = -(sum over n of w[b, h, m, n] * ln(w[b, h, m, n])), of the softmax's weights w
+    Numbers  a weight of 0 adds 0: a row of nothing but -inf has entropy 0
+    Example
+        input %scores: f32[batch, 8, queries, keys]
+        %entropy: f32[batch, 8, queries] = entropy(%scores)
+    """
+
+    def evaluate(self, scores: Floats, *operands: Array) -> Results:
+        (weights,) = Softmax(self.base, self.sink).evaluate(scores, *operands)
+        terms = weights * np.log(np.where(weights == 0.0, 1.0, weights))
+        return (0.0 - terms.sum(axis=3),)
+
+
+@dataclass(frozen=True)
+class Confidence(LogSumExp):
+    """The greatest weight of a query.
+
+    Meaning  c[b, h, m] = max over n of w[b, h, m, n], of the softmax's weights w
+    Numbers  0 for a row of nothing but -inf
+    Source   Voita et al. 2019, section 4
+    Example
+        input %scores: f32[batch, 8, queries, keys]
+        %confidence: f32[batch, 8, queries] = confidence(%scores)
+    """
+
+    def evaluate(self, scores: Floats, *operands: Array) -> Results:
+        (weights,) = Softmax(self.base, self.sink).evaluate(scores, *operands)
+        return (np.max(weights, axis=3, initial=0.0),)
+
+
 # The op that defines each statistic an attention can return.
-STATISTICS: Mapping[str, type[RowOp]] = {"lse": LogSumExp}
+STATISTICS: Mapping[str, type[RowOp]] = {
+    "lse": LogSumExp,
+    "max": MaxScore,
+    "entropy": Entropy,
+    "confidence": Confidence,
+}

@@ -24,8 +24,8 @@ _FUNCTIONS = frozenset({"attention", "layer", "prepare"})
 _STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "argmax"})
 # What the functions of a generated module call their own.
 _LOCALS = frozenset(
-    {"attend", "batch", "bind", "bind_input", "bind_offset", "bind_out", "inputs", "keys", "np", "prepared"}
-    | {"queries", "serving_entry", "sizes", "thread_count", "tiles"}
+    {"attend", "batch", "bind", "bind_input", "bind_offset", "bind_out", "greatest", "inputs", "keys", "np"}
+    | {"prepared", "queries", "serving_entry", "sizes", "thread_count", "tiles"}
 )
 
 

@@ -49,6 +49,7 @@ CONDITIONS = (
     "(b + q * k) % 3 != 1",
 )
 SINKS = ("0.0", "2 * slope[h] - 1", "where(q < window, b, -h)", "bias[h, q, 0] + 1")
+STATISTICS = ("lse", "max", "entropy", "confidence")
 JOINS = (" and ", " or ")
 LONGEST = 5
 LENGTHS = st.integers(0, LONGEST)
@@ -93,7 +94,7 @@ def specs(draw):
         draw(masks()),
         draw(st.none() | st.sampled_from(SINKS)),
         layout=draw(st.sampled_from(["bhsd", "bshd"])),
-        outputs={"statistics": draw(st.sampled_from([[], ["lse"]]))},
+        outputs={"statistics": draw(st.lists(st.sampled_from(STATISTICS), unique=True))},
     )
     spec["mask"]["align"] = draw(st.sampled_from(["start", "end"]))
     if draw(st.booleans()):
