@@ -8,7 +8,8 @@ from .facts import Lowering
 from .kernel import finite_loads
 from .model import BlockModel, KeepModel, Names, TaskModel
 from .scores import tile_parameters
-from .sinks import lse_of, runs_without_keys, share_of, sink_of_queries, sink_place
+from .sinks import runs_without_keys, sink_of_queries, sink_place
+from .statistics import kept_rows, lines_of_queries, rescale_lines
 
 
 def keep_model(facts: Lowering) -> KeepModel:
@@ -89,7 +90,7 @@ def block_model(facts: Lowering) -> BlockModel:
 
 def statistics_of(facts: Lowering) -> Names:
     """The addresses of statistics that the kernel writes."""
-    return tuple(facts.work.op.statistics)
+    return facts.statistics
 
 
 def block_positions(facts: Lowering) -> Names:
@@ -124,9 +125,11 @@ def task_model(facts: Lowering) -> TaskModel:
             *(array.parameter for array in facts.captured.values()),
             *("counter", "scratch", "worker"),
         ),
-        writes_lse="lse" in statistics,
-        lse=lse_of(facts, "load(state + MAXIMA + lane)"),
-        share=share_of(facts),
+        statistics=statistics,
+        kept_rows=kept_rows(facts),
+        keeps_gaps=facts.keeps_gaps,
+        rescale_lines=rescale_lines(facts),
+        finish_lines=lines_of_queries(facts),
         sink=sink,
         # Without keys, no block is a single one: the sums are those of no key, and the sink's.
         single="0 < keys <= BLOCK_KEYS" if runs_without_keys(facts) else "keys <= BLOCK_KEYS",

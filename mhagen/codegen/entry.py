@@ -22,6 +22,8 @@ AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
 }
 HEADS = ("query", "key", "value", "out")
 HEADS_FIRST = ".transpose(0, 2, 1, 3)"
+# Statistics of a query that sees no key.
+BLIND = {"lse": "-np.inf", "max": "-np.inf", "entropy": "0.0", "confidence": "0.0"}
 EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
 
 DIRECT_FUNCTIONS = ("has_header", "headers_fit", "lengths_fit", "span", "is_apart")
@@ -71,7 +73,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
     lengths = axes("QUERY_HEADS", 'sizes["queries"]', "VALUE_DIM")
     out_shape = shape_text(('sizes["batch"]', *lengths[1:]))
     swapped = graph.layout is Layout.BSHD
-    statistics = work.op.statistics
+    statistics = facts.statistics
     return AttentionModel(
         doc_lines=attention_doc(facts),
         parameters=("query", "key", "value", "*", *inputs, f"{QUERY_OFFSET}=None", "out=None"),
@@ -88,7 +90,12 @@ def attention_model(facts: Lowering) -> AttentionModel:
             f'    out = bind_out("out", out, "{dtype}", {out_axes}, sizes, inputs)',
         ),
         view_lines=tuple(f"{name}_heads = {name}{HEADS_FIRST}" for name in HEADS if swapped),
-        statistics=statistics,
+        statistics=work.op.statistics,
+        variables=statistics,
+        blind_lines=tuple(
+            f"{variable}[...] = {BLIND[name]}"
+            for name, variable in zip(work.op.statistics, statistics, strict=True)
+        ),
         out_dtype=numpy_dtype(facts, "x"),
         statistic_dtype=f"np.{facts.numbers.statistic.value}",
         attend_parameters=("query", "key", "value", "out", *statistics, QUERY_OFFSET, *operands),
@@ -106,7 +113,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
 def kernel_arguments(facts: Lowering) -> Lines:
     """The arguments of attention_tasks up to the counter, as texts of attend()."""
     lines = [line for name in HEADS for line in (f"address({name})", f"*{name}.strides[:3]")]
-    lines += ["address(lse)"] if "lse" in facts.work.op.statistics else []
+    lines += [f"address({name})" for name in facts.statistics]
     lines += ["batch", "queries", "keys", f"address({QUERY_OFFSET})"]
     return (*lines, *(f"address({name})" for name in facts.captured))
 
@@ -189,7 +196,7 @@ def linear_model(facts: Lowering) -> LinearModel:
 
 def layer_model(facts: Lowering) -> LayerModel:
     """The layer around the attention; EMPTY_LAYER for a graph without projections."""
-    graph, cross, statistics = facts.program.self_layer, facts.program.cross_layer, facts.work.op.statistics
+    graph, cross, statistics = facts.program.self_layer, facts.program.cross_layer, facts.statistics
     if graph is None or cross is None:
         return EMPTY_LAYER
     products = (*input_products(graph), *input_products(cross), output_product(graph))

@@ -39,10 +39,13 @@ RESERVED = frozenset(
         "QUERY", "QUERY_HEADS", "QUERY_KEY_VALUE", "QUERY_SCALE", "ROW", "SCORE_SCALE", "SCRATCH_BYTES",
         "STAGED_KEYS", "STAGED_VALUES", "STATE_BYTES", "STORED_VECTOR", "SUMS", "TILE_QUERIES", "VALUE_DIM",
         "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
+        "GAPS", "PARTIAL_GAPS", "TOPS",
         "TABLE", *(f"{kernel}_{number}" for kernel in ("KERNEL", "DECODE") for number in range(MOST_ENTRIES)),
     }
 )
 # fmt: on
+# What a statistic is called inside a module, where its name is that of a function.
+VARIABLES = {"max": "greatest"}
 EXP2 = {DType.BFLOAT16: "exp2_degree_3", DType.FLOAT16: "exp2_degree_4"}
 OWN_INPUTS = ("query", "key", "value", QUERY_OFFSET)
 ORDER = ("b", "h", "batch", "queries", "keys")  # how parameters of place are ordered, before captured arrays
@@ -223,6 +226,21 @@ class Lowering:
     @cached_property
     def block_place(self) -> Names:
         return self.place(self.block_names)
+
+    @property
+    def statistics(self) -> Names:
+        """The variables of the statistics that the kernel writes, in the spec's order."""
+        return tuple(VARIABLES.get(name, name) for name in self.work.op.statistics)
+
+    @property
+    def keeps_tops(self) -> bool:
+        """Is the true maximum kept beside the lazy one, which may lie above it or below?"""
+        return not {"max", "confidence"}.isdisjoint(self.work.op.statistics)
+
+    @property
+    def keeps_gaps(self) -> bool:
+        """Is the sum of weight * (score - running maximum) kept beside the sum of weights?"""
+        return "entropy" in self.work.op.statistics
 
     @property
     def block_names(self) -> frozenset[str]:

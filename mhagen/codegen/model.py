@@ -188,9 +188,11 @@ class TaskModel:
     """The entry point of the kernel."""
 
     parameters: Names
-    writes_lse: bool
-    lse: str
-    share: str
+    statistics: Names
+    kept_rows: tuple[tuple[str, str], ...]  # beside the sums of a group, and what they start from
+    keeps_gaps: bool
+    rescale_lines: Lines
+    finish_lines: Lines
     sink: SinkModel
     single: str
     returns_without_keys: bool
@@ -255,8 +257,9 @@ class DecodeModel:
     chunk_parameters: Names
     chunk_arguments: Names
     factor: str
-    lse: str
-    share: str
+    gap_lines: Lines
+    merge_gap_lines: Lines
+    finish_lines: Lines
     sink: SinkModel
     merge_parameters: Names
     merge_arguments: Names
@@ -337,7 +340,9 @@ class AttentionModel:
     parameters: Names
     bind_lines: Lines
     view_lines: Lines
-    statistics: Names
+    statistics: Names  # as callers know them
+    variables: Names  # and what they are called here
+    blind_lines: Lines  # what they are where there are no keys
     out_dtype: str
     statistic_dtype: str
     attend_parameters: Names

@@ -130,8 +130,9 @@ def sizes_of(entry: Entry) -> Lines:
 
 def numbers(facts: Lowering) -> Lines:
     text = f"Numbers: {formats(facts)} A query that sees no key gives exactly 0"
-    blind = "-inf" if facts.work.op.sink is None else "the sink's logit"
-    text += f" and lse {blind}. " if "lse" in facts.work.op.statistics else ". "
+    lse = "-inf" if facts.work.op.sink is None else "the sink's logit"
+    blind = {"lse": lse, "max": "-inf", "entropy": "0", "confidence": "0"}
+    text += "".join(f" and {name} {blind[name]}" for name in facts.work.op.statistics) + ". "
     text += "A NaN or an infinity in a key or value reaches only the queries that see it."
     return paragraph(text)
 

@@ -61,6 +61,10 @@ def lse_of(facts: Lowering, maxima: str) -> str:
     return f"where(denominator == 0.0, MINUS_INFINITY, top{natural} + log(denominator))"
 
 
+def denominator_of(facts: Lowering) -> str:
+    return "total" if facts.work.op.sink is None else "denominator"
+
+
 def share_of(facts: Lowering) -> str:
     """The text of what the sums of a query are multiplied by; it is 0 where the query saw no key."""
     quotient = "1.0 / total" if facts.work.op.sink is None else "shrink / denominator"

@@ -116,7 +116,7 @@ def attention(
     rounding: Rounding | None = None,
     **inputs: Array,
 ) -> dict[str, Array]:
-    """`out` and `lse` of a call.
+    """`out` and all statistics of a call.
 
     Numbers  of 16 bits: scores and sums are float32, weights and results are rounded to the format
     """
@@ -139,8 +139,16 @@ def attention(
         total = weights.sum(axis=3, keepdims=True) + np.exp(sink - peak)
         shares = weights.astype(stored).astype(weights.dtype)
         out = np.where(total == 0, 0, (shares @ value) / total).astype(stored).astype(weights.dtype)
-        lse = (peak + np.log(total))[..., 0]
-    return {"out": heads_first(spec, out), "lse": lse}
+        lse = peak + np.log(total)
+        greatest = score.max(axis=3, initial=-np.inf)
+        spread = np.where(weights > 0, weights * (lse - score), 0).sum(axis=3, keepdims=True) / total
+        found = {
+            "lse": lse[..., 0],
+            "max": greatest,
+            "entropy": np.where(greatest == -np.inf, 0, spread[..., 0]),
+            "confidence": np.where(greatest == -np.inf, 0, np.exp(greatest - lse[..., 0])),
+        }
+    return {"out": heads_first(spec, out)} | {name: found[name].astype(query.dtype) for name in found}
 
 
 def sink_of(spec: Spec, names: Mapping[str, Any], score: Array, rounding: Rounding) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import ModuleType
@@ -60,6 +60,7 @@ def case(
     align: str = "start",
     scale: float | None = None,
     lse: bool = True,
+    statistics: Sequence[str] = (),
     constants: Table | None = None,
     ranges: dict[str, tuple[int, int]] | None = None,
     projections: Table | None = None,
@@ -83,7 +84,7 @@ def case(
             name: {"dtype": dtype, "shape": list(map(axis, axes))}
             for name, (dtype, *axes) in declared.items()
         },
-        "outputs": {"statistics": ["lse"] * lse},
+        "outputs": {"statistics": list(statistics) or ["lse"] * lse},
         "projections": projections,
     }
     return Case(load_spec(without_none(spec)), ranges or {})

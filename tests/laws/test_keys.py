@@ -63,7 +63,7 @@ CHANGES: dict[str, Any] = {
     "projections.model_dim": 64,
     "projections.bias": True,
     "projections.output_bias": True,
-    "outputs.statistics": [],
+    "outputs.statistics": ["lse", "entropy"],
 }
 NOT_YET: dict[str, Any] = {
     "heads.pruned": [1],
