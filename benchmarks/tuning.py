@@ -1,12 +1,14 @@
 """What tuning gains, what it costs, and what an exhaustive search would have found.
 
-    python benchmarks/tuning.py                                      some rows, float32 and bfloat16
-    python benchmarks/tuning.py --rows P2,P5 --dtypes float32 --budget 60
-    python benchmarks/tuning.py --exhaustive 600 --json tuning.json --markdown tuning.md
+    python benchmarks/tuning.py --reduced                            12 minutes: five rows, both searches
+    python benchmarks/tuning.py --rows P2:float32,P5:float32 --budget 60
+    python benchmarks/tuning.py --reduced --json tuning.json --markdown tuning.md
 
-Each row is tuned from nothing: with an empty cache of kernels and without records. With --exhaustive SECONDS
-the whole space is searched as well, in a cache of its own, where that much time lasts for it. At the end the
-untuned schedule and both winners take turns in one process.
+Each row is tuned from nothing: with an empty cache of kernels and without records. With --reduced both
+searches have a part of the space only, the same: first all of it is searched, in a cache of its own, then
+`mhagen tune` gets a fifth of the time that this took. At the end the untuned module, the modules that users
+get of both searches, and the fastest candidate of all, confirmed or not and alone in a module, take turns in
+one process, in many placements of arrays.
 """
 
 from __future__ import annotations
@@ -16,26 +18,34 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 from mhagen.base.dtypes import DType
 from mhagen.schedule.plan import Schedule
 from mhagen.schedule.sight import Shape
+from mhagen.schedule.table import ScheduleTable
 from mhagen.spec.load import load_spec
 from mhagen.spec.model import Spec
+from mhagen.tuning import campaign, search
+from mhagen.tuning.candidates import Subject, decodes, neighbours, space
 from mhagen.tuning.grid import Row, row_named
 from mhagen.tuning.request import request_of
 from mhagen.tuning.result import Tuning
 from mhagen.tuning.surroundings import these_surroundings
 from mhagen.tuning.timing import measure
 from mhagen.tuning.trial import Call
-from mhagen.tuning.tune import tune
+from mhagen.tuning.tune import SHORTEST_BUDGET, tune
+from mhagen.tuning.workshop import split
 
-ROWS = "P1,P2,P5,P6,P7"
+ROWS = "P2:float32,P5:float32,P9:float32,P1:bfloat16,P9:bfloat16"
+REDUCED_BLOCKS = (128, 256, 512)  # with all tasks and tiles: 36 candidates
+FIFTH = 0.2  # of the time of the exhaustive search
+PLACEMENTS, ROUNDS = 12, 96
 COLUMNS = (
     "row",
     "dtype",
@@ -44,15 +54,17 @@ COLUMNS = (
     "exhaustive",
     "tuned / untuned",
     "tuned / exhaustive",
+    "tuned / fastest candidate",
     "searches",
 )
 
 
 @dataclass(frozen=True)
 class Searched:
-    """One search.  Units: seconds of wall time; candidates: tried, and in the space."""
+    """One search.  Units: seconds and budget of wall time; candidates: tried, and in the space."""
 
     seconds: float
+    budget: float
     candidates: int
     space: int
     end: str
@@ -72,6 +84,7 @@ class Line:
     exhaustive: float | None
     tuned_ratio: float
     exhaustive_ratio: float | None
+    fastest_ratio: float | None
     search: Searched
     exhaustive_search: Searched | None
 
@@ -93,6 +106,7 @@ def searched(found: Tuning) -> Searched:
     (outcome,) = found.outcomes
     return Searched(
         found.seconds,
+        found.budget,
         len(found.tried),
         found.space,
         found.end.value,
@@ -102,30 +116,58 @@ def searched(found: Tuning) -> Searched:
     )
 
 
+@contextmanager
+def reduced_space() -> Iterator[None]:
+    """A space in which a search of everything is affordable: for both searches, in this process."""
+
+    def is_inside(subject: Subject, call: Call, schedule: Schedule) -> bool:
+        return decodes(call, schedule) or schedule.block_keys in REDUCED_BLOCKS
+
+    def part_of_space(subject: Subject, call: Call) -> tuple[Schedule, ...]:
+        default, *others = space(subject, call)
+        return (default, *(each for each in others if is_inside(subject, call, each)))
+
+    def part_of_neighbours(subject: Subject, call: Call, schedule: Schedule) -> tuple[Schedule, ...]:
+        inside = {subject.footprint(call, each) for each in part_of_space(subject, call)}
+        near = neighbours(subject, call, schedule)
+        return tuple(each for each in near if subject.footprint(call, each) in inside)
+
+    with (
+        patch.object(search, "space", part_of_space),
+        patch.object(campaign, "space", part_of_space),
+        patch.object(search, "neighbours", part_of_neighbours),
+    ):
+        yield
+
+
 def line_of(row: Row, dtype: DType, arguments: argparse.Namespace) -> Line:
     spec = load_spec(row.spec(dtype))
     call = Call(Shape(row.batch, row.queries, row.keys, row.keys - row.queries))
-    common = {"shapes": [call.shape], "threads": 1}
-    with empty_cache():
-        found = tune(spec, budget=arguments.budget, strategy=arguments.strategy, **common)
-    every = None
-    if arguments.exhaustive > 0:
+    every, budget = None, arguments.budget
+    with reduced_space() if arguments.reduced else nullcontext():
+        if arguments.reduced or arguments.exhaustive > 0:
+            with empty_cache():
+                every = tune(spec, [call.shape], budget=arguments.exhaustive or 600.0, strategy="exhaustive")
+            budget = max(SHORTEST_BUDGET, FIFTH * every.seconds)
         with empty_cache():
-            every = tune(spec, budget=arguments.exhaustive, strategy="exhaustive", **common)
+            found = tune(spec, [call.shape], budget=budget, strategy=arguments.strategy)
     return compared(row, spec, call, found, every, arguments.seconds)
 
 
 def compared(row: Row, spec: Spec, call: Call, found: Tuning, every: Tuning | None, seconds: float) -> Line:
-    """The winners beside the default, in one process."""
-    winners = [found.outcomes[0].schedule, *([] if every is None else [best_of(every)])]
+    """What both searches have found beside the untuned module, in one process."""
+    tables = (found.table, *(() if every is None else (every.table, ScheduleTable.of(best_of(every)))))
     request = {
-        **request_of(spec, found.target, (found.default, *winners), call),
+        **request_of(spec, found.target, (found.default,), call, tables),
         "seconds": seconds,
-        "most_rounds": 101,
-        "keeps_all": True,
+        "most_rounds": ROUNDS,
+        "placements": PLACEMENTS,
     }
-    rounds = measure(request)["seconds"]
-    own = {number: [mine for mine, _ in pairs] for number, pairs in rounds.items()}
+    timed = measure(request)
+    own = {
+        number: [median(each) for each in split([mine for mine, _ in pairs], timed["placements"])]
+        for number, pairs in timed["seconds"].items()
+    }
     return Line(
         row=row.name,
         dtype=spec.dtype.value,
@@ -134,13 +176,14 @@ def compared(row: Row, spec: Spec, call: Call, found: Tuning, every: Tuning | No
         exhaustive=None if every is None else median(own["2"]),
         tuned_ratio=ratio(own["1"], own["0"]),
         exhaustive_ratio=None if every is None else ratio(own["1"], own["2"]),
+        fastest_ratio=None if every is None else ratio(own["1"], own["3"]),
         search=searched(found),
         exhaustive_search=None if every is None else searched(every),
     )
 
 
 def best_of(every: Tuning) -> Schedule:
-    """The fastest of all that were tried, confirmed or not: the bar is what was there to be found."""
+    """The fastest of all that were tried, confirmed or not."""
     timed = [each for each in every.tried if each.ratio is not None]
     best = min(timed, key=lambda each: each.ratio or 0.0, default=None)
     return every.default if best is None or (best.ratio or 0.0) > 1 else best.trial.schedule
@@ -160,6 +203,7 @@ def cells(line: Line) -> tuple[str, ...]:
         milliseconds(line.exhaustive),
         f"{line.tuned_ratio:.3f}",
         "-" if line.exhaustive_ratio is None else f"{line.exhaustive_ratio:.3f}",
+        "-" if line.fastest_ratio is None else f"{line.fastest_ratio:.3f}",
         search_in_words(line.search) + ("" if every is None else f"; exhaustive {search_in_words(every)}"),
     )
 
@@ -182,11 +226,15 @@ def document(lines: Sequence[Line]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rows", default=ROWS, help="of the grid: P1,P4")
-    parser.add_argument("--dtypes", default="float32,bfloat16")
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds of a search")
+    parser.add_argument(
+        "--rows", default=ROWS, help="of the grid, each with its format: P1:float32,P4:float32"
+    )
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of a search; else a fifth")
+    parser.add_argument("--reduced", action="store_true", help="search a part of the space, and all of that")
     parser.add_argument("--strategy", default="climb")
-    parser.add_argument("--exhaustive", type=float, default=0.0, metavar="SECONDS", help="at most; 0: none")
+    parser.add_argument(
+        "--exhaustive", type=float, default=0.0, metavar="SECONDS", help="also search everything"
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="of the comparison at the end")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write everything")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="where to write the table as well")
@@ -194,13 +242,13 @@ def main() -> None:
     table = [markdown_line(COLUMNS), markdown_line(["---"] * len(COLUMNS))]
     print("\n".join(table), flush=True)
     lines: list[Line] = []
-    for name in arguments.rows.split(","):
-        for dtype in map(DType, arguments.dtypes.split(",")):
-            lines.append(line_of(row_named(name), dtype, arguments))
-            table.append(markdown_line(cells(lines[-1])))
-            print(table[-1], flush=True)
-            if arguments.json is not None:  # what is measured stays, whatever comes later
-                arguments.json.write_text(json.dumps(document(lines), indent=1, default=str))
+    for each in arguments.rows.split(","):
+        name, _, dtype = each.partition(":")
+        lines.append(line_of(row_named(name), DType(dtype or "float32"), arguments))
+        table.append(markdown_line(cells(lines[-1])))
+        print(table[-1], flush=True)
+        if arguments.json is not None:  # what is measured stays, whatever comes later
+            arguments.json.write_text(json.dumps(document(lines), indent=1, default=str))
     if arguments.markdown is not None:
         arguments.markdown.write_text("\n".join(table) + "\n")
 

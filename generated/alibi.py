@@ -227,7 +227,7 @@ def raise_maxima(state, weights, lines):
     for lane in range(0, ROW, VECTOR):
         maxima = load(state + MAXIMA + lane)
         peaks = load(state + PEAKS + lane)
-        is_first = is_first and not any_lane(maxima != LOWEST)
+        is_first = is_first and not any_lane(load(state + SUMS + lane) != 0.0)
         lifted = where(maxima == LOWEST, peaks, peaks + LIFT)
         raised = where(peaks > maxima + HEADROOM, lifted, maxima)
         shrink = exp2((maxima - raised) * SCORE_SCALE)
@@ -304,36 +304,28 @@ def score_tile(state, weights, row, key, key_stride, q_first, k_first, h, slope_
 
     # modify: score + slope[h] * (k - q)
     slope_a = load_float32(slope_array + 4 * min(max(h, 0), 11))
-    part_b_0 = slope_a * 0
-    part_b_1 = slope_a * 1
-    part_b_2 = slope_a * 2
-    part_b_3 = slope_a * 3
-    part_b_4 = slope_a * 4
-    part_b_5 = slope_a * 5
-    part_b_6 = slope_a * 6
-    part_b_7 = slope_a * 7
     q0 = lane_numbers() + (q_first + 0 * LANES)
     q1 = lane_numbers() + (q_first + 1 * LANES)
     count_a_0 = 0 - q0
-    part_a_0 = slope_a * real(count_a_0 + k_first)
+    part_a_0 = real(count_a_0 + k_first)
     count_a_1 = 0 - q1
-    part_a_1 = slope_a * real(count_a_1 + k_first)
-    s0_0 = s0_0 + (part_a_0 + part_b_0)
-    s0_1 = s0_1 + (part_a_1 + part_b_0)
-    s1_0 = s1_0 + (part_a_0 + part_b_1)
-    s1_1 = s1_1 + (part_a_1 + part_b_1)
-    s2_0 = s2_0 + (part_a_0 + part_b_2)
-    s2_1 = s2_1 + (part_a_1 + part_b_2)
-    s3_0 = s3_0 + (part_a_0 + part_b_3)
-    s3_1 = s3_1 + (part_a_1 + part_b_3)
-    s4_0 = s4_0 + (part_a_0 + part_b_4)
-    s4_1 = s4_1 + (part_a_1 + part_b_4)
-    s5_0 = s5_0 + (part_a_0 + part_b_5)
-    s5_1 = s5_1 + (part_a_1 + part_b_5)
-    s6_0 = s6_0 + (part_a_0 + part_b_6)
-    s6_1 = s6_1 + (part_a_1 + part_b_6)
-    s7_0 = s7_0 + (part_a_0 + part_b_7)
-    s7_1 = s7_1 + (part_a_1 + part_b_7)
+    part_a_1 = real(count_a_1 + k_first)
+    s0_0 = fma(slope_a, part_a_0 + 0, s0_0)
+    s0_1 = fma(slope_a, part_a_1 + 0, s0_1)
+    s1_0 = fma(slope_a, part_a_0 + 1, s1_0)
+    s1_1 = fma(slope_a, part_a_1 + 1, s1_1)
+    s2_0 = fma(slope_a, part_a_0 + 2, s2_0)
+    s2_1 = fma(slope_a, part_a_1 + 2, s2_1)
+    s3_0 = fma(slope_a, part_a_0 + 3, s3_0)
+    s3_1 = fma(slope_a, part_a_1 + 3, s3_1)
+    s4_0 = fma(slope_a, part_a_0 + 4, s4_0)
+    s4_1 = fma(slope_a, part_a_1 + 4, s4_1)
+    s5_0 = fma(slope_a, part_a_0 + 5, s5_0)
+    s5_1 = fma(slope_a, part_a_1 + 5, s5_1)
+    s6_0 = fma(slope_a, part_a_0 + 6, s6_0)
+    s6_1 = fma(slope_a, part_a_1 + 6, s6_1)
+    s7_0 = fma(slope_a, part_a_0 + 7, s7_0)
+    s7_1 = fma(slope_a, part_a_1 + 7, s7_1)
 
     # The greatest score of each query; when it tops the running maximum by HEADROOM, everything is rescaled.
     peak0 = s0_0
@@ -481,51 +473,43 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
     k5 = k_first + min(5, tile_keys - 1)
     k6 = k_first + min(6, tile_keys - 1)
     k7 = k_first + min(7, tile_keys - 1)
-    part_b_0 = slope_a * 0
-    part_b_1 = slope_a * 1
-    part_b_2 = slope_a * 2
-    part_b_3 = slope_a * 3
-    part_b_4 = slope_a * 4
-    part_b_5 = slope_a * 5
-    part_b_6 = slope_a * 6
-    part_b_7 = slope_a * 7
     q0 = lane_numbers() + (q_first + 0 * LANES)
     q1 = lane_numbers() + (q_first + 1 * LANES)
     count_a_0 = 0 - q0
-    part_a_0 = slope_a * real(count_a_0 + k_first)
+    part_a_0 = real(count_a_0 + k_first)
     count_a_1 = 0 - q1
-    part_a_1 = slope_a * real(count_a_1 + k_first)
-    s0_0 = s0_0 + (part_a_0 + part_b_0)
+    part_a_1 = real(count_a_1 + k_first)
+    s0_0 = fma(slope_a, part_a_0 + 0, s0_0)
     seen0_0 = k0 <= q0
-    s0_1 = s0_1 + (part_a_1 + part_b_0)
+    s0_1 = fma(slope_a, part_a_1 + 0, s0_1)
     seen0_1 = k0 <= q1
-    s1_0 = s1_0 + (part_a_0 + part_b_1)
+    s1_0 = fma(slope_a, part_a_0 + 1, s1_0)
     seen1_0 = k1 <= q0
-    s1_1 = s1_1 + (part_a_1 + part_b_1)
+    s1_1 = fma(slope_a, part_a_1 + 1, s1_1)
     seen1_1 = k1 <= q1
-    s2_0 = s2_0 + (part_a_0 + part_b_2)
+    s2_0 = fma(slope_a, part_a_0 + 2, s2_0)
     seen2_0 = k2 <= q0
-    s2_1 = s2_1 + (part_a_1 + part_b_2)
+    s2_1 = fma(slope_a, part_a_1 + 2, s2_1)
     seen2_1 = k2 <= q1
-    s3_0 = s3_0 + (part_a_0 + part_b_3)
+    s3_0 = fma(slope_a, part_a_0 + 3, s3_0)
     seen3_0 = k3 <= q0
-    s3_1 = s3_1 + (part_a_1 + part_b_3)
+    s3_1 = fma(slope_a, part_a_1 + 3, s3_1)
     seen3_1 = k3 <= q1
-    s4_0 = s4_0 + (part_a_0 + part_b_4)
+    s4_0 = fma(slope_a, part_a_0 + 4, s4_0)
     seen4_0 = k4 <= q0
-    s4_1 = s4_1 + (part_a_1 + part_b_4)
+    s4_1 = fma(slope_a, part_a_1 + 4, s4_1)
     seen4_1 = k4 <= q1
-    s5_0 = s5_0 + (part_a_0 + part_b_5)
+    s5_0 = fma(slope_a, part_a_0 + 5, s5_0)
     seen5_0 = k5 <= q0
-    s5_1 = s5_1 + (part_a_1 + part_b_5)
+    s5_1 = fma(slope_a, part_a_1 + 5, s5_1)
     seen5_1 = k5 <= q1
-    s6_0 = s6_0 + (part_a_0 + part_b_6)
+    s6_0 = fma(slope_a, part_a_0 + 6, s6_0)
     seen6_0 = k6 <= q0
-    s6_1 = s6_1 + (part_a_1 + part_b_6)
+    s6_1 = fma(slope_a, part_a_1 + 6, s6_1)
     seen6_1 = k6 <= q1
-    s7_0 = s7_0 + (part_a_0 + part_b_7)
+    s7_0 = fma(slope_a, part_a_0 + 7, s7_0)
     seen7_0 = k7 <= q0
-    s7_1 = s7_1 + (part_a_1 + part_b_7)
+    s7_1 = fma(slope_a, part_a_1 + 7, s7_1)
     seen7_1 = k7 <= q1
     inside1 = tile_keys > 1
     inside2 = tile_keys > 2
@@ -702,25 +686,17 @@ def score_tile_narrow(state, weights, row, key, key_stride, lane, q_first, k_fir
 
     # modify: score + slope[h] * (k - q)
     slope_a = load_float32(slope_array + 4 * min(max(h, 0), 11))
-    part_b_0 = slope_a * 0
-    part_b_1 = slope_a * 1
-    part_b_2 = slope_a * 2
-    part_b_3 = slope_a * 3
-    part_b_4 = slope_a * 4
-    part_b_5 = slope_a * 5
-    part_b_6 = slope_a * 6
-    part_b_7 = slope_a * 7
     q0 = lane_numbers() + (q_first + 0 * LANES)
     count_a_0 = 0 - q0
-    part_a_0 = slope_a * real(count_a_0 + k_first)
-    s0_0 = s0_0 + (part_a_0 + part_b_0)
-    s1_0 = s1_0 + (part_a_0 + part_b_1)
-    s2_0 = s2_0 + (part_a_0 + part_b_2)
-    s3_0 = s3_0 + (part_a_0 + part_b_3)
-    s4_0 = s4_0 + (part_a_0 + part_b_4)
-    s5_0 = s5_0 + (part_a_0 + part_b_5)
-    s6_0 = s6_0 + (part_a_0 + part_b_6)
-    s7_0 = s7_0 + (part_a_0 + part_b_7)
+    part_a_0 = real(count_a_0 + k_first)
+    s0_0 = fma(slope_a, part_a_0 + 0, s0_0)
+    s1_0 = fma(slope_a, part_a_0 + 1, s1_0)
+    s2_0 = fma(slope_a, part_a_0 + 2, s2_0)
+    s3_0 = fma(slope_a, part_a_0 + 3, s3_0)
+    s4_0 = fma(slope_a, part_a_0 + 4, s4_0)
+    s5_0 = fma(slope_a, part_a_0 + 5, s5_0)
+    s6_0 = fma(slope_a, part_a_0 + 6, s6_0)
+    s7_0 = fma(slope_a, part_a_0 + 7, s7_0)
 
     # The greatest score of each query; when it tops the running maximum by HEADROOM, everything is rescaled.
     peak0 = s0_0
@@ -818,32 +794,24 @@ def score_tile_narrow_partial(
     k5 = k_first + min(5, tile_keys - 1)
     k6 = k_first + min(6, tile_keys - 1)
     k7 = k_first + min(7, tile_keys - 1)
-    part_b_0 = slope_a * 0
-    part_b_1 = slope_a * 1
-    part_b_2 = slope_a * 2
-    part_b_3 = slope_a * 3
-    part_b_4 = slope_a * 4
-    part_b_5 = slope_a * 5
-    part_b_6 = slope_a * 6
-    part_b_7 = slope_a * 7
     q0 = lane_numbers() + (q_first + 0 * LANES)
     count_a_0 = 0 - q0
-    part_a_0 = slope_a * real(count_a_0 + k_first)
-    s0_0 = s0_0 + (part_a_0 + part_b_0)
+    part_a_0 = real(count_a_0 + k_first)
+    s0_0 = fma(slope_a, part_a_0 + 0, s0_0)
     seen0_0 = k0 <= q0
-    s1_0 = s1_0 + (part_a_0 + part_b_1)
+    s1_0 = fma(slope_a, part_a_0 + 1, s1_0)
     seen1_0 = k1 <= q0
-    s2_0 = s2_0 + (part_a_0 + part_b_2)
+    s2_0 = fma(slope_a, part_a_0 + 2, s2_0)
     seen2_0 = k2 <= q0
-    s3_0 = s3_0 + (part_a_0 + part_b_3)
+    s3_0 = fma(slope_a, part_a_0 + 3, s3_0)
     seen3_0 = k3 <= q0
-    s4_0 = s4_0 + (part_a_0 + part_b_4)
+    s4_0 = fma(slope_a, part_a_0 + 4, s4_0)
     seen4_0 = k4 <= q0
-    s5_0 = s5_0 + (part_a_0 + part_b_5)
+    s5_0 = fma(slope_a, part_a_0 + 5, s5_0)
     seen5_0 = k5 <= q0
-    s6_0 = s6_0 + (part_a_0 + part_b_6)
+    s6_0 = fma(slope_a, part_a_0 + 6, s6_0)
     seen6_0 = k6 <= q0
-    s7_0 = s7_0 + (part_a_0 + part_b_7)
+    s7_0 = fma(slope_a, part_a_0 + 7, s7_0)
     seen7_0 = k7 <= q0
     inside1 = tile_keys > 1
     inside2 = tile_keys > 2
@@ -1066,6 +1034,14 @@ def values_are_finite(value, value_stride, lines):
     return not any_lane(total0 + total1 + total2 + total3 != 0.0)
 
 
+def add_to(sums, total, single):
+    """Add a block's sum to that of all keys; a single block has no other."""
+    if single:
+        store(sums, total)
+    else:
+        store(sums, load(sums) + total)
+
+
 def add_values_one_by_one(
     weights, lines, value, value_stride, accumulators, single, shares, out, out_stride, rows
 ):
@@ -1074,18 +1050,14 @@ def add_values_one_by_one(
     Runs only where such a value is NaN or infinite: 0 times it would be NaN. Rounds as they do.
     """
     for query in range(VALUE_ROWS):
-        sums = accumulators + query * OUT_ROW
-        if single:
-            for column in range(0, OUT_ROW, VECTOR):
-                store(sums + column, splat(0.0))
-        for line in range(lines):
-            place = value + line * value_stride
-            weight_at = weights + line * ROW + 4 * query
-            if load_bits(weight_at) == HIDDEN_BITS:
-                continue
-            weight = load_each(weight_at)
-            for column in range(0, OUT_VECTORS * VECTOR, VECTOR):
-                store(sums + column, fma(weight, load(place + column), load(sums + column)))
+        sums, weights_at = accumulators + query * OUT_ROW, weights + 4 * query
+        for column in range(0, OUT_VECTORS * VECTOR, VECTOR):
+            total = splat(0.0)
+            for line in range(lines):
+                place, weight_at = value + line * value_stride + column, weights_at + line * ROW
+                if load_bits(weight_at) != HIDDEN_BITS:
+                    total = fma(load_each(weight_at), load(place), total)
+            add_to(sums + column, total, single)
     if single:
         write_rows(accumulators, shares, min(rows, VALUE_ROWS), out, out_stride)
 
@@ -2026,6 +1998,7 @@ KERNEL = Kernel(
         write_rows,
         add_values_32,
         values_are_finite,
+        add_to,
         add_values_one_by_one,
         finish_sums,
         visibility,

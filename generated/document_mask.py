@@ -236,7 +236,7 @@ def raise_maxima(state, weights, lines):
     for lane in range(0, ROW, VECTOR):
         maxima = load(state + MAXIMA + lane)
         peaks = load(state + PEAKS + lane)
-        is_first = is_first and not any_lane(maxima != LOWEST)
+        is_first = is_first and not any_lane(load(state + SUMS + lane) != 0.0)
         lifted = where(maxima == LOWEST, peaks, peaks + LIFT)
         raised = where(peaks > maxima + HEADROOM, lifted, maxima)
         shrink = exp2(maxima - raised)
@@ -1010,6 +1010,14 @@ def values_are_finite(value, value_stride, lines):
     return not any_lane(total0 + total1 + total2 + total3 != 0.0)
 
 
+def add_to(sums, total, single):
+    """Add a block's sum to that of all keys; a single block has no other."""
+    if single:
+        store(sums, total)
+    else:
+        store(sums, load(sums) + total)
+
+
 def add_values_one_by_one(
     weights, lines, value, value_stride, accumulators, single, shares, out, out_stride, rows
 ):
@@ -1018,18 +1026,14 @@ def add_values_one_by_one(
     Runs only where such a value is NaN or infinite: 0 times it would be NaN. Rounds as they do.
     """
     for query in range(VALUE_ROWS):
-        sums = accumulators + query * OUT_ROW
-        if single:
-            for column in range(0, OUT_ROW, VECTOR):
-                store(sums + column, splat(0.0))
-        for line in range(lines):
-            place = value + line * value_stride
-            weight_at = weights + line * ROW + 4 * query
-            if load_bits(weight_at) == HIDDEN_BITS:
-                continue
-            weight = load_each(weight_at)
-            for column in range(0, OUT_VECTORS * VECTOR, VECTOR):
-                store(sums + column, fma(weight, load(place + column), load(sums + column)))
+        sums, weights_at = accumulators + query * OUT_ROW, weights + 4 * query
+        for column in range(0, OUT_VECTORS * VECTOR, VECTOR):
+            total = splat(0.0)
+            for line in range(lines):
+                place, weight_at = value + line * value_stride + column, weights_at + line * ROW
+                if load_bits(weight_at) != HIDDEN_BITS:
+                    total = fma(load_each(weight_at), load(place), total)
+            add_to(sums + column, total, single)
     if single:
         write_rows(accumulators, shares, min(rows, VALUE_ROWS), out, out_stride)
 
@@ -2031,6 +2035,7 @@ KERNEL = Kernel(
         write_rows,
         add_values_32,
         values_are_finite,
+        add_to,
         add_values_one_by_one,
         finish_sums,
         visibility,

@@ -248,7 +248,7 @@ def raise_maxima(state, weights, lines):
     for lane in range(0, ROW, VECTOR):
         maxima = load(state + MAXIMA + lane)
         peaks = load(state + PEAKS + lane)
-        is_first = is_first and not any_lane(maxima != LOWEST)
+        is_first = is_first and not any_lane(load(state + SUMS + lane) != 0.0)
         lifted = where(maxima == LOWEST, peaks, peaks + LIFT)
         raised = where(peaks > maxima + HEADROOM, lifted, maxima)
         shrink = exp2(maxima - raised)
@@ -1607,20 +1607,20 @@ def is_small(query, key, value, out, table):
     batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
     keys = load_int64(load_int64(key + SHAPE) + 16)
     work = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
-    if queries <= DECODE_QUERIES or work > DIRECT_MULTIPLY_ADDS:
+    if work > DIRECT_MULTIPLY_ADDS:
         return False
     return is_apart(out, query) and is_apart(out, key) and is_apart(out, value)
 
 
 def is_short(query, key, value, out, table):
-    """Is the call as this kernel takes it, of few queries, and are its keys read in no time?"""
+    """Is the call as this kernel takes it, and are its keys read in no time?"""
     if not headers_fit(query, key, value, out, table) or not lengths_fit(query, key, value, out):
         return False
     query_shape = load_int64(query + SHAPE)
     batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
     keys = load_int64(load_int64(key + SHAPE) + 16)
     numbers = batch * KEY_VALUE_HEADS * keys * (DIM + VALUE_DIM)
-    if queries > DECODE_QUERIES or numbers > DIRECT_NUMBERS:
+    if numbers > DIRECT_NUMBERS:
         return False
     partial_rows = (keys + CHUNK_KEYS - 1) // CHUNK_KEYS * queries * GROUP_SIZE
     if batch * KEY_VALUE_HEADS * (8 * queries * GROUP_SIZE + partial_rows * PARTIAL_ROW) > DIRECT_SHARED:
@@ -1808,6 +1808,13 @@ DECODE = Kernel(
 )
 
 
+def kernel_for(query, key):
+    """The kernel for arrays of these lengths, if they have four axes: not more is checked here."""
+    if type(query) is not np.ndarray or type(key) is not np.ndarray or query.ndim != 4 or key.ndim != 4:
+        return None
+    return DECODE if query.shape[2] <= DECODE_QUERIES else KERNEL
+
+
 def attention(query, key, value, *, query_offset=None, out=None):
     """Attend from every query to the keys it sees.
 
@@ -1820,8 +1827,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs
     """
-    few = type(query) is np.ndarray and query.ndim == 4 and query.shape[2] <= DECODE_QUERIES
-    result = (DECODE if few else KERNEL).attend(query, key, value, query_offset, out)
+    kernel = kernel_for(query, key)
+    result = None if kernel is None else kernel.attend(query, key, value, query_offset, out)
     if result is not None:
         return result
     sizes = Sizes()

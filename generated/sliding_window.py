@@ -260,7 +260,7 @@ def raise_maxima(state, weights, lines):
     for lane in range(0, ROW, VECTOR):
         maxima = load(state + MAXIMA + lane)
         peaks = load(state + PEAKS + lane)
-        is_first = is_first and not any_lane(maxima != LOWEST)
+        is_first = is_first and not any_lane(load(state + SUMS + lane) != 0.0)
         lifted = where(maxima == LOWEST, peaks, peaks + LIFT)
         raised = where(peaks > maxima + HEADROOM, lifted, maxima)
         shrink = exp2(maxima - raised)
@@ -1002,6 +1002,14 @@ def values_are_finite(value, value_stride, lines):
     return not any_lane(total0 + total1 + total2 + total3 + total4 + total5 + total6 + total7 != 0.0)
 
 
+def add_to(sums, total, single):
+    """Add a block's sum to that of all keys; a single block has no other."""
+    if single:
+        store(sums, total)
+    else:
+        store(sums, load(sums) + total)
+
+
 def add_values_one_by_one(
     weights, lines, value, value_stride, accumulators, single, shares, out, out_stride, rows
 ):
@@ -1010,18 +1018,14 @@ def add_values_one_by_one(
     Runs only where such a value is NaN or infinite: 0 times it would be NaN. Rounds as they do.
     """
     for query in range(VALUE_ROWS):
-        sums = accumulators + query * OUT_ROW
-        if single:
-            for column in range(0, OUT_ROW, VECTOR):
-                store(sums + column, splat(0.0))
-        for line in range(lines):
-            place = value + line * value_stride
-            weight_at = weights + line * ROW + 4 * query
-            if load_bits(weight_at) == HIDDEN_BITS:
-                continue
-            weight = load_each(weight_at)
-            for column in range(0, OUT_VECTORS * VECTOR, VECTOR):
-                store(sums + column, fma(weight, load(place + column), load(sums + column)))
+        sums, weights_at = accumulators + query * OUT_ROW, weights + 4 * query
+        for column in range(0, OUT_VECTORS * VECTOR, VECTOR):
+            total = splat(0.0)
+            for line in range(lines):
+                place, weight_at = value + line * value_stride + column, weights_at + line * ROW
+                if load_bits(weight_at) != HIDDEN_BITS:
+                    total = fma(load_each(weight_at), load(place), total)
+            add_to(sums + column, total, single)
     if single:
         write_rows(accumulators, shares, min(rows, VALUE_ROWS), out, out_stride)
 
@@ -2097,20 +2101,20 @@ def is_small(query, key, value, out, table):
     batch, queries = load_int64(query_shape), load_int64(query_shape + 8)
     keys = load_int64(load_int64(key + SHAPE) + 8)
     work = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
-    if queries <= DECODE_QUERIES or work > DIRECT_MULTIPLY_ADDS:
+    if work > DIRECT_MULTIPLY_ADDS:
         return False
     return is_apart(out, query) and is_apart(out, key) and is_apart(out, value)
 
 
 def is_short(query, key, value, out, table):
-    """Is the call as this kernel takes it, of few queries, and are its keys read in no time?"""
+    """Is the call as this kernel takes it, and are its keys read in no time?"""
     if not headers_fit(query, key, value, out, table) or not lengths_fit(query, key, value, out):
         return False
     query_shape = load_int64(query + SHAPE)
     batch, queries = load_int64(query_shape), load_int64(query_shape + 8)
     keys = load_int64(load_int64(key + SHAPE) + 8)
     numbers = batch * KEY_VALUE_HEADS * keys * (DIM + VALUE_DIM)
-    if queries > DECODE_QUERIES or numbers > DIRECT_NUMBERS:
+    if numbers > DIRECT_NUMBERS:
         return False
     partial_rows = (keys + CHUNK_KEYS - 1) // CHUNK_KEYS * queries * GROUP_SIZE
     if batch * KEY_VALUE_HEADS * (8 * queries * GROUP_SIZE + partial_rows * PARTIAL_ROW) > DIRECT_SHARED:
@@ -2250,6 +2254,7 @@ KERNEL = Kernel(
         write_rows,
         add_values_32,
         values_are_finite,
+        add_to,
         add_values_one_by_one,
         finish_sums,
         visibility,
@@ -2308,6 +2313,13 @@ DECODE = Kernel(
 )
 
 
+def kernel_for(query, key):
+    """The kernel for arrays of these lengths, if they have four axes: not more is checked here."""
+    if type(query) is not np.ndarray or type(key) is not np.ndarray or query.ndim != 4 or key.ndim != 4:
+        return None
+    return DECODE if query.shape[1] <= DECODE_QUERIES else KERNEL
+
+
 def attention(query, key, value, *, query_offset=None, out=None):
     """Attend from every query to the keys it sees.
 
@@ -2320,8 +2332,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs
     """
-    few = type(query) is np.ndarray and query.ndim == 4 and query.shape[1] <= DECODE_QUERIES
-    result = (DECODE if few else KERNEL).attend(query, key, value, query_offset, out)
+    kernel = kernel_for(query, key)
+    result = None if kernel is None else kernel.attend(query, key, value, query_offset, out)
     if result is not None:
         return result
     sizes = Sizes()

@@ -17,6 +17,16 @@ from .base.version import __version__ as __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .expr.functions import abs as abs
+    from .expr.functions import exp as exp
+    from .expr.functions import floor as floor
+    from .expr.functions import log as log
+    from .expr.functions import maximum as maximum
+    from .expr.functions import minimum as minimum
+    from .expr.functions import sigmoid as sigmoid
+    from .expr.functions import sqrt as sqrt
+    from .expr.functions import tanh as tanh
+    from .expr.functions import where as where
     from .ir.reference import Reference as Reference
     from .pipeline import Kernel as Kernel
     from .pipeline import SpecLike, Tune
@@ -36,13 +46,23 @@ __all__ = (
     "Tuning",
     "UnsupportedError",
     "VerificationError",
+    "abs",
     "build",
+    "exp",
+    "floor",
     "load_spec",
+    "log",
+    "maximum",
+    "minimum",
     "reference",
+    "sigmoid",
+    "sqrt",
+    "tanh",
     "tune",
+    "where",
 )
 
-# Where public names live that bring NumPy or pydantic: imported when first asked for.
+# Where public names live that are imported when first asked for: most bring NumPy or pydantic.
 HOMES = {
     "Kernel": "pipeline",
     "Reference": "ir.reference",
@@ -50,6 +70,8 @@ HOMES = {
     "Tuning": "tuning.result",
     "load_spec": "spec.load",
     "tune": "tuning.tune",
+    **dict.fromkeys(("abs", "exp", "floor", "log", "maximum", "minimum"), "expr.functions"),
+    **dict.fromkeys(("sigmoid", "sqrt", "tanh", "where"), "expr.functions"),
 }
 
 

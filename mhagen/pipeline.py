@@ -117,7 +117,7 @@ def found_table(spec: Spec, target: Target, tune: Tune, beside: Path | None) -> 
         case _ if callable(tune):
             table = tune(spec, target)
         case _:
-            raise InputError(f'tune is {tune!r}; needs "cached", "never", a ScheduleTable or a tuner')
+            raise InputError(f'tune is {tune!r}; needs "cached", "never", "now", a ScheduleTable or a tuner')
     if broken := faults(table, target, spec.dtype):
         raise InputError(f"the schedules given for {spec.name} are illegal: {'; '.join(broken)}")
     return table

@@ -121,13 +121,17 @@ def _check(name: str, array: object, dtype: str, axes: Axes, sizes: Sizes) -> Ar
 
 
 def _has_dtype(array: Array, dtype: str) -> bool:
-    # The first comparison settles most and is ten times faster; byte-swapped dtypes fail the second too.
-    needed = _DTYPES.get(dtype)
-    if array.dtype is needed or (needed is not None and array.dtype == needed):
+    # The first comparison settles most and is ten times faster; byte-swapped dtypes fail the others too.
+    needed, found = _DTYPES.get(dtype), array.dtype
+    if found is needed or (needed is not None and found == needed):
         return True
     if dtype not in _SIXTEEN_BITS:
         return False
-    return array.dtype == _BITS or array.dtype.type.__name__ == dtype
+    return found == _BITS or (dtype == "bfloat16" and _is_bfloat16(found))
+
+
+def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    return dtype.type.__name__ == "bfloat16" and dtype.itemsize == 2 and dtype.isnative
 
 
 def _learn_sizes(name: str, shape: tuple[int, ...], axes: Axes, sizes: Sizes) -> bool:

@@ -102,17 +102,25 @@ class Kernel:
         self._own = threading.local()
         self._direct: Direct | None = None
         self._dtypes: tuple[np.dtype[Any], ...] = ()
+        self._table = np.zeros(0, np.int64)
 
     def with_constants(self, *, scratch_bytes: int, **constants: int) -> Kernel:
-        """The same functions, compiled with other values of constants that they read; no short way in."""
+        """The same functions, compiled with other values of constants that they read."""
+        made = bound(self.everything, constants)
         return Kernel(
             name=self.name,
             target=self.target.name,
-            functions=bound(self.functions, constants),
+            functions=made if self.direct is None else made[:-1],
             scratch_bytes=scratch_bytes,
             computed=self.computed,
+            direct=None if self.direct is None else made[-1],
             dtype=self.dtype,
         )
+
+    @property
+    def everything(self) -> tuple[Callable[..., Any], ...]:
+        """All functions that are compiled, each behind those that it calls."""
+        return self.functions if self.direct is None else (*self.functions, self.direct)
 
     def run(
         self, arguments: tuple[int, ...], tasks: int, multiply_adds: int, threads: int | None = None
@@ -154,18 +162,19 @@ class Kernel:
 
         It is not where an argument is not as it should be: the long way says what is wrong with it.
         """
-        if self._function is None:
-            self.load()
-        if self._direct is None:
+        direct = (
+            self._direct
+        )  # there from the first call on that has passed all checks: no other waits for it
+        if direct is None or type(query) is not np.ndarray or query.size > DIRECT_SIZE:
+            return None
+        if query.dtype not in self._dtypes and not self._knows_by_now(query.dtype):
             return None
         if out is None:
-            if type(query) is not np.ndarray or query.size > DIRECT_SIZE:
-                return None
             out = np.empty(query.shape, query.dtype)
         if query_offset is None:
-            result = self._direct.call(query, key, value, out)
+            result = direct.call(query, key, value, out)
         elif type(query_offset) is int and -LIMIT < query_offset < LIMIT:
-            result = self._direct.call(query, key, value, out, np.int64(query_offset))
+            result = direct.call(query, key, value, out, np.int64(query_offset))
         else:
             return None
         return out if result is out else None
@@ -174,9 +183,21 @@ class Kernel:
         """The other entry point, with memory of its own: under the GIL, one call has it at a time."""
         memory = np.zeros(DIRECT_TABLE + ALIGNMENT + self.scratch_bytes + DIRECT_SHARED, np.uint8)
         aligned = memory[-address(memory) % ALIGNMENT :]
-        self._dtypes = direct_dtypes(self.dtype)  # the table has their addresses
-        aligned[:DIRECT_TABLE].view(np.int64)[:3] = id(np.ndarray), id(self._dtypes[0]), id(self._dtypes[-1])
+        self._table = aligned[:DIRECT_TABLE].view(np.int64)
+        self._note_dtypes()
         return load_direct(function, DIRECT_ENTRY, aligned)
+
+    def _note_dtypes(self) -> None:
+        """Write down what arrays must be: the short way compares addresses."""
+        self._dtypes = direct_dtypes(self.dtype)
+        self._table[:3] = id(np.ndarray), id(self._dtypes[0]), id(self._dtypes[-1])
+
+    def _knows_by_now(self, dtype: np.dtype[Any]) -> bool:
+        """Has the program imported what makes arrays of this dtype after the code was loaded?"""
+        if self.dtype != "bfloat16" or len(self._dtypes) > 1:
+            return False
+        self._note_dtypes()
+        return dtype in self._dtypes
 
     def _compile(self) -> bytes:
         from .compiler import compile_kernel  # brings Numba, which the warm path does without
@@ -186,9 +207,8 @@ class Kernel:
 
     @cached_property
     def key(self) -> KernelKey:
-        everything = self.functions if self.direct is None else (*self.functions, self.direct)
         return KernelKey(
-            functions=digest(tuple(function_identity(each, everything) for each in everything)),
+            functions=digest(tuple(function_identity(each, self.everything) for each in self.everything)),
             target=self.target,
             computed=self.computed,
             cpu=host_cpu(),
@@ -252,9 +272,9 @@ def direct_dtypes(dtype: str) -> tuple[np.dtype[Any], ...]:
 
 
 def bfloat16() -> tuple[np.dtype[Any], ...]:
-    """The dtype of ml_dtypes, if the program has imported it."""
-    found = sys.modules.get("ml_dtypes")
-    return () if found is None else (np.dtype(found.bfloat16),)
+    """The dtype of ml_dtypes, if the program has imported it; not while another thread is importing it."""
+    found = getattr(sys.modules.get("ml_dtypes"), "bfloat16", None)
+    return () if found is None else (np.dtype(found),)
 
 
 def function_identity(

@@ -22,9 +22,11 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 TOLERANCES = {DType.FLOAT32: 2e-5, DType.FLOAT64: 4e-14, DType.BFLOAT16: 2e-2, DType.FLOAT16: 3e-3}
 # Sums of many terms and steep scores round more. What plain float32 loses too is no fault of the kernel.
 ALLOWED_OVER_NUMPY = 4.0
+MOST_ALLOWED = 0.5  # whatever plain arithmetic loses: a kernel that gives nothing but zeros is 1 off
 # Lengths around the edges of tiles: one query, odd numbers, more keys than queries.
 SIZES = ((1, 1, 3), (2, 5, 9), (1, 37, 70))
 SIZES_OF_LAYER = ((1, 3), (2, 37))
+CELLS = 1 << 19  # of all heads: what the reference computes in about 0.1 s
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def compare(spec: Spec, module: ModuleType) -> Comparison:
     worst = max(errors)
     tolerance = TOLERANCES[spec.dtype]
     if not worst <= tolerance:
-        allowed = max(tolerance, ALLOWED_OVER_NUMPY * numpy_error(spec))
+        allowed = max(tolerance, min(ALLOWED_OVER_NUMPY * numpy_error(spec, module), MOST_ALLOWED))
         if not worst <= allowed:
             raise VerificationError(
                 f"{spec.name} differs from the reference by {worst:.2g} of the greatest result; "
@@ -142,12 +144,26 @@ def compare(spec: Spec, module: ModuleType) -> Comparison:
     return Comparison(worst, len(errors))
 
 
+def examples(spec: Spec, module: ModuleType) -> Iterator[Example]:
+    """Around the edges of tiles; more blocks of keys than one, with a full task of queries; more chunks."""
+    for seed, sizes in enumerate((*SIZES, *long_sizes(spec, module))):
+        yield Example(*sizes, seed)
+
+
+def long_sizes(spec: Spec, module: ModuleType) -> Iterator[tuple[int, int, int]]:
+    """A task's queries over two blocks of keys and some, or as many as take no time; then two chunks."""
+    keys = 2 * int(module.BLOCK_KEYS) + 5
+    few = int(module.DECODE_QUERIES)
+    yield 1, min(int(module.TILE_QUERIES) + 1, max(few + 1, CELLS // (keys * spec.heads.query))), keys
+    yield 1, 1, int(module.CHUNK_KEYS) + 3
+
+
 def differences(spec: Spec, module: ModuleType) -> Iterator[float]:
     reference = Reference(spec)
-    for seed, (batch, queries, keys) in enumerate(SIZES):
-        example = Example(batch, queries, keys, seed)
+    for example in examples(spec, module):
         arrays, inputs = example.attention(spec), example.inputs(spec)
-        for offset in (None, keys - queries):
+        at_the_end = example.keys - example.queries
+        for offset in (None, at_the_end) if example.seed < len(SIZES) else (at_the_end,):
             keywords: dict[str, Any] = {**inputs, "query_offset": offset}
             expected = reference.attention(**arrays, **keywords)
             yield distance(module.attention(**arrays, **keywords), expected)
@@ -162,16 +178,19 @@ def differences(spec: Spec, module: ModuleType) -> Iterator[float]:
         yield distance(module.layer(x, weights, **inputs), reference.layer(x, weights, **inputs))
 
 
-def numpy_error(spec: Spec) -> float:
-    """How far plain float32 arithmetic is from the reference: steep scores magnify every rounding."""
+def numpy_error(spec: Spec, module: ModuleType) -> float:
+    """How far plain float32 arithmetic is from the reference: steep scores magnify every rounding.
+
+    Numbers  where it gives no number at all, as scores have overflowed, it says nothing
+    """
     reference, baseline = Reference(spec), NumpyBaseline(spec)
     errors = []
-    for seed, (batch, queries, keys) in enumerate(SIZES):
-        example = Example(batch, queries, keys, seed)
+    for example in examples(spec, module):
         arrays, inputs = example.attention(spec), example.inputs(spec)
-        expected: Any = reference.attention(**arrays, **inputs, query_offset=0)
-        out = expected[0] if isinstance(expected, tuple) else expected
-        errors.append(distance(baseline.attention(**arrays, **inputs, query_offset=0), out))
+        expected = first_of(reference.attention(**arrays, **inputs, query_offset=0))
+        with np.errstate(all="ignore"):
+            found = baseline.attention(**arrays, **inputs, query_offset=0)
+        errors.append(distance(np.where(np.isfinite(found), found, expected), expected))
     return max(errors)
 
 

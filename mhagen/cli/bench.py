@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from ..backend.acceptance import Example
 from ..base.dtypes import DType
@@ -17,6 +18,7 @@ from ..tuning.outcome import Outcome
 from ..tuning.surroundings import Surroundings, these_surroundings
 from ..tuning.workers import busy
 from .exits import Exit
+from .failures import Failure, attempt, failure_document
 from .outcomes import outcome_document, print_outcomes
 from .output import Json, document, results, warn
 from .progress import doing
@@ -41,6 +43,14 @@ class Request:
 
 def bench(request: Request, as_json: bool) -> int:
     """Measure, and print a table for each format and number of threads, or one document."""
+    code = attempt(partial(measured, request, as_json)) if as_json else measured(request, as_json)
+    if isinstance(code, Failure):
+        document("bench", code.exit_code, {"error": failure_document(code.error)})
+        return code.exit_code
+    return code
+
+
+def measured(request: Request, as_json: bool) -> int:
     threads = [thread_count(text) for text in listed(request.threads)]
     peers = tuple(peers_of(listed(request.against)))
     if (load := busy()) is not None:

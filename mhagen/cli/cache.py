@@ -63,7 +63,7 @@ def entry_table(entries: tuple[Entry, ...]) -> Table:
 
 def tuning_entries(records: Records) -> tuple[Json, ...]:
     """What there is of each spec, machine and version: records, and whether there is a table."""
-    counted = Counter(record.circumstances for record in records.all())
+    counted = Counter(record.circumstances.of_table for record in records.all())
     tabled = [each for path in kept_tables() for each in circumstances_in(path)]
     everything = dict.fromkeys((*counted, *tabled))
     return tuple(
@@ -119,12 +119,26 @@ def merge_files(files: tuple[str, ...], as_json: bool) -> int:
         if path.name.endswith(SUFFIX):
             tables += merge_tables(path)
         else:
-            records += default_records().merge(read(path))
+            records += merge_records(path)
     if as_json:
         document("cache merge", Exit.GOOD, {"added_records": records, "added_tables": tables})
     else:
         results().print(f"added {records} records and {tables} tables")
     return Exit.GOOD
+
+
+def merge_records(path: Path) -> int:
+    """Add the records of a file. Lines that cannot be believed are skipped, if there are others.
+
+    Raises   InputError where there is no record in it
+    """
+    found = read(path)
+    if not found:
+        raise InputError(
+            f"{path} has no record of mhagen's: give what `mhagen cache export` writes. "
+            "What it writes in the T4 format is for other tuners, and cannot be merged"
+        )
+    return default_records().merge(found)
 
 
 def merge_tables(path: Path) -> int:

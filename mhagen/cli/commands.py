@@ -121,10 +121,23 @@ def build(
     type=click.Choice(["text", "mermaid", "svg", "html"]),
     default="text",
     show_default=True,
-    help="How to show it; svg is not built yet.",
+    help="How to show it.",
 )
+@click.option(
+    "--shape", metavar="q=1024,k=1024", help="svg: lengths of a call.  [default: what shows the mask]"
+)
+@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="svg: where to write it.")
 @target
-def show(spec: str, stage: str | None, form: str, target: str | None) -> int:
+@as_json
+def show(
+    spec: str,
+    stage: str | None,
+    form: str,
+    shape: str | None,
+    out: str | None,
+    target: str | None,
+    as_json: bool,
+) -> int:
     """Show a spec, and every value on its way to a kernel.
 
     Without --after: the spec with its defaults resolved, a picture of its mask, the graph before and after
@@ -139,9 +152,18 @@ def show(spec: str, stage: str | None, form: str, target: str | None) -> int:
       mhagen show layer.toml --after source
       mhagen show layer.toml --format mermaid       the final graph, for Markdown
       mhagen show layer.toml --format html          where the time goes, as modelled: see mhagen explain
+      mhagen show layer.toml --format svg --shape q=512,k=2048 --out mask.svg
+                                                    the mask, and which tiles the kernel skips and masks
     """
     from .show import show_spec
+    from .show_mask import Request, show_mask
 
+    if form == "svg":
+        if stage is not None:
+            raise click.UsageError("svg shows the mask of the spec: leave --after out.")
+        return show_mask(Request(spec, shape, target, out), as_json)
+    if shape is not None or out is not None or as_json:
+        raise click.UsageError("--shape, --out and --json are for --format svg.")
     return show_spec(spec, stage, form, target)
 
 

@@ -13,6 +13,7 @@ from .roofline import text
 WIDTH, HEIGHT = 270.0, 170.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 28.0, 28.0
 DOT = 3.5
+DIGIT, GAP = 7.0, 4.0  # how wide a digit of a label is, and what is free between two
 
 Ratios = Mapping[int, Sequence[float]]  # of the candidates with each value
 
@@ -56,9 +57,16 @@ def picture(name: str, ratios: Ratios) -> Element:
             text(f"{ratio:.2f}", LEFT - 8, up(ratio) + 4, "end", "tick")
             for ratio in dict.fromkeys((low, high))
         ),
-        (text(str(value), x, HEIGHT - 8, "middle", "tick") for value, x in places.items()),
+        (text(str(value), x, HEIGHT - 8, "middle", "tick") for value, x in labelled(places).items()),
         (
-            element("circle", cx=places[value], cy=up(ratio), r=DOT, class_="candidate")
+            element(
+                "circle",
+                element("title", f"{name} {value}: {ratio:.3f}"),
+                cx=places[value],
+                cy=up(ratio),
+                r=DOT,
+                class_="candidate",
+            )
             for value, each in ratios.items()
             for ratio in each
         ),
@@ -67,3 +75,19 @@ def picture(name: str, ratios: Ratios) -> Element:
         role="img",
         class_="sensitivity",
     )
+
+
+def labelled(places: Mapping[int, float]) -> Mapping[int, float]:
+    """The values whose labels find room beside each other: the last one, and from the first on what fits."""
+    last = max(places)
+    found: dict[int, float] = {}
+    end, start_of_last = float("-inf"), places[last] - half(last)
+    for value, x in places.items():
+        fits = x - half(value) >= end + GAP and x + half(value) + GAP <= start_of_last
+        if fits or value == last:
+            found[value], end = x, x + half(value)
+    return found
+
+
+def half(value: int) -> float:
+    return len(str(value)) * DIGIT / 2

@@ -9,7 +9,6 @@ from dataclasses import fields
 import click
 
 from ..backend import cpu
-from ..base.errors import UnsupportedError
 from ..base.spelling import did_you_mean
 from ..base.target import target_named
 from ..ir.graph import Graph
@@ -50,8 +49,6 @@ def show_spec(path: str, stage: str | None, form: str, target: str | None) -> in
 
 def require_stage(stage: str | None, form: str) -> None:
     """Refuse a stage that there is not, or that has no such form."""
-    if form == "svg":
-        raise UnsupportedError("this version shows text, mermaid and html; --format svg is not built yet")
     if stage is not None and stage not in STAGES:
         guess = did_you_mean(stage, STAGES)
         raise click.UsageError(f"{stage!r} is not a stage; {guess} Stages are: {', '.join(STAGES)}.")

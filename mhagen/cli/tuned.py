@@ -23,12 +23,21 @@ def print_tuning(found: Tuning) -> None:
         table.add_row(*row)
     print_table(table)
     results().print()
-    for line in (*found.remarks, *kept_lines(found)):
+    for line in (*legend(found), *found.remarks, *kept_lines(found)):
         results().print(line)
 
 
+def legend(found: Tuning) -> Iterator[str]:
+    """What the sizes of a schedule in a cell are, where there is one."""
+    if found.is_tuned:
+        yield (
+            "schedule: tile_queries/block_keys, key_rows x query_vectors, value_rows x value_vectors, "
+            "chunk_keys/decode_rows"
+        )
+
+
 def kept_lines(found: Tuning) -> Iterator[str]:
-    what = "schedules that later builds use" if found.is_tuned else "that builds need nothing but the default"
+    what = "schedules that later builds use" if found.is_tuned else "the default, which later builds use"
     if found.table_path:
         yield f"kept: {what}, in {found.table_path}"
     if found.records_path:

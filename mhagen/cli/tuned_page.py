@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ..runtime.host import host_target
 from ..tuning.explanation import Explanation, explain
 from ..tuning.result import HEADS, Outcome, Tried, Tuning
 from .explained import limits_in_words
@@ -14,7 +15,7 @@ from .quantities import seconds
 from .roofline import roofline
 from .scatter import scatter
 from .sensitivity import sensitivities
-from .tuned import changes
+from .tuned import changes, legend
 
 STYLE = """
 .candidate { fill: var(--dot); fill-opacity: .55; }
@@ -22,47 +23,61 @@ STYLE = """
 svg.scatter { max-width: 44rem; } .small { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; }
 svg.sensitivity { width: 17rem; } .candidates td { font-variant-numeric: tabular-nums; }
 """
+LINE = "Dots: candidates. The line joins the fastest with each size, whatever its other sizes are."
 CHANGED = "what differs from the default"
 
 
-def tuned_page(found: Tuning) -> str:
-    """The whole page."""
-    return whole_page(f"{found.spec.name}: tuned", content(found), STYLE)
+def tuned_page(found: Tuning, measures: bool = True) -> str:
+    """The whole page. The limits of the machine are measured for it, where this is what was tuned for."""
+    is_here = found.target == host_target(found.spec.dtype.value)
+    return whole_page(f"{found.spec.name}: tuned", content(found, measures and is_here), STYLE)
 
 
-def content(found: Tuning) -> Iterator[Element]:
+def content(found: Tuning, measures: bool) -> Iterator[Element]:
     yield element("h1", found.spec.name)
     yield element("p", subject(found.spec), class_="quiet")
     yield element("p", f"{found.headline}.")
     yield element("div", table(HEADS, found.rows(), class_="calls"), class_="scroll")
+    yield from (element("p", f"In a cell, {line}.", class_="quiet") for line in legend(found))
     yield element("ul", (element("li", remark) for remark in found.remarks))
     yield element("h2", "Which calls are served by which schedule")
     yield element("div", table_of_ranges(found), class_="scroll")
-    yield from place_on_roofline(found)
+    yield from place_on_roofline(found, measures)
     for outcome in found.outcomes:
         yield from section(found, outcome)
 
 
 def table_of_ranges(found: Tuning) -> Element:
-    rows = ([str(entry.range), changes(found.default, entry.schedule)] for entry in found.table.entries)
+    names = ["all calls"] if found.table.is_one else [str(entry.range) for entry in found.table.entries]
+    rows = (
+        [name, changes(found.default, entry.schedule)]
+        for name, entry in zip(names, found.table.entries, strict=True)
+    )
     return table(["calls", CHANGED], rows)
 
 
-def place_on_roofline(found: Tuning) -> Iterator[Element]:
+def place_on_roofline(found: Tuning, measures: bool) -> Iterator[Element]:
     """Where the chosen schedules stand. Of a layer the attention alone can be shown, as it is modelled."""
-    placed = explained(found)
+    placed = explained(found, measures)
     yield element("h2", "What the machine allows, and where the calls stand")
     yield element("p", limits_in_words(placed), class_="quiet")
     yield element("div", roofline(placed), class_="scroll")
-    yield element(
-        "p", "Dots: measured, with the chosen schedule. Rings: what the model says of it.", class_="quiet"
-    )
+    yield element("p", points_in_words(placed), class_="quiet")
 
 
-def explained(found: Tuning) -> Explanation:
+def points_in_words(placed: Explanation) -> str:
+    rings = "Rings: what the model says of the chosen schedule."
+    if any(call.measured is not None for call in placed.calls):
+        return f"Dots: measured, with the chosen schedule. {rings}"
+    return f"{rings} How long it takes was not measured."
+
+
+def explained(found: Tuning, measures: bool) -> Explanation:
     measured = {outcome.call.shape: chosen_seconds(outcome) for outcome in found.outcomes}
     most = max(outcome.call.threads for outcome in found.outcomes)
-    plain = explain(found.spec, tuple(measured), threads=most, measures=False, target=found.target)
+    plain = explain(
+        found.spec, tuple(measured), threads=most, measures=measures, times_calls=False, target=found.target
+    )
     if found.spec.projections is not None:
         return plain
     calls = tuple(replace(call, measured=measured[call.shape]) for call in plain.calls)
@@ -82,6 +97,7 @@ def section(found: Tuning, outcome: Outcome) -> Iterator[Element]:
         yield element("h3", "Candidates, measured and modelled")
         yield element("div", scatter(outcome, tried), class_="scroll")
         yield element("h3", "What each size matters: time over the default's")
+        yield element("p", LINE, class_="quiet")
         yield element("div", sensitivities(tried), class_="small")
     if tried:
         yield element("h3", "All candidates, the fastest first")

@@ -17,7 +17,7 @@ from ..base.dtypes import DType
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
 from .levels import Captured, Lanes, Level, level_of, needs_wide_lanes
 from .rises import at_key_zero, rise
-from .scaling import is_number, is_score_by_number, scales_on_reading
+from .scaling import is_number, is_score_by_number, scales_on_reading, smooth_parts
 from .words import (
     INFIX,
     LOGIC,
@@ -33,6 +33,7 @@ from .words import (
 
 LENGTHS = ("batch", "queries", "keys")  # axes whose length is known at the call only
 INLINE_WIDTH = 60
+REAL_ARITHMETIC = (Operator.ADD, Operator.SUBTRACT, Operator.MULTIPLY)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -88,9 +89,11 @@ class Emitter:
     wide: bool
     lanes: Lanes
     short: bool  # results end up in 16 bits
+    smooth: frozenset[Expr]  # parts whose last digit decides nothing
     score_scale: str  # the constant that raw scores are multiplied with where they are read; "" for none
     lines: dict[Level, list[str]] = field(default_factory=lambda: {level: [] for level in Level})
     named: dict[Expr, str] = field(default_factory=dict)
+    columns: dict[Expr, str] = field(default_factory=dict)  # what evenly rising integers start from
     names: set[str] = field(default_factory=set)
     runs: set[DType] = field(default_factory=set)
     stems: Counter[str] = field(default_factory=Counter)
@@ -102,10 +105,6 @@ class Emitter:
         if expr in self.named:
             return self.named[expr]
         level = level_of(expr, self.lanes)
-        rising = self.even_rise(expr)
-        if rising is not None:
-            self.named[expr] = self.column_and_row(*rising)
-            return self.named[expr]
         text = self.element(expr, level) if isinstance(expr, Element) else self.apply(expr, level)
         if isinstance(expr, Apply) and level == user and self.uses[expr] == 1 and len(text) < INLINE_WIDTH:
             return text
@@ -174,34 +173,26 @@ class Emitter:
             case _:
                 return choice(expr, self.branches(expr, level, vector), vector)
 
-    def even_rise(self, expr: Expr) -> tuple[Expr, Expr] | None:
-        """For a number times an integer that rises evenly from key to key: the number and the integer."""
-        if self.lanes is not Lanes.QUERIES or level_of(expr, self.lanes) is not Level.CELL:
-            return None
-        match expr:
-            case Apply(operator=Operator.MULTIPLY, arguments=(left, right), kind=Kind.REAL):
-                for factor, other in ((left, right), (right, left)):
-                    is_number = level_of(factor, self.lanes) is Level.TILE and not self.is_vector(factor)
-                    if is_number and other.kind is Kind.INTEGER and rise(other) is not None:
-                        return factor, other
-        return None
-
-    def column_and_row(self, factor: Expr, other: Expr) -> str:
-        """A number times what rises evenly: the part of the first key, and that of the row."""
+    def rising(self, expr: Expr) -> str:
+        """The reals of an integer that rises evenly from key to key: the first key's, and what is added."""
         self.names.add("k_first")
-        rises = rise(other)
-        start = self.operand(at_key_zero(other), Level.COLUMN)
-        number = self.operand(factor, Level.TILE)
-        first, further = ("k_first", "{i}") if rises == 1 else (f"{rises} * k_first", f"({rises} * {{i}})")
-        column = self.assign("part", Level.COLUMN, f"{number} * real({start} + {first})")
-        return f"{column} + {self.assign('part', Level.ROW, f'{number} * {further}')}"
+        rises = rise(expr)
+        if expr not in self.columns:
+            start = self.operand(at_key_zero(expr), Level.COLUMN)
+            first = "k_first" if rises == 1 else f"{rises} * k_first"
+            self.columns[expr] = self.assign("part", Level.COLUMN, f"real({start} + {first})")
+        return f"{self.columns[expr]} + {'{i}' if rises == 1 else f'({rises} * {{i}})'}"
+
+    def is_rising(self, expr: Expr) -> bool:
+        is_whole = expr.kind is Kind.INTEGER and self.lanes is Lanes.QUERIES
+        return is_whole and level_of(expr, self.lanes) is Level.CELL and rise(expr) is not None
 
     def product_in(self, total: Apply) -> Apply | None:
         """A product among the two sides that nobody else reads, and that depends on the cell."""
         for side in total.arguments:
             if not isinstance(side, Apply) or side.operator is not Operator.MULTIPLY or self.uses[side] > 1:
                 continue
-            if level_of(side, self.lanes) is Level.CELL and self.even_rise(side) is None:
+            if level_of(side, self.lanes) is Level.CELL:
                 return side
         return None
 
@@ -209,7 +200,10 @@ class Emitter:
         """One instruction, and one rounding."""
         other = next(side for side in total.arguments if side is not product)
         operands = (*product.arguments, other)
-        return f"fma({', '.join(self.as_real(each, self.value(each, level)) for each in operands)})"
+        return f"fma({', '.join(self.real_value(each, level) for each in operands)})"
+
+    def real_value(self, expr: Expr, level: Level) -> str:
+        return self.rising(expr) if self.is_rising(expr) else self.as_real(expr, self.value(expr, level))
 
     def cheaper(self, expr: Apply, level: Level) -> str | None:
         """Operators on lanes that one instruction does together, or that another does in less time."""
@@ -219,7 +213,7 @@ class Emitter:
         if self.score_scale and is_score_by_number(expr):
             left, right = self.sides(expr, level)
             return f"{left} * ({self.score_scale} {expr.operator.value} {right})"
-        if expr.operator is Operator.DIVIDE and is_number(expr.arguments[1]):
+        if expr.operator is Operator.DIVIDE and expr in self.smooth and is_number(expr.arguments[1]):
             # A division takes ten times as long as a product, and one rounding more is all it saves.
             left, right = self.sides(expr, level)
             return f"{left} * (1.0 / {right})"
@@ -234,10 +228,14 @@ class Emitter:
         return texts
 
     def sides(self, expr: Apply, level: Level) -> list[str]:
-        texts = [self.operand(argument, level) for argument in expr.arguments]
-        if expr.operator is not Operator.DIVIDE:
-            return texts
-        return [self.as_real(each, text) for each, text in zip(expr.arguments, texts, strict=True)]
+        if expr.operator is Operator.DIVIDE:
+            return [grouped(self.real_value(argument, level)) for argument in expr.arguments]
+        if expr.operator in REAL_ARITHMETIC and expr.kind is Kind.REAL:
+            return [
+                grouped(self.rising(each)) if self.is_rising(each) else self.operand(each, level)
+                for each in expr.arguments
+            ]
+        return [self.operand(argument, level) for argument in expr.arguments]
 
     def as_real(self, expr: Expr, text: str) -> str:
         return f"real({text})" if expr.kind is Kind.INTEGER and self.is_vector(expr) else text
@@ -359,7 +357,8 @@ def emit_cells(
     uses = Counter(part for expr in roots.values() for part in walk(expr))
     wide = any(needs_wide_lanes(expr, arrays, heads) for expr in roots.values())
     scales = bool(score_scale) and scales_on_reading(roots.values())
-    emitter = Emitter(arrays, constants, uses, wide, lanes, short, score_scale if scales else "")
+    smooth = smooth_parts(roots.values())
+    emitter = Emitter(arrays, constants, uses, wide, lanes, short, smooth, score_scale if scales else "")
     for target, expr in roots.items():
         emitter.lines[Level.CELL].append(f"{target} = {emitter.root(expr)}")
     lines = {level: tuple(found) for level, found in emitter.lines.items()}

@@ -313,12 +313,11 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(variant.name for variant in tile.score_variants),
         "write_rows",
         *(value_tile.name for value_tile in tile.value_tiles),
-        *(("values_are_finite", "add_values_one_by_one") if masked else ()),
+        *(("values_are_finite", "add_to", "add_values_one_by_one") if masked else ()),
         *(("sink_of_queries",) if facts.sink_code is not None else ()),
         "finish_sums",
         *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
-        *(("serving_entry",) if has_direct(facts) and not facts.table.is_one else ()),
         *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
         "attention_tasks",
     )
@@ -350,7 +349,6 @@ def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
         *("score_rows", "add_chunk_values", "attend_chunk"),
         *(("sink_of_row",) if facts.row_sink_code is not None else ()),
         "merge_row",
-        *(("serving_entry",) if has_direct(facts) and not facts.table.is_one else ()),
         *((*DIRECT_FUNCTIONS, "is_short", "place_offsets") if has_direct(facts) else ()),
         "decode_tasks",
     )

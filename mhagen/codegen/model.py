@@ -326,7 +326,6 @@ class TableModel:
     asks_threads: bool
     threads: str  # what follows the arguments of a kernel's run()
     direct_arguments: Names
-    elsewhere: str  # what the short way in must leave to another entry's kernel
     variants: tuple[VariantModel, ...]
     entries: tuple[EntryModel, ...]
     served: EntryModel  # as attend() calls it

@@ -116,13 +116,16 @@ def seen(facts: Lowering, i: int, j: int) -> str:
 
 
 def peak_lines(facts: Lowering, vectors: int, *, partial: bool) -> Names:
+    hidden = (
+        "MINUS_INFINITY" if facts.scales_in_exponent else "LOWEST"
+    )  # the lowest, scaled, would top itself
     lines = []
     for j in range(vectors):
         for i in range(facts.schedule.key_rows):
             visible = seen(facts, i, j) if partial else ""
             if visible:
                 lines += [f"seen{i}_{j} = {visible}"] if visible != f"seen{i}_{j}" else []
-                lines.append(f"s{i}_{j} = where(seen{i}_{j}, s{i}_{j}, LOWEST)")
+                lines.append(f"s{i}_{j} = where(seen{i}_{j}, s{i}_{j}, {hidden})")
             lines.append(f"peak{j} = s0_{j}" if i == 0 else f"peak{j} = maximum(peak{j}, s{i}_{j})")
         if facts.scales_in_exponent:
             lines.append(f"peak{j} = peak{j} * QUERY_SCALE")

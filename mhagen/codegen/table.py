@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ..schedule.plan import SIZES_OF_SUMS
-from ..schedule.table import ANY, Bounds, ScheduleTable, sizes
+from ..schedule.table import ANY, Bounds, ScheduleTable
 from .constants import constants_of_attention, constants_of_decoding
+from .direct import direct_model
 from .facts import Lowering
 from .model import EntryModel, Names, TableModel, VariantModel
 
@@ -29,7 +29,7 @@ SERVES_ONE = EntryModel(
     chunk_keys="entry.chunk_keys",
     rows_of_task="entry.rows_of_task",
 )
-NO_TABLE = TableModel(False, (), (), False, "", (), "", (), (), SERVES_ALL)
+NO_TABLE = TableModel(False, (), (), False, "", (), (), (), SERVES_ALL)
 
 
 def table_model(facts: Lowering) -> TableModel:
@@ -45,8 +45,7 @@ def table_model(facts: Lowering) -> TableModel:
         lines=tuple(choice(table)),
         asks_threads="threads" in parameters,
         threads=", threads" if "threads" in parameters else "",
-        direct_arguments=tuple("1" if name == "threads" else name for name in parameters),
-        elsewhere=elsewhere(table),
+        direct_arguments=tuple(lengths_of_arrays(facts)[name] for name in parameters),
         variants=tuple(dict.fromkeys(each for each in (*attention, *decoding) if each.name != each.of)),
         entries=tuple(
             entry(facts, number, attention[number].name, decoding[number].name)
@@ -54,6 +53,13 @@ def table_model(facts: Lowering) -> TableModel:
         ),
         served=SERVES_ONE,
     )
+
+
+def lengths_of_arrays(facts: Lowering) -> Mapping[str, str]:
+    """The lengths of a call, as texts of what is not checked yet. A small call asks for one thread."""
+    axis = direct_model(facts).length_place
+    lengths = {"queries": f"query.shape[{axis}]", "keys": f"key.shape[{axis}]", "batch": "query.shape[0]"}
+    return lengths | {"threads": "1"}
 
 
 @dataclass(frozen=True)
@@ -130,13 +136,3 @@ def compared(name: str, bounds: Bounds) -> str:
         case Bounds(1, high):
             return f"{name} <= {high}"
     return f"{bounds.low} <= {name} <= {bounds.high}"
-
-
-def elsewhere(table: ScheduleTable) -> str:
-    """The condition under which a call's entry adds up in another order than the short way in does.
-
-    It has the constants of the entry for small calls. A call's bits must not depend on its way in.
-    """
-    order = sizes(table.entries[table.home].schedule, SIZES_OF_SUMS)
-    same = [i for i, each in enumerate(table.entries) if sizes(each.schedule, SIZES_OF_SUMS) == order]
-    return " and ".join(f"served != {number}" for number in same)

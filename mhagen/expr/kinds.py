@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from .tree import COMPARISONS, Apply, Constant, Expr, Kind, Literal, Operator
 
-_CONDITIONS = COMPARISONS | {Operator.AND, Operator.OR, Operator.NOT}
+# What operands may be; `==` and `!=` and both choices of `where` are numbers all, or conditions all.
+NUMBERS = frozenset({Kind.INTEGER, Kind.REAL})
+CONDITIONS = frozenset({Kind.CONDITION})
+INTEGERS = frozenset({Kind.INTEGER})
+OF_CONDITIONS = frozenset({Operator.AND, Operator.OR, Operator.NOT})
+OF_ALIKE = frozenset({Operator.EQUAL, Operator.NOT_EQUAL})
+KIND_IN_WORDS = {Kind.INTEGER: "an integer", Kind.REAL: "a real number", Kind.CONDITION: "a condition"}
+_CONDITIONS = COMPARISONS | OF_CONDITIONS
 _REALS = frozenset(
     {Operator.DIVIDE, Operator.EXP, Operator.LOG, Operator.SQRT, Operator.TANH, Operator.SIGMOID}
 )

@@ -11,7 +11,17 @@ from ..base.dtypes import DType
 from ..base.errors import Diagnostic
 from ..base.source import Source, Span
 from ..base.spelling import did_you_mean
-from .kinds import arguments_in_words, result_kind, takes
+from .kinds import (
+    CONDITIONS,
+    INTEGERS,
+    KIND_IN_WORDS,
+    NUMBERS,
+    OF_ALIKE,
+    OF_CONDITIONS,
+    arguments_in_words,
+    result_kind,
+    takes,
+)
 from .tree import (
     FUNCTIONS,
     INTEGER_LIMIT,
@@ -63,18 +73,12 @@ _FOREIGN: Mapping[type[ast.AST], tuple[str, str]] = {
     ast.UAdd: ("+", "drop it"),
 }
 _VOCABULARY = "only names, numbers, operators and " + ", ".join(FUNCTIONS)
-_NUMBERS = frozenset({Kind.INTEGER, Kind.REAL})
-_CONDITION = frozenset({Kind.CONDITION})
-_INDEX = frozenset({Kind.INTEGER})
 # For what a place takes: the code of a mistake, and what to do about it.
 _WRONG_KIND = {
-    _NUMBERS: ("needs-number", "write where(condition, 1, 0)"),
-    _CONDITION: ("needs-condition", "compare it, for instance `!= 0`"),
-    _INDEX: ("needs-integer", "divide with //, choose with where()"),
+    NUMBERS: ("needs-number", "write where(condition, 1, 0)"),
+    CONDITIONS: ("needs-condition", "compare it, for instance `!= 0`"),
+    INTEGERS: ("needs-integer", "divide with //, choose with where()"),
 }
-_KIND_IN_WORDS = {Kind.INTEGER: "an integer", Kind.REAL: "a real number", Kind.CONDITION: "a condition"}
-_CONDITIONS_ONLY = frozenset({Operator.AND, Operator.OR, Operator.NOT})
-_MAY_COMPARE_CONDITIONS = frozenset({Operator.EQUAL, Operator.NOT_EQUAL})
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,11 @@ class ArrayType:
     @property
     def kind(self) -> Kind:
         return self.dtype.kind
+
+    @property
+    def indices(self) -> str:
+        """Indices that an example has."""
+        return ", ".join(("b", "h", "q", "k")[: self.rank]) if self.rank > 1 else "h"
 
 
 @dataclass(frozen=True)
@@ -163,13 +172,12 @@ class Reader:
 
     def _indexed(self, name: str) -> str:
         array = self.scope.arrays[name]
-        indices = ("b", "h", "q", "k")[: array.rank] if array is not None and array.rank > 1 else ("h",)
-        return f"for instance {name}[{', '.join(indices)}]"
+        return f"for instance {name}[{'h' if array is None else array.indices}]"
 
     @read.register
     def _(self, node: ast.Subscript) -> Expr | None:
         indices = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        operands = self._operands(indices, _INDEX, "an index is an integer")
+        operands = self._operands(indices, INTEGERS, "an index is an integer")
         array = self._array(node.value)
         if array is None or operands is None or not isinstance(node.value, ast.Name):
             return None
@@ -221,7 +229,7 @@ class Reader:
         return self._where(node, node.test, node.body, node.orelse)
 
     def _where(self, node: ast.expr, test: ast.expr, *branches: ast.expr) -> Expr | None:
-        asked = self._operands((test,), _CONDITION, "a choice is made by a condition")
+        asked = self._operands((test,), CONDITIONS, "a choice is made by a condition")
         values = self._alike(branches, "both choices are numbers, or both are conditions")
         if asked is None or values is None:
             return None
@@ -268,12 +276,12 @@ class Reader:
 
     def _apply(self, node: ast.expr, operator: Operator, nodes: Sequence[ast.expr]) -> Expr | None:
         name = "-" if operator is Operator.NEGATE else operator.value
-        if operator in _CONDITIONS_ONLY:
-            operands = self._operands(nodes, _CONDITION, f"`{name}` takes conditions")
-        elif operator in _MAY_COMPARE_CONDITIONS:
+        if operator in OF_CONDITIONS:
+            operands = self._operands(nodes, CONDITIONS, f"`{name}` takes conditions")
+        elif operator in OF_ALIKE:
             operands = self._alike(nodes, f"`{name}` compares two numbers or two conditions")
         else:
-            operands = self._operands(nodes, _NUMBERS, f"`{name}` takes numbers")
+            operands = self._operands(nodes, NUMBERS, f"`{name}` takes numbers")
         if operands is None:
             return None
         return Apply(operator, operands, result_kind(operator, operands), *_stretch(node))
@@ -286,8 +294,8 @@ class Reader:
 
     def _alike(self, nodes: Sequence[ast.expr], message: str) -> tuple[Expr, ...] | None:
         operands = tuple(self.read(node) for node in nodes)
-        numeric = any(operand is not None and operand.kind in _NUMBERS for operand in operands)
-        return self._checked(nodes, operands, _NUMBERS if numeric else _CONDITION, message)
+        numeric = any(operand is not None and operand.kind in NUMBERS for operand in operands)
+        return self._checked(nodes, operands, NUMBERS if numeric else CONDITIONS, message)
 
     def _checked(
         self,
@@ -299,7 +307,7 @@ class Reader:
         code, remedy = _WRONG_KIND[kinds]
         for node, operand in zip(nodes, operands, strict=True):
             if operand is not None and operand.kind not in kinds:
-                self.note(node, code, message, f"this is {_KIND_IN_WORDS[operand.kind]}", remedy)
+                self.note(node, code, message, f"this is {KIND_IN_WORDS[operand.kind]}", remedy)
         usable = tuple(operand for operand in operands if operand is not None and operand.kind in kinds)
         return usable if len(usable) == len(nodes) else None
 

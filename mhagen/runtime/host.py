@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from ..base import settings
 from ..base.errors import UnsupportedError
 from ..base.target import Target, best_target
+
+CPU_INFO = Path("/proc/cpuinfo")
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,32 @@ def host_cpu() -> Cpu:
     else:
         flags = tuple(flag for flag in chosen.split(",") if flag)
     return Cpu(architecture, name, flags)
+
+
+@cache
+def host_machine() -> str:
+    """What tells machines apart whose CPUs have one name: the model, how many CPUs, the caches of one."""
+    return ", ".join((model_name(), f"{os.cpu_count() or 1} CPUs", *cache_sizes()))
+
+
+def model_name() -> str:
+    """The name that its maker sells the CPU by."""
+    try:
+        lines = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+def cache_sizes() -> Iterator[str]:
+    """Of each cache its level and size, where the system tells."""
+    for folder in sorted(CACHES.glob("index*")):
+        with suppress(OSError):
+            level, kind, size = (
+                (folder / name).read_text(encoding="utf-8").strip() for name in ("level", "type", "size")
+            )
+            yield f"L{level} {kind.lower()} {size}"
 
 
 def host_target(dtype: str = "float32") -> Target:

@@ -1,6 +1,7 @@
 """Tables that were found by measurement: where they are kept, and when one is used.
 
-A table is used for the spec, CPU and versions that it was measured with; anything else is a miss. A file of
+A table is used for the spec, CPU and versions that it was measured with; anything else is a miss. The CPU is
+its name for the compiler: models that differ in cores or caches share a table, and no record. A file of
 the cache holds one table. A file beside a spec, NAME.tuned.json, holds one for each kind of machine, and
 travels with the spec.
 
@@ -17,7 +18,8 @@ import stat
 import uuid
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +32,8 @@ from ..base.errors import InputError
 from ..base.target import Target
 from ..base.version import __version__
 from ..runtime.entry import Doubt
-from ..runtime.host import host_cpu
+from ..runtime.host import host_cpu, host_machine
+from ..runtime.locking import hold
 from ..runtime.store import create_private
 from ..spec.model import Spec
 from .table import ScheduleTable, faults
@@ -38,6 +41,7 @@ from .written import Json, table_from_json, table_to_json, text, with_keys
 
 FORMAT = "mhagen tuned 1"
 SUFFIX = ".tuned.json"
+PATIENCE_SECONDS = 10.0  # a file is written in milliseconds
 LARGEST_FILE_BYTES = 1 << 22  # a table has 5 KB
 # NONBLOCK: opening a FIFO returns at once.
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -50,7 +54,10 @@ class TunedWarning(RuntimeWarning):
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a table was measured with. Another of any of these may have another best schedule."""
+    """What schedules were measured with. Another of any of these may have another best schedule.
+
+    Members   machine: model, cores and caches. A table does without: it is for all CPUs of one name
+    """
 
     spec: str  # digest of all but its name
     target: str
@@ -59,9 +66,15 @@ class Circumstances:
     mhagen: str
     numba: str
     llvmlite: str
+    machine: str = ""
+
+    @property
+    def of_table(self) -> Circumstances:
+        """What a table is kept for."""
+        return replace(self, machine="")
 
 
-NAMES = tuple(each.name for each in fields(Circumstances))
+NAMES = tuple(each.name for each in fields(Circumstances) if each.name != "machine")
 
 
 def circumstances_here(spec: Spec, target: Target, generator: str) -> Circumstances:
@@ -74,6 +87,7 @@ def circumstances_here(spec: Spec, target: Target, generator: str) -> Circumstan
         mhagen=__version__,
         numba=version("numba"),
         llvmlite=version("llvmlite"),
+        machine=host_machine(),
     )
 
 
@@ -113,7 +127,7 @@ def table_of(path: Path, circumstances: Circumstances) -> ScheduleTable | None:
 
     Raises   OSError, Doubt
     """
-    wanted = asdict(circumstances)
+    wanted = written(circumstances)
     found = next((item for item in items_of(path) if item["for"] == wanted), None)
     return None if found is None else table_from_json(found["table"])
 
@@ -173,7 +187,7 @@ def kept_folder() -> Path | None:
 
 def kept_path(circumstances: Circumstances) -> Path | None:
     folder = kept_folder()
-    return None if folder is None else folder / f"{digest(circumstances)}.json"
+    return None if folder is None else folder / f"{digest(circumstances.of_table)}.json"
 
 
 def kept_tables() -> tuple[Path, ...]:
@@ -198,7 +212,7 @@ def keep_table(circumstances: Circumstances, table: ScheduleTable) -> Path:
     """
     folder = settings.cache_dir() / "tuned"
     create_private(folder)
-    path = folder / f"{digest(circumstances)}.json"
+    path = folder / f"{digest(circumstances.of_table)}.json"
     replace_file(path, [item_of(circumstances, table)])
     return path
 
@@ -206,10 +220,32 @@ def keep_table(circumstances: Circumstances, table: ScheduleTable) -> Path:
 def write_beside(path: Path, circumstances: Circumstances, table: ScheduleTable) -> None:
     """Put a table into the file that travels with a spec, in place of the one of these circumstances.
 
+    One writer of a user at a time: each writes what it has read once more, and would lose what came between.
+
     Raises   OSError, and InputError if the file is damaged: it may have tables of other machines
     """
+    with writing(path) as is_alone:
+        if not is_alone:
+            warn(f"mhagen: {path} cannot be locked: what another process writes there now may be lost")
+        put_into(path, circumstances, table)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[bool]:
+    """Keep others from writing; yields whether that could be done. The lock lies in the cache."""
+    folder = kept_folder()
+    if folder is None:
+        yield False
+        return
+    with suppress(OSError):
+        create_private(folder)
+    with hold(folder / f"{digest(str(path.resolve()))}.lock", PATIENCE_SECONDS) as is_alone:
+        yield is_alone
+
+
+def put_into(path: Path, circumstances: Circumstances, table: ScheduleTable) -> None:
     try:
-        others = [item for item in items_of(path) if item["for"] != asdict(circumstances)]
+        others = [item for item in items_of(path) if item["for"] != written(circumstances)]
     except FileNotFoundError:
         others = []
     except Doubt as doubt:
@@ -219,7 +255,11 @@ def write_beside(path: Path, circumstances: Circumstances, table: ScheduleTable)
 
 
 def item_of(circumstances: Circumstances, table: ScheduleTable) -> Item:
-    return {"for": asdict(circumstances), "table": table_to_json(table)}
+    return {"for": written(circumstances), "table": table_to_json(table)}
+
+
+def written(circumstances: Circumstances) -> Json:
+    return {name: getattr(circumstances, name) for name in NAMES}
 
 
 def text_of(items: list[Item]) -> str:

@@ -18,11 +18,24 @@ _DEEPEST = 8
 
 def find_problems(raw: Mapping[str, object]) -> tuple[Problem, ...]:
     """Every mistake in the keys of a spec; none if `Spec(**raw)` can be made."""
-    plain = {key: _plain(value) for key, value in raw.items()}
+    plain = _plain_keys(raw)
     structure = structure_problems(plain)
-    wrong = frozenset(found.path for found in structure if found.diagnostic.code != "missing-key")
-    given = Given(plain, wrong)
+    given = _given(plain, structure)
     return (*structure, *rule_problems(given), *expression_problems(given))
+
+
+def given_of(raw: Mapping[str, object]) -> Given:
+    """What is right by itself among the keys of a spec."""
+    plain = _plain_keys(raw)
+    return _given(plain, structure_problems(plain))
+
+
+def _given(plain: Mapping[str, object], structure: tuple[Problem, ...]) -> Given:
+    return Given(plain, frozenset(each.path for each in structure if each.diagnostic.code != "missing-key"))
+
+
+def _plain_keys(raw: Mapping[str, object]) -> dict[str, object]:
+    return {key: _plain(value) for key, value in raw.items()}
 
 
 def _plain(value: object, depth: int = 0) -> object:

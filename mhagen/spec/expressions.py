@@ -12,7 +12,7 @@ from .given import Given
 from .problems import KeyPath, Problem
 
 # Where expressions stand, and the names that mean something there.
-_NAMES: Mapping[tuple[str, str], tuple[str, ...]] = {
+NAMES_OF_KEYS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("scores", "modify"): ("score", "b", "h", "q", "k"),
     ("mask", "keep"): ("b", "h", "q", "k"),
     ("softmax", "sink"): ("b", "h", "q"),
@@ -28,26 +28,29 @@ def expression_problems(given: Given) -> Iterator[Problem]:
         return
     tables: list[KeyPath] = [(), *(("groups", group) for group in range(len(given.items("groups"))))]
     for table in tables:
-        for keys, names in _NAMES.items():
+        for keys, names in NAMES_OF_KEYS.items():
             text = given.text(*table, *keys)
             if text is not None:
                 yield from _problems_of(given, (*table, *keys), text, names)
 
 
 def _problems_of(given: Given, path: KeyPath, text: str, names: tuple[str, ...]) -> Iterator[Problem]:
+    constants, arrays = declared(given)
+    kinds = {name: NAMES[name] for name in names}
     try:
-        expr = parse_expression(
-            text,
-            names={name: NAMES[name] for name in names},
-            constants={name: _constant(given, name) for name in given.table("constants")},
-            arrays={name: _array(given, name) for name in given.table("inputs")},
-        )
+        expr = parse_expression(text, names=kinds, constants=constants, arrays=arrays)
     except ExpressionErrors as errors:
         for found in errors.diagnostics:
             if found.span is not None:
                 yield Problem(path, found, column=found.span.column, length=found.span.length)
     else:
         yield from _wrong_result(path, expr)
+
+
+def declared(given: Given) -> tuple[Mapping[str, Number | None], Mapping[str, ArrayType | None]]:
+    """The constants and the arrays that expressions may name; None for one with a mistake of its own."""
+    constants = {name: _constant(given, name) for name in given.table("constants")}
+    return constants, {name: _array(given, name) for name in given.table("inputs")}
 
 
 def _constant(given: Given, name: str) -> Number | None:

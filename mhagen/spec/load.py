@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..base.errors import Diagnostic, InputError, SpecError, UnsupportedError
 from ..base.source import Source
@@ -75,7 +75,7 @@ def _from_text(source: Source) -> Spec:
     return _checked(parse_toml(source), source)
 
 
-def _checked(raw: Mapping[str, object], source: Source | None) -> Spec:
+def _checked(raw: Mapping[str, Any], source: Source | None) -> Spec:
     if problems := find_problems(raw):
         raise SpecError(_diagnostics(problems, source))
     return _served(Spec(**raw), source)

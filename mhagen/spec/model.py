@@ -7,22 +7,33 @@ from typing import Any
 
 from ..base.errors import SpecError
 from ..expr.parse import ArrayType, parse_expression
+from ..expr.trace import Function
 from ..expr.tree import Expr
 from .check import find_problems
 from .fields import Fields
-from .problems import located
+from .functions import write_functions
+from .written import written
 
 
 class Spec(Fields):
     """What one kernel computes: from keywords here, from a file or a dict by `load_spec`.
 
+    `score` and `keep` are Python functions, `lambda score, b, h, q, k, NAMES: ...` and the same without
+    `score`, whose further parameters are constants and inputs by name. They are traced, and written as text
+    into `scores.modify` and `mask.keep`: of the functions themselves nothing is kept.
+
     Raises   SpecError with every mistake, each with its key.
     """
 
-    def __init__(self, /, **keys: Any) -> None:
-        if problems := find_problems(keys):
-            raise SpecError(tuple(located(problem, None) for problem in problems))
-        super().__init__(**keys)
+    def __init__(
+        self, /, *, score: Function | None = None, keep: Function | None = None, **keys: Any
+    ) -> None:
+        given = {"score": score, "keep": keep}
+        traced = write_functions(keys, {name: each for name, each in given.items() if each is not None})
+        problems = [traced.located(problem) for problem in find_problems(traced.keys)]
+        if found := (*traced.diagnostics, *problems):
+            raise SpecError(found)
+        super().__init__(**traced.keys)
 
     @property
     def scale(self) -> float:
@@ -49,6 +60,10 @@ class Spec(Fields):
         if text is None:
             return None
         return parse_expression(text, constants=self.constants, arrays=self.array_types)
+
+    def to_toml(self) -> str:
+        """The TOML text that means this spec: load_spec of a file with it gives an equal one."""
+        return written(self)
 
     def without_projections(self) -> Spec:
         """The same attention, without the linear maps around it."""

@@ -22,10 +22,22 @@ _ARGUMENTS = frozenset({"query", "key", "value", "out", "query_offset", "x", "we
 _WEIGHTS = frozenset({"wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo"})
 _FUNCTIONS = frozenset({"attention", "layer", "prepare"})
 _STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "argmax"})
-# What the functions of a generated module call their own.
+# What the functions of a generated module call their own, and what they read: tests/laws/test_names.py.
 _LOCALS = frozenset(
-    {"attend", "batch", "bind", "bind_input", "bind_offset", "bind_out", "greatest", "inputs", "keys", "np"}
-    | {"prepared", "queries", "serving_entry", "sizes", "thread_count", "tiles"}
+    {
+        "address",
+        "attend",
+        "batch",
+        "bind",
+        "bind_input",
+        "bind_offset",
+        "bind_out",
+        "greatest",
+        "inputs",
+        "kernel_for",
+    }
+    | {"keys", "np", "prepared", "queries", "serving_entry", "sizes", "thread_count", "tiles"}
+    | {f"{array}_heads" for array in ("query", "key", "value", "out")}
 )
 
 

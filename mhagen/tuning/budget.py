@@ -8,13 +8,16 @@ from statistics import fmean
 from time import monotonic
 
 # The end of a campaign, where default and winner are timed side by side.
-FIRST_RESERVE, MOST_RESERVE = 0.15, 0.45  # of the budget
+FIRST_RESERVE, MOST_RESERVE = 0.15, 0.45  # of the budget, and of what is left of it for the search
 SECONDS_AT_THE_END = 1.5  # besides calls: a process, arrays, the table
+CLOSING_SECONDS, CLOSING_SHARE = 0.3, 0.05  # to end processes and keep the table
 USUAL_CHECK_SECONDS = 4.0  # compiling and verifying, before any was seen
 USUAL_LOADING_SECONDS = 0.2  # of a compiled candidate, in a process that measures
 CALLS_OF_A_START = 5  # of a candidate, before its first round
-CALLS_AT_THE_END = 14  # of each that takes part: its start, and as many rounds as can tell
-CANDIDATES_AT_THE_END = 4
+CALLS_AT_THE_END = 45  # of each that takes part: its start, and in each placement as few rounds as can tell
+CANDIDATES_AT_THE_END = 3  # the default twice, and the module that was tuned
+CHECKS_AT_THE_END = 1.5  # that module has functions for several schedules
+CACHED_SECONDS = 0.4  # nothing is compiled in less: what takes less was in the cache
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,16 @@ class Estimate:
 
 
 class Budget:
-    """Seconds that a campaign may take, from now on.
+    """Seconds that a campaign may take, from when it began, by the monotonic clock.
 
     Members  comparison: what is kept for the last one; reserve: that, and what has to be compiled for it
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.start = seconds, monotonic()
+    def __init__(self, seconds: float, began: float | None = None) -> None:
+        self.seconds, self.start = seconds, monotonic() if began is None else began
         self.check = Estimate(USUAL_CHECK_SECONDS)
         self.loading = Estimate(USUAL_LOADING_SECONDS)
+        self.most_reserve = MOST_RESERVE * seconds
         self.reserve = self.comparison = FIRST_RESERVE * seconds
 
     @property
@@ -50,18 +54,27 @@ class Budget:
 
     @property
     def left(self) -> float:
-        return self.seconds - self.spent
+        return self.seconds - self.spent - min(CLOSING_SECONDS, CLOSING_SHARE * self.seconds)
 
     @property
     def left_for_search(self) -> float:
         return self.left - self.reserve
 
-    def keep_for_the_end(self, call_seconds: Collection[float]) -> None:
+    def begin_search(self) -> None:
+        """The default is checked, which may have taken long: of what is left, most is for the search."""
+        self.most_reserve = MOST_RESERVE * max(0.0, self.left)
+
+    def keep_for_the_end(self, call_seconds: Collection[float], ends_seconds: float) -> None:
         """Reserve what the last comparison needs, going by how long the calls take."""
-        most, calls = MOST_RESERVE * self.seconds, len(call_seconds)
+        most, calls = self.most_reserve, len(call_seconds)
         each = sum(call_seconds) * CALLS_AT_THE_END + calls * self.loading.seconds
-        self.comparison = min(most, SECONDS_AT_THE_END + each * CANDIDATES_AT_THE_END)
-        self.reserve = min(most, self.comparison + calls * self.check.seconds)
+        self.comparison = min(most, SECONDS_AT_THE_END + each * CANDIDATES_AT_THE_END + ends_seconds)
+        self.reserve = min(most, self.comparison + CHECKS_AT_THE_END * self.check.seconds)
+
+    def checked(self, compile_seconds: float, seconds: float) -> None:
+        """A candidate was compiled and checked; one that was in the cache says nothing of others."""
+        if compile_seconds > CACHED_SECONDS:
+            self.check = self.check.plus(seconds)
 
     def trial_seconds(self, call_seconds: float, jobs: int) -> float:
         """How long a new candidate takes, roughly."""

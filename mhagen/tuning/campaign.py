@@ -7,17 +7,19 @@ time the winner beside the default      in a process of its own: what it says is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from ..base.errors import InputError, InternalError, VerificationError
 from ..base.spelling import did_you_mean
 from ..base.target import target_named
+from ..schedule.plan import Schedule
 from ..schedule.table import ScheduleTable
 from ..spec.model import Spec
 from .budget import CALLS_OF_A_START, Budget
 from .candidates import Model, space, subject_of
-from .evaluator import SHORTEST_SECONDS, Evaluator
+from .evaluator import SHORTEST_SECONDS, Answer, Evaluator
 from .last_word import last_word
 from .ledger import Ledger
 from .records import Records
@@ -27,22 +29,24 @@ from .search import STRATEGIES, Strategy
 from .starts import seeds_of
 from .trial import Call, Trial
 from .verdict import Verdict
-from .workshop import Workshop
+from .workshop import SHORTEST_MEASUREMENT, Workshop
 
 FIRST_SHARE, LATER_SHARE = 0.4, 0.8  # of the time for the search, that a batch may take
+MOST_OF_CHECKS = 0.6  # of the time for the search, where nothing is timed meanwhile
 MOST_AT_FIRST, MOST_LATER = 12, 6  # trials of a batch
 FINALISTS, TELLING_ROUNDS = 3, 12  # of a call, before the last comparison
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be tuned, and how."""
+    """What is to be tuned, and how.  began: when the time of the budget did, by time.monotonic(); or now."""
 
     spec: Spec
     calls: tuple[Call, ...]
     budget: float
     strategy: str = "climb"
     is_fresh: bool = False
+    began: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Campaign:
         self, plan: Plan, evaluator: Evaluator, records: Records | None, observe: Observer = ignore
     ) -> None:
         require_strategy(plan.strategy)
-        self.budget = Budget(plan.budget)
+        self.budget = Budget(plan.budget, plan.began)
         self.plan, self.observe, self.stage = plan, observe, "starting"
         self.here = evaluator.describe(keys_of(plan.spec))
         self.subject = subject_of(plan.spec, target_named(self.here.target))
@@ -99,8 +103,7 @@ class Campaign:
     def default_works(self) -> bool:
         """Check the default; False where the budget does not last for it."""
         self.tell("checking the default")
-        answers = self.workshop.check([self.subject.default], self.budget.left_for_search)
-        answer = answers.get(self.subject.default)
+        answer = self.workshop.check(self.subject.default, self.budget.left_for_search)
         if answer is None:
             return False
         reply = answer.reply
@@ -109,6 +112,7 @@ class Campaign:
                 self.ledger.fail(Trial(call, self.subject.default), reply, answer.circumstances)
             error = VerificationError if reply.verdict is Verdict.WRONG else InternalError
             raise error(f"the default schedule is {reply.verdict.value}: {reply.detail}")
+        self.budget.begin_search()
         return True
 
     def search(self) -> End:
@@ -128,37 +132,53 @@ class Campaign:
 
     def batch_size(self) -> int:
         """As many trials as the first share of the time, or a few steps, allow; none when time is up."""
-        self.budget.keep_for_the_end(self.workshop.call_seconds.values())
+        self.budget.keep_for_the_end(self.workshop.call_seconds.values(), self.workshop.ends_seconds)
         is_first, left = not self.ledger.tried, self.budget.left_for_search
         if not is_first:  # the best are timed again
             left -= sum(self.workshop.seconds_to_time(call, FINALISTS) for call in self.plan.calls)
         dearest = max(self.workshop.call_seconds.values())
         each = self.budget.trial_seconds(dearest, self.workshop.evaluator.jobs)
-        # The first candidate has shown how long one takes at most: a later one may well be faster.
-        if left < each / 2 + dearest * CALLS_OF_A_START:
+        # A check that turns out to be too long is ended in time: it may also be short, or in the cache.
+        if left < SHORTEST_MEASUREMENT + dearest * CALLS_OF_A_START:
             return 0
         share, most = (FIRST_SHARE, MOST_AT_FIRST) if is_first else (LATER_SHARE, MOST_LATER)
+        if self.workshop.evaluator.is_quiet_while_checking:  # what is ready is timed at once
+            return most
         return max(1, min(int(left * share / each), most))
 
     def attempt(self, trials: Sequence[Trial], strategy: Strategy) -> bool:
         """Look trials up in the records, or check and time them; False if time lasts for none of them."""
         new = [trial for trial in trials if not self.ledger.recall(trial)]
-        self.tell("compiling and checking")
-        answers = self.workshop.check((trial.schedule for trial in new), self.seconds_to_check(new))
-        ready = []
+        until = monotonic() + self.seconds_to_check(new)
         for trial in new:
-            answer = answers.get(trial.schedule)
+            self.workshop.begin_check(trial.schedule, until)
+        while new:
+            self.tell("compiling and checking")
+            answers = self.workshop.checked(tuple({trial.schedule for trial in new}), until)
+            self.take([trial for trial in new if trial.schedule in answers], answers, strategy)
+            new = [trial for trial in new if trial.schedule not in answers]
+        return any(map(self.ledger.known.is_tried, trials))
+
+    def take(
+        self, trials: Sequence[Trial], answers: Mapping[Schedule, Answer | None], strategy: Strategy
+    ) -> None:
+        """Time those that are right while others are checked."""
+        for trial in trials:
+            answer = answers[trial.schedule]
             if answer is not None and not answer.reply.is_good:
                 self.ledger.fail(trial, answer.reply, answer.circumstances)
-            elif answer is not None:
-                ready.append(trial)
         self.tell("measuring")
         for call in self.plan.calls:
-            mine = [trial.schedule for trial in ready if trial.call == call]
-            if mine and self.budget.left_for_search > SHORTEST_SECONDS:
+            right = [
+                trial.schedule
+                for trial in trials
+                if trial.call == call
+                and (answer := answers[trial.schedule]) is not None
+                and answer.reply.is_good
+            ]
+            if right and self.budget.left_for_search > SHORTEST_SECONDS:
                 ahead = strategy.ahead(self.ledger.known, 2 * self.workshop.evaluator.jobs)
-                self.workshop.time(call, mine, strategy.halves, ahead)
-        return any(map(self.ledger.known.is_tried, trials))
+                self.workshop.time(call, right, strategy.halves, ahead)
 
     def time_again(self) -> None:
         """Time the first of each call in more rounds: a few rounds make some fast by luck."""
@@ -172,9 +192,12 @@ class Campaign:
         """What is left when those that are ready have been timed: half of them, as the clock may have it."""
         calls = [call for call in self.plan.calls if any(trial.call == call for trial in trials)]
         counts = {call: sum(trial.call == call for trial in trials) for call in calls}
-        return self.budget.left_for_search - sum(
-            self.workshop.seconds_to_time(call, -(-count // 2)) for call, count in counts.items()
-        )
+        if self.workshop.evaluator.is_quiet_while_checking:
+            return self.budget.left_for_search - SHORTEST_MEASUREMENT
+        timing = sum(self.workshop.seconds_to_time(call, -(-count // 2)) for call, count in counts.items())
+        left = self.budget.left_for_search
+        # Where other programs run, timing takes longer than it has to: candidates would all be for nothing.
+        return min(left - timing, MOST_OF_CHECKS * left)
 
     def result(self, end: End, outcomes: tuple[Outcome, ...], table: ScheduleTable) -> Tuning:
         records = self.ledger.records

@@ -5,23 +5,23 @@ Both are asked for the same two things, and answer with futures. Of measurements
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import cache
 from queue import SimpleQueue
-from threading import Lock
+from threading import Lock, Timer
 from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
+from ..base.errors import UnsupportedError
 from ..base.settings import allowed_cpus
 from ..pipeline import circumstances
 from ..runtime.host import host_target
 from ..schedule.tuned import Circumstances
 from ..spec.load import load_spec
-from .isolated import Isolation, Limits, Reply, reply_of
+from .isolated import GRACE_SECONDS, Isolation, Limits, Reply, reply_of
+from .quiet import shared_out
 from .verdict import Verdict
 
 Json: TypeAlias = Mapping[str, Any]
@@ -29,6 +29,10 @@ Json: TypeAlias = Mapping[str, Any]
 SHORTEST_SECONDS = 0.2  # that anything is begun in
 CHECK = "mhagen.tuning.checking:check"
 MEASURE = "mhagen.tuning.timing:measure"
+WORKER_SECONDS = 60.0  # that the worker of an executor may take to be there
+IDLE_SECONDS = 60.0  # after which a worker's host is ended: it holds some hundred MB
+NO_ANSWER = Reply(Verdict.HUNG, detail="no worker has answered in time", was_cut_short=True)
+NO_TIME = Reply(Verdict.HUNG, detail="there was no time", was_cut_short=True)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class LocalEvaluator:
         self._measurer = Isolation(measure, measuring, path)
         self._checks = ThreadPoolExecutor(self.jobs, "check")
         self._measurements = ThreadPoolExecutor(1, "measure")
+        self._measurements.submit(self._measurer.start)  # meanwhile the first candidate is compiled
 
     def describe(self, spec: Json) -> Circumstances:
         return self._circumstances
@@ -111,23 +116,14 @@ class LocalEvaluator:
 
 def run_until(host: Isolation, request: Json, limits: Limits, until: float) -> Reply:
     """Do a piece of work, if there is time, as long as there is."""
-    if until - monotonic() > SHORTEST_SECONDS:
-        host.start()
     left = until - monotonic()
-    if left < SHORTEST_SECONDS:
-        return Reply(Verdict.HUNG, detail="there was no time", was_cut_short=True)
+    is_ready = left > SHORTEST_SECONDS and host.start(left)
+    left = until - monotonic()
+    if not is_ready or left < SHORTEST_SECONDS:
+        return NO_TIME
     reply = host.run(request, replace(limits, seconds=min(left, limits.seconds)))
-    return replace(reply, was_cut_short=reply.verdict is Verdict.HUNG and left < limits.seconds)
-
-
-def shared_out(threads: int) -> tuple[frozenset[int], frozenset[int]]:
-    """The CPUs that measure and those that check; none of either where they cannot be told apart."""
-    if sys.platform != "linux":
-        return frozenset(), frozenset()
-    cpus = sorted(os.sched_getaffinity(0))
-    if len(cpus) <= threads:
-        return frozenset(), frozenset()
-    return frozenset(cpus[:threads]), frozenset(cpus[threads:])
+    is_cut_short = reply.verdict is Verdict.HUNG and left < limits.seconds
+    return replace(reply, was_cut_short=reply.was_cut_short or is_cut_short)
 
 
 class RemoteEvaluator:
@@ -146,41 +142,51 @@ class RemoteEvaluator:
         path: tuple[str, ...] = (),
     ) -> None:
         self.executor, self.jobs, self.works, self.path = executor, jobs, works, path
+        self._circumstances: Circumstances | None = None
+        # What waits, waits here: an executor would take it all, and a worker begin what is no longer wanted.
+        self._handing_out = ThreadPoolExecutor(jobs, "remote")
 
     def describe(self, spec: Json) -> Circumstances:
-        return Circumstances(**self.executor.submit(describe, spec).result())
+        """Raises   UnsupportedError where no worker answers"""
+        future = self.executor.submit(describe, spec)
+        try:
+            self._circumstances = Circumstances(**future.result(WORKER_SECONDS))
+        except TimeoutError:
+            future.cancel()
+            raise UnsupportedError(
+                f"no worker of the executor has answered in {WORKER_SECONDS:g} s"
+            ) from None
+        return self._circumstances
 
     def check(self, request: Json, limits: Limits, until: float) -> Future[Answer]:
-        return self._asked(self.works[0], request, limits, until)
+        return self._handing_out.submit(self._asked, self.works[0], request, limits, until)
 
     def measure(self, request: Json, limits: Limits, until: float) -> Future[Answer]:
-        return self._asked(self.works[1], request, limits, until)
+        return self._handing_out.submit(self._asked, self.works[1], request, limits, until)
 
-    def _asked(self, work: str, request: Json, limits: Limits, until: float) -> Future[Answer]:
+    def _asked(self, work: str, request: Json, limits: Limits, until: float) -> Answer:
+        here = self._circumstances or self.describe(request["spec"])
         # Clocks of other machines show other times: seconds are sent, as many as there are now.
+        seconds = until - monotonic()
+        if seconds < SHORTEST_SECONDS:
+            return Answer(NO_TIME, here)
         question = {
             "work": work,
             "path": self.path,
             "request": request,
             "limits": vars(limits),
-            "seconds": until - monotonic(),
+            "seconds": seconds,
         }
-        answer: Future[Answer] = Future()
-        self.executor.submit(evaluate, question).add_done_callback(partial(pass_on, answer))
-        return answer
+        future = self.executor.submit(evaluate, question)
+        wait([future], seconds + GRACE_SECONDS)
+        if not future.done():
+            future.cancel()
+            return Answer(NO_ANSWER, here)
+        return answer_of(future.result())
 
     def close(self) -> None:
-        """Nothing: the executor is the caller's."""
-
-
-def pass_on(answer: Future[Answer], future: Future[dict[str, Any]]) -> None:
-    """Of the executor's future to ours; what the executor raises is raised where the answer is asked for."""
-    if future.cancelled():
-        answer.cancel()
-    elif (error := future.exception()) is not None:
-        answer.set_exception(error)
-    else:
-        answer.set_result(answer_of(future.result()))
+        """Hand nothing out any more. The executor is the caller's; hosts that idle end of themselves."""
+        self._handing_out.shutdown(wait=False, cancel_futures=True)
 
 
 def answer_of(document: Json) -> Answer:
@@ -191,10 +197,9 @@ def answer_of(document: Json) -> Answer:
 
 def evaluate(question: Json) -> dict[str, Any]:
     """Check or measure in a process of its own, wherever this runs: from plain values to plain values."""
-    host, lock = own_host(question["work"], tuple(question["path"]))
-    with lock:
-        until = monotonic() + question["seconds"]
-        reply = run_until(host, question["request"], Limits(**question["limits"]), until)
+    until = monotonic() + question["seconds"]
+    host = own_host(question["work"], tuple(question["path"]))
+    reply = host.run(question["request"], Limits(**question["limits"]), until)
     return {
         "reply": {"verdict": reply.verdict.value, "content": reply.content, "detail": reply.detail},
         "seconds": reply.seconds,
@@ -208,10 +213,37 @@ def describe(spec: Json) -> dict[str, str]:
     return asdict(circumstances_here(spec))
 
 
+class OwnHost:
+    """The one host for such work in this process. It is ended when nothing was asked for a while."""
+
+    def __init__(self, work: str, path: tuple[str, ...]) -> None:
+        self.isolation, self._lock, self._asked = Isolation(work, path=path), Lock(), 0
+
+    def run(self, request: Json, limits: Limits, until: float) -> Reply:
+        """Do a piece of work, in turn with others that are asked for."""
+        if not self._lock.acquire(timeout=max(0.0, until - monotonic())):
+            return NO_TIME
+        try:
+            return run_until(self.isolation, request, limits, until)
+        finally:
+            self._asked += 1
+            self._end_when_idle(self._asked)
+            self._lock.release()
+
+    def _end_when_idle(self, asked: int) -> None:
+        expiry = Timer(IDLE_SECONDS, self._expire, (asked,))
+        expiry.daemon = True
+        expiry.start()
+
+    def _expire(self, asked: int) -> None:
+        with self._lock:
+            if asked == self._asked:
+                self.isolation.close()
+
+
 @cache
-def own_host(work: str, path: tuple[str, ...]) -> tuple[Isolation, Lock]:
-    """The one host for such work in this process."""
-    return Isolation(work, path=path), Lock()
+def own_host(work: str, path: tuple[str, ...]) -> OwnHost:
+    return OwnHost(work, path)
 
 
 def circumstances_here(spec: Json) -> Circumstances:

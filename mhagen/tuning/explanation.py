@@ -118,9 +118,12 @@ def explain(
     *,
     threads: int = 1,
     measures: bool = True,
+    times_calls: bool = True,
     target: Target | None = None,
 ) -> Explanation:
     """Explain the attention of a spec; projections are left out. Arrays of [inputs] are made up.
+
+    measures: the limits of the machine, and how long the calls take if `times_calls`
 
     Needs    the host's target, if anything is to be measured
     Raises   SpecError, UnsupportedError
@@ -133,7 +136,7 @@ def explain(
     found: Mapping[Shape, float] = {}
     if measures:
         with with_threads(threads):
-            machine, found = measured(subject, sights, machine)
+            machine, found = measured(subject, sights if times_calls else (), machine)
     space = schedules(source.schedule, subject.work, source.target)
     calls = (explained(subject, sight, machine, space, found.get(sight.shape)) for sight in sights)
     return Explanation(

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from math import inf
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -87,6 +88,7 @@ class Isolation:
         self.work, self.cpus, self.path = work, cpus, path
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
+        self._asked_so_far = 0
 
     def run(self, request: Json, limits: Limits) -> Reply:
         """Do one piece of work; whatever happens to it is in the reply."""
@@ -95,18 +97,52 @@ class Isolation:
         reply = self._asked({"request": request, "limits": vars(limits)}, limits.seconds)
         return replace(reply, seconds=monotonic() - start)
 
-    def start(self) -> None:
+    def start(self, seconds: float = inf) -> bool:
         """Have a host: it takes a second or two, which is no fault of a candidate.
 
-        Raises   UnsupportedError where none can be started
+        False where it is not ready in so many seconds: it is ended, and the next start is a new one.
+
+        Raises   UnsupportedError where none can be started, however long one waits
         """
-        self._started()
+        if self._process is not None:
+            return True
+        line = self._ready_line(min(seconds, START_SECONDS))
+        if line:
+            return True
+        detail = self._last_error()
+        self.close()  # or its late word would be the answer to the first question
+        if line is None and seconds < START_SECONDS:
+            return False
+        raise UnsupportedError(f"no process for candidates could be started: {detail}")
+
+    def _ready_line(self, seconds: float) -> bytes | None:
+        command = [sys.executable, "-c", START, self.work, PACKAGE_FOLDER, *self.path]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the host is there)
+        # A session of its own: Ctrl-C is for us, and one signal ends the host and its child.
+        self._process = process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+        if self.cpus:
+            os.sched_setaffinity(process.pid, self.cpus)
+        assert process.stdout is not None
+        try:
+            return line_within(process.stdout, seconds)
+        except ValueError:  # closed meanwhile by another thread
+            return b""
 
     def _asked(self, question: Json, seconds: float) -> Reply:
+        process = self._process
+        if process is None:  # closed meanwhile by another thread
+            return self._lost()
+        assert process.stdin is not None and process.stdout is not None
+        self._asked_so_far += 1
+        number = self._asked_so_far
         try:
-            process = self._started()
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.write(json.dumps(question).encode() + b"\n")
+            process.stdin.write(json.dumps({**question, "number": number}).encode() + b"\n")
             process.stdin.flush()
             line = line_within(process.stdout, seconds + GRACE_SECONDS)
         except (BrokenPipeError, ValueError):  # ValueError: closed meanwhile by another thread
@@ -114,26 +150,13 @@ class Isolation:
         if line is None:
             self.close()
             return Reply(Verdict.HUNG, detail=f"it took over {seconds:.3g} s")
-        return reply_of(json.loads(line)) if line else self._lost()
+        return self._answer(json.loads(line), number) if line else self._lost()
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            command = [sys.executable, "-c", START, self.work, PACKAGE_FOLDER, *self.path]
-            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the host is there)
-            # A session of its own: Ctrl-C is for us, and one signal ends the host and its child.
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                start_new_session=True,
-            )
-            if self.cpus:
-                os.sched_setaffinity(self._process.pid, self.cpus)
-            assert self._process.stdout is not None
-            if not line_within(self._process.stdout, START_SECONDS):
-                raise UnsupportedError(f"no process for candidates could be started: {self._last_error()}")
-        return self._process
+    def _answer(self, document: Json, number: int) -> Reply:
+        if document["number"] == number:
+            return reply_of(document)
+        self.close()
+        return Reply(Verdict.HUNG, detail="its host answered another question", was_cut_short=True)
 
     def _lost(self) -> Reply:
         code, detail = self._exit_code(), self._last_error()
@@ -184,11 +207,12 @@ def serve(work: str) -> None:
     os.dup2(2, 1)  # what libraries print is no reply
     module, _, name = work.partition(":")
     function: Work = getattr(import_module(module), name)
-    answer(sink, {"verdict": "ok"})
+    answer(sink, {"number": 0})
     with open(source, "rb", buffering=0) as lines:
         for line in iter(lines.readline, b""):
             asked = json.loads(line)
-            answer(sink, attempt(function, asked["request"], Limits(**asked["limits"]), (source, sink)))
+            said = attempt(function, asked["request"], Limits(**asked["limits"]), (source, sink))
+            answer(sink, {**said, "number": asked["number"]})
 
 
 def answer(sink: int, document: Json) -> None:

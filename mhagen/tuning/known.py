@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from math import exp, log
 from statistics import fmean, median
+from typing import TypeAlias
 
 from ..schedule.plan import SIZES_OF_A_CALL, Schedule
 from .candidates import DECODE, LINEAR, PREFILL, Subject, shared
@@ -14,6 +15,7 @@ from .trial import Call, Trial
 
 Footprint = tuple[tuple[str, int], ...]
 Sizes = Mapping[str, int]
+Choice: TypeAlias = tuple[float, dict[Call, Schedule]]  # the mean ratio of a module's schedules, and these
 # What a module has once, by the part of it that reads it: these are chosen independently of each other.
 PARTS = tuple(
     tuple(name for name in part if name not in SIZES_OF_A_CALL) for part in (PREFILL, DECODE, LINEAR)
@@ -67,14 +69,14 @@ class Known:
         """The fastest for this call alone."""
         return min(self.tried(call), key=lambda each: each[1])[0]
 
-    def jointly(self, only: Sizes | None = None) -> dict[Call, Schedule]:
-        """The fastest for all calls together that one module can hold: register tiles are the same for all.
+    def jointly(self) -> dict[Call, Schedule]:
+        """The fastest for all calls together that one module can hold: all have the same register tiles."""
+        return self.best_choice()[1]
 
-        `only` fixes these. The geometric mean of the ratios decides, each call counting the same.
-        """
-        choices = (self.choice(sizes) for sizes in ((only,) if only is not None else self.modules()))
-        found = min((each for each in choices if each is not None), key=lambda each: each[0])
-        return found[1]
+    def best_choice(self) -> Choice:
+        """That, and its mean ratio: geometric, each call counting the same."""
+        choices = map(self.choice, self.modules())
+        return min((each for each in choices if each is not None), key=lambda each: each[0])
 
     def modules(self) -> Iterator[Sizes]:
         """All combinations of the sizes of a module that were seen to work somewhere."""
@@ -86,7 +88,7 @@ class Known:
         for combination in product(*parts):
             yield dict(pair for part in combination for pair in part)
 
-    def choice(self, sizes: Sizes) -> tuple[float, dict[Call, Schedule]] | None:
+    def choice(self, sizes: Sizes) -> Choice | None:
         """The fastest of each call with these sizes of the module, and their mean ratio."""
         logarithms, chosen = [], {}
         for call in self.calls:
@@ -104,6 +106,6 @@ class Known:
         """Would the call notice if the schedule had these sizes?"""
         return all(sizes.get(name, size) == size for name, size in self.subject.footprint(call, schedule))
 
-    def with_default_tiles(self) -> dict[Call, Schedule]:
-        """The fastest of each call in a module with the tiles of an untuned one."""
-        return self.jointly(dict(shared(self.subject.default)))
+    def with_tiles_of(self, schedule: Schedule) -> Choice | None:
+        """The fastest of each call in a module with the tiles of a schedule, if all were tried with these."""
+        return self.choice(dict(shared(schedule)))

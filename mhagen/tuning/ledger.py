@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from statistics import median
 
+from ..schedule.plan import Schedule
 from ..schedule.tuned import Circumstances
-from .candidates import Model, Subject
+from .candidates import Model, Subject, shared
+from .decide import Finals, Placements
 from .isolated import Reply
 from .known import Known
 from .record import Record
@@ -18,6 +20,8 @@ from .trial import Call, Trial
 from .verdict import Verdict
 
 Pairs = Sequence[Sequence[float]]  # seconds of a candidate and of the default, a round each
+# What may be no fault of the candidate, but of what else ran then: believed when it happened twice.
+MISHAPS = frozenset((Verdict.HUNG, Verdict.MEMORY, Verdict.CRASHED))
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Ledger:
         self.known = Known(subject, calls)
         self.tried: dict[Trial, Tried] = {}
         self.measured = 0
+        self._finals: dict[Call, Finals] = {}
         self.earlier = () if records is None else records.of_spec(here)
         self._recalled: dict[tuple[Call, object], list[Record]] = {}
         for record in () if is_fresh else self.earlier:
@@ -57,8 +62,13 @@ class Ledger:
         return trial.call, self.subject.footprint(trial.call, trial.schedule)
 
     def recall(self, trial: Trial) -> bool:
-        """Is it in the records of just these circumstances? Then what they say counts."""
-        found = self._recalled.get(self._place(trial), [])
+        """Is it in the records of just these circumstances? Then what they say counts.
+
+        What was timed was right: a mishap counts only where there is nothing else, and then the second one.
+        """
+        every = self._recalled.get(self._place(trial), [])
+        known = [record for record in every if record.verdict not in MISHAPS]
+        found = known or (every[-1:] if len(every) > 1 else [])
         for record in found:
             self._learn(replace(record, schedule=trial.schedule), is_recalled=True)
         return bool(found)
@@ -85,19 +95,38 @@ class Ledger:
         self._keep(replace(record, circumstances=where))
         self._learn(record)
 
-    def close(self, outcome: Outcome, own: Sequence[float], default: Sequence[float]) -> None:
+    def note_finalist(self, trial: Trial, verdict: Verdict, detail: str, final: Finals | None) -> None:
+        """What the last comparison says of a schedule in a call, and of the default beside itself."""
+        record = replace(self._record(trial, verdict), stage="finalist", detail=detail)
+        if final is None:
+            self._keep(record)
+            return
+        default = flat(final.default)
+        self._finals[trial.call] = final
+        self._keep(replace(record, seconds=flat(final.own), default_seconds=default))
+        twin = replace(self._record(Trial(trial.call, self.subject.default), Verdict.OK), stage="twin")
+        self._keep(replace(twin, seconds=flat(final.twin), default_seconds=default))
+
+    def close(self, outcome: Outcome) -> None:
         """The last word on a call: which schedule is used, and why."""
         record = self._record(Trial(outcome.call, outcome.schedule), Verdict.OK)
-        self._keep(
-            replace(
-                record,
-                stage="final",
-                kept=not outcome.kept_default,
-                detail=outcome.reason,
-                seconds=tuple(own),
-                default_seconds=tuple(default),
-            )
-        )
+        record = replace(record, stage="final", kept=not outcome.kept_default, detail=outcome.reason)
+        if (final := self._finals.get(outcome.call)) is not None and outcome.ratio is not None:
+            default = flat(final.default)
+            own = default if outcome.kept_default else flat(final.own)
+            record = replace(record, seconds=own, default_seconds=default)
+        self._keep(record)
+
+    def earlier_finals(self) -> dict[Call, Schedule]:
+        """The schedules that earlier runs have confirmed here, those that one module can hold."""
+        found: dict[Call, Schedule] = {}
+        for record in self.earlier:
+            if record.circumstances == self.here and record.stage == "final" and record.seconds:
+                found.pop(record.call, None)
+                if record.kept and self.subject.is_legal(record.schedule):
+                    found[record.call] = record.schedule
+        latest = shared(next(reversed(found.values()))) if found else ()
+        return {call: schedule for call, schedule in found.items() if shared(schedule) == latest}
 
     def count_failed(self) -> int:
         return sum(each.verdict is not Verdict.OK for each in self.tried.values())
@@ -129,3 +158,7 @@ class Ledger:
             ratio=self.known.ratio(trial) if record.verdict is Verdict.OK else None,
             is_recalled=is_recalled,
         )
+
+
+def flat(placements: Placements) -> tuple[float, ...]:
+    return tuple(second for rounds in placements for second in rounds)

@@ -42,15 +42,20 @@ class Timing:
 
 
 def interleave(
-    candidates: Mapping[str, Candidate], rounds: int, rest_seconds: float = 0.0
+    candidates: Mapping[str, Candidate],
+    rounds: int,
+    rest_seconds: float = 0.0,
+    calls: Mapping[str, int] | None = None,
 ) -> dict[str, Timing]:
     """Time the candidates in turn, round after round, so that what disturbs one disturbs the others.
 
-    Each is called twice before. Every other round goes backwards: no candidate always follows the same one.
+    Each is called twice before, unless `calls` says how many make a reading of each. Every other round goes
+    backwards: no candidate always follows the same one.
     Before each reading there is a rest, for threads of the one before that look for more work, and an untimed
     call if calls are short: what they find in the caches is then their own, as in a program that makes many.
     """
-    calls = {name: calls_of_a_reading(candidate) for name, candidate in candidates.items()}
+    if calls is None:
+        calls = {name: calls_of_a_reading(candidate) for name, candidate in candidates.items()}
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     forwards = tuple(candidates)
     for number in range(rounds):

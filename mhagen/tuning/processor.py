@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..base.target import Target, best_target
-from ..runtime.host import host_cpu
+from ..runtime.host import host_cpu, model_name
 from .toolchain import own_cpu_features, own_cpu_name
 
 # What decides how fast kernels can be: today's targets, and the number formats of later ones.
@@ -18,7 +16,6 @@ NOTABLE = {
     ),
     "aarch64": ("neon", "dotprod", "i8mm", "bf16", "sve", "sve2"),
 }  # fmt: skip
-CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ def this_processor() -> Processor:
     notable = NOTABLE.get(cpu.architecture, ())
     target = best_target(cpu.architecture, cpu.features)
     return Processor(
-        model=_model(),
+        model=model_name(),
         architecture=cpu.architecture,
         name=cpu.name,
         own_name=own_cpu_name(),
@@ -59,13 +56,3 @@ def this_processor() -> Processor:
         target=target,
         own_target=best_target(cpu.architecture, own),
     )
-
-
-def _model() -> str:
-    """The name that its maker sells it by."""
-    try:
-        lines = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor() or platform.machine()

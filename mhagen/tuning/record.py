@@ -20,7 +20,7 @@ from ..schedule.tuned import Circumstances
 from .trial import Call, Trial
 from .verdict import Verdict
 
-FORMAT = "mhagen record 1"
+FORMAT = "mhagen record 2"
 LARGEST_LINE_BYTES = 1 << 16
 Json: TypeAlias = Mapping[str, Any]
 

@@ -21,7 +21,7 @@ class End(Enum):
     """Why a search has ended."""
 
     SPACE = "everything that was worth trying was tried"
-    BUDGET = "the budget was used up"
+    BUDGET = "no time was left for another candidate"
     SHORT = "the budget was too short to compare anything"
 
 

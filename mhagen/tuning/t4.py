@@ -25,18 +25,25 @@ INVALIDITY = {
 
 
 def t4_document(records: Iterable[Record]) -> dict[str, Any]:
-    """The results as one JSON document.
+    """The results as one JSON document, of what was timed in a search, and of what went wrong.
 
     Units    of `times`: milliseconds; of each measurement: its own, as it says
     """
-    return {"schema_version": SCHEMA_VERSION, "results": [result(record) for record in records]}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "results": [result(record) for record in records if tells(record)],
+    }
+
+
+def tells(record: Record) -> bool:
+    return record.stage == "search" and (bool(record.seconds) or record.verdict is not Verdict.OK)
 
 
 def result(record: Record) -> dict[str, Any]:
     return {
         "timestamp": record.date,
         "configuration": asdict(record.schedule),
-        "objectives": ["time"],
+        "objectives": ["time"] if record.seconds else [],
         "times": {
             "compilation_time": 1e3 * record.compile_seconds,
             "runtimes": [1e3 * seconds for seconds in record.seconds],

@@ -16,13 +16,15 @@ from ..runtime.threads import threads as with_threads
 from ..spec.load import load_spec
 from ..spec.model import Spec
 from .bench import REST_SECONDS, call_of
-from .measure import Candidate, interleave, rounds_within
+from .measure import Candidate, calls_of_a_reading, interleave, rounds_within
 from .peer import TOLERANCES
 from .problem import Problem
-from .request import Json, built, call_in, schedules_in
+from .quiet import alone
+from .request import Json, built, call_in, tables_in
 from .trial import Call
 
 FEWEST_ROUNDS = 3
+FEWEST_OF_A_PLACEMENT = 2
 GAPS = (1 << 12, 1 << 20)  # bytes: between what lies in the heap, and between what has pages of its own
 DEFAULT = 0  # the place of the schedule that all others are compared with
 
@@ -30,19 +32,20 @@ DEFAULT = 0  # the place of the schedule that all others are compared with
 def measure(request: Json) -> Json:
     """Time candidates in turn, and halve them: who is among the slower half after some rounds is left out.
 
-    The first schedule stays: others are compared with it round by round. `keeps_all` leaves nobody out.
+    The first one stays: others are compared with it round by round. With a number of `placements` nobody is
+    left out, and everybody's arrays are moved so often: the answer says how many rounds each placement had.
     Candidates that disagree with the first are not timed; `wrong` has their numbers.
     """
-    spec, schedules, call = load_spec(request["spec"]), schedules_in(request), call_in(request)
+    spec, tables, call = load_spec(request["spec"]), tables_in(request), call_in(request)
     problem = problem_of(spec, call)
-    place = partial(placed, {number: built(request, each) for number, each in enumerate(schedules)}, problem)
+    place = partial(placed, {number: built(request, each) for number, each in enumerate(tables)}, problem)
     rest = REST_SECONDS if call.threads > 1 else 0.0
-    with with_threads(call.threads):
-        wrong = disagreeing(place(range(len(schedules))), problem)
-        right = [number for number in range(len(schedules)) if number not in wrong]
-        stages = STAGES_OF_ALL if request["keeps_all"] else stages_of(len(right))
-        seconds = timed(place, right, Pace(request["seconds"], request["most_rounds"], stages, rest))
-    return {"wrong": by_name(wrong), "seconds": by_name(seconds)}
+    with with_threads(call.threads), alone(request["seconds"]):
+        wrong = disagreeing(place(range(len(tables))), problem)
+        right = [number for number in range(len(tables)) if number not in wrong]
+        stages = (None,) * request["placements"] or stages_of(len(right))
+        found = timed(place, right, Pace(request["seconds"], request["most_rounds"], stages, rest))
+    return {"wrong": by_name(wrong), "seconds": by_name(found.seconds), "placements": found.placements}
 
 
 def placed(kernels: Mapping[int, Kernel], problem: Problem, numbers: Iterable[int]) -> dict[int, Candidate]:
@@ -96,11 +99,22 @@ class Pace:
     def most_in(self, stage: int) -> int:
         """Rounds of a stage: twice as many as of the one before, but where all stay to the end."""
         if self.stages[stage] is None:
-            return max(FEWEST_ROUNDS, self.most_rounds // len(self.stages))
+            return max(FEWEST_OF_A_PLACEMENT, self.most_rounds // len(self.stages))
         return min(self.most_rounds, FEWEST_ROUNDS << stage)
 
+    def fewest_in(self, stage: int) -> int:
+        return FEWEST_OF_A_PLACEMENT if self.stages[stage] is None else FEWEST_ROUNDS
 
-STAGES_OF_ALL = (None, None, None)
+
+@dataclass(frozen=True)
+class Found:
+    """Of each candidate its seconds and the first one's, round by round: ([own, first], ...).
+
+    Members   placements: how many rounds of who has stayed to the end belong to each placement of the arrays
+    """
+
+    seconds: Mapping[int, Sequence[Sequence[float]]]
+    placements: tuple[int, ...]
 
 
 def stages_of(count: int) -> tuple[int, ...]:
@@ -113,20 +127,23 @@ def stages_of(count: int) -> tuple[int, ...]:
 
 def timed(
     place: Callable[[Iterable[int]], Mapping[int, Candidate]], numbers: Sequence[int], pace: Pace
-) -> dict[int, list[list[float]]]:
-    """For each candidate its seconds and the first one's, of the same rounds: ([own, first], ...)."""
-    found: dict[int, list[list[float]]] = {number: [] for number in numbers}
-    ranking = list(numbers)
+) -> Found:
+    """Stage after stage, each with the arrays somewhere else."""
+    seconds: dict[int, list[list[float]]] = {number: [] for number in numbers}
+    placements = []
+    ranking, calls = list(numbers), dict[str, int]()
     for stage, count in enumerate(pace.stages):
         ranking = ranking if count is None else ranking[: count + 1]
         runs = {str(number): run for number, run in place(ranking).items()}
+        calls = calls or {name: calls_of_a_reading(run) for name, run in runs.items()}
         share = pace.seconds / len(pace.stages)
-        rounds = rounds_within(share, runs, FEWEST_ROUNDS, pace.most_in(stage))
-        timings = interleave(runs, rounds, pace.rest)
+        rounds = rounds_within(share, runs, pace.fewest_in(stage), pace.most_in(stage))
+        timings = interleave(runs, rounds, pace.rest, calls)
+        placements.append(rounds)
         first = timings[str(DEFAULT)].rounds
         for number in ranking:
             own = timings[str(number)].rounds
-            found[number] += [list(pair) for pair in zip(own, first, strict=True)]
+            seconds[number] += [list(pair) for pair in zip(own, first, strict=True)]
         others = (number for number in ranking if number != DEFAULT)
         ranking = [DEFAULT, *sorted(others, key=lambda number: timings[str(number)].median)]
-    return found
+    return Found(seconds, tuple(placements))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from ..base.errors import InputError, UnsupportedError
@@ -14,10 +15,11 @@ from ..pipeline import SpecLike
 from ..runtime.host import host_target
 from ..schedule.sight import Shape
 from ..schedule.table import ScheduleTable
-from ..schedule.tuned import keep_table, table_file, write_beside
+from ..schedule.tuned import tuned_table
 from ..spec.load import load_spec
 from ..spec.model import Spec
 from .campaign import Campaign, Observer, Plan, ignore
+from .destinations import kept, require_destinations
 from .evaluator import Evaluator, LocalEvaluator, RemoteEvaluator
 from .records import Records, default_records
 from .request import keys_of
@@ -27,6 +29,7 @@ from .trial import Call
 # A batch of short texts, a page, and the next token after a long one.
 USUAL_SHAPES = (Shape(16, 128, 128), Shape(1, 1024, 1024), Shape(1, 1, 4096, 4095))
 USUAL_BUDGET = 60.0
+SHORTEST_BUDGET = 3.0
 LONGEST_BUDGET = 7 * 86400.0
 LENGTHS = frozenset(("batch", "queries", "keys"))
 
@@ -47,6 +50,7 @@ def tune(
     observe: Observer = ignore,
     evaluator: Evaluator | None = None,
     records: Records | None = None,
+    began: float | None = None,
 ) -> Tuning:
     """Find the schedules with which calls of these shapes are fastest; later builds of the spec use them.
 
@@ -58,18 +62,26 @@ def tune(
     executor   evaluates candidates elsewhere: any of concurrent.futures, dask.distributed's, mpi4py.futures'
     fresh      measure again what is in the records
     save       also write the table beside the spec, which has to be a file: NAME.tuned.json
+    began      when the budget's time began, by time.monotonic(); now, if it is not given
 
     Raises   SpecError, InputError, UnsupportedError; VerificationError if the default schedule is wrong
     """
+    began = monotonic() if began is None else began
     loaded = load_spec(spec)
     beside = path_of(spec) if save else None
     calls = calls_of(loaded, shapes, threads)
     require_budget(budget)
-    plan = Plan(loaded, calls, float(budget), strategy, fresh)
+    require_destinations(beside)
+    plan = Plan(loaded, calls, float(budget), strategy, fresh, began)
     chosen = evaluator or evaluator_of(loaded, calls, jobs, executor)
     try:
         campaign = Campaign(plan, chosen, records or default_records(), observe)
-        return kept(campaign.run(), beside)
+        found = campaign.run()
+        if any(outcome.ratio is not None for outcome in found.outcomes):
+            return kept(found, beside)
+        # What an earlier run has kept is not replaced by one that has compared nothing.
+        earlier = tuned_table(found.circumstances, found.target, loaded.dtype, None)
+        return found if earlier is None else replace(found, table=earlier)
     finally:
         chosen.close()
 
@@ -86,15 +98,6 @@ def tune_now(spec: Spec, target: Target) -> ScheduleTable:
             "tune on a machine of that kind, and merge what it finds"
         )
     return tune(spec).table
-
-
-def kept(found: Tuning, beside: Path | None) -> Tuning:
-    """Keep the table for later builds, and beside the spec if that is wanted."""
-    path = keep_table(found.circumstances, found.table)
-    if beside is not None:
-        path = table_file(beside)
-        write_beside(path, found.circumstances, found.table)
-    return replace(found, table_path=str(path))
 
 
 def evaluator_of(
@@ -122,11 +125,14 @@ def calls_of(
 
 
 def shape_of(given: ShapeLike) -> Shape:
-    """The shape, its queries the last positions.
+    """The shape, its queries the last positions: that they are others can be said nowhere.
 
     Raises   InputError
     """
     match given:
+        case Shape() if given.query_offset not in (0, given.keys - given.queries):
+            last = given.keys - given.queries
+            raise InputError(f"{given} has query_offset {given.query_offset}, and is tuned with {last} only")
         case Shape(batch, queries, keys):
             lengths: tuple[Any, ...] = (batch, queries, keys)
         case Mapping() if set(given) == LENGTHS:
@@ -144,8 +150,11 @@ def shape_of(given: ShapeLike) -> Shape:
 
 
 def require_budget(budget: float) -> None:
-    if not 0 < budget <= LONGEST_BUDGET:
-        raise InputError(f"budget is {budget!r:.32} and needs seconds, up to {LONGEST_BUDGET:.0f}")
+    if not SHORTEST_BUDGET <= budget <= LONGEST_BUDGET:
+        raise InputError(
+            f"budget is {budget!r:.32} and needs {SHORTEST_BUDGET:g} seconds at least "
+            f"(processes have to start), and {LONGEST_BUDGET:.0f} at most"
+        )
 
 
 def path_of(spec: SpecLike) -> Path:

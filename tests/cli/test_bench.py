@@ -135,6 +135,12 @@ def test_a_wrong_request_is_refused(mhagen: Run, arguments: tuple[str, ...], tex
     assert text in said.err
 
 
+def test_a_failure_is_a_document_too(mhagen: Run) -> None:
+    said = mhagen("bench", "missing.toml", "--json")
+    assert said.code == said.document["exit_code"] == 2
+    assert "missing.toml" in said.document["error"]["message"] and "missing.toml" in said.err
+
+
 def test_a_layer_has_as_many_keys_as_queries(mhagen: Run, tmp_path: Path) -> None:
     path = tmp_path / "layer.toml"
     path.write_text('name = "layer"\n[heads]\nquery = 2\ndim = 8\n[projections]\nmodel_dim = 16\n')

@@ -108,7 +108,10 @@ def test_the_source_is_the_one_that_build_prints(mhagen: Run, tiny: Path) -> Non
     [
         (("--after", "fold_scal"), ("did you mean `fold_scale`?", "build_graph", "drop_concat", "source")),
         (("--after", "schedule", "--format", "mermaid"), ("not a graph", "build_graph")),
-        (("--format", "svg"), ("svg", "not built yet")),
+        (("--format", "svg", "--after", "spec"), ("svg", "leave --after out")),
+        (("--shape", "q=64"), ("--shape", "for --format svg")),
+        (("--format", "svg", "--shape", "q=8,k=64"), ("8 queries are decoded", "needs q of more than 8")),
+        (("--format", "svg", "--shape", "q=65536"), ("too many for a picture", "at most")),
         (("--format", "pdf"), ("mermaid",)),
     ],
 )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,21 +18,26 @@ from xml.etree import ElementTree
 import pytest
 
 import mhagen as package
-from mhagen.base.target import AVX512
+from mhagen.base.errors import InputError
+from mhagen.base.target import AVX2, AVX512, NEON
 from mhagen.cli import tune as command_of_tune
 from mhagen.cli import watch
+from mhagen.cli.sensitivity import picture
 from mhagen.cli.tune import seconds_of
 from mhagen.cli.tuned import tuning_document
 from mhagen.cli.tuned_page import tuned_page
+from mhagen.runtime.host import host_target
 from mhagen.schedule.sight import Shape
 from mhagen.schedule.table import ScheduleTable
 from mhagen.schedule.tuned import Circumstances
 from mhagen.spec.load import load_spec
 from mhagen.tuning.campaign import Progress
 from mhagen.tuning.candidates import neighbours, subject_of
+from mhagen.tuning.destinations import kept, require_destinations
 from mhagen.tuning.gain import Interval
-from mhagen.tuning.records import default_records
+from mhagen.tuning.records import RecordWarning, default_records
 from mhagen.tuning.result import End, Outcome, Tried, Tuning
+from mhagen.tuning.t4 import t4_document
 from mhagen.tuning.trial import Call, Trial
 from mhagen.tuning.verdict import Verdict
 
@@ -100,6 +106,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_request_is_passed_on(mhagen: Run, tiny: Path, planted: list[dict[str, Any]]) -> None:
+    before = time.monotonic()
     said = mhagen(
         *("tune", tiny, "--shape", "b=2,s=64", "--shape", "q=1,k=9", "--budget", "2m", "--threads", "1,2"),
         *("--strategy", "model", "--jobs", "3", "--fresh", "--save"),
@@ -109,6 +116,7 @@ def test_the_request_is_passed_on(mhagen: Run, tiny: Path, planted: list[dict[st
     assert asked["shapes"] == [Shape(2, 64, 64), Shape(1, 1, 9, 8)]
     wanted = {"budget": 120.0, "threads": [1, 2], "strategy": "model", "jobs": 3, "fresh": True, "save": True}
     assert wanted.items() <= asked.items()
+    assert before <= asked["began"] <= time.monotonic()
 
 
 def test_stdout_has_the_result_and_nothing_else(
@@ -149,7 +157,7 @@ def test_a_result_prints_well_in_a_terminal_and_a_notebook() -> None:
 
 
 def test_the_page_stands_alone_and_shows_every_candidate() -> None:
-    text = tuned_page(found())
+    text = tuned_page(found(), measures=False)
     page = Page(text)
     assert not page.open
     assert not re.search(r"https?:|//|@import|<script|<link|url\(", text)
@@ -161,16 +169,19 @@ def test_the_page_stands_alone_and_shows_every_candidate() -> None:
         "measured",
         "block_keys",
         "tile_queries",
-        "all other calls",
+        "all calls",
+        "tile_queries/block_keys, key_rows x query_vectors",
+        "whatever its other sizes are",
+        "Dots: measured, with the chosen schedule",
     ):
         assert any(words in each for each in page.texts), words
 
 
 def test_the_pictures_are_well_formed_and_inside_their_frames() -> None:
-    pictures = re.findall(r"<svg.*?</svg>", tuned_page(found()), re.DOTALL)
+    pictures = re.findall(r"<svg.*?</svg>", tuned_page(found(), measures=False), re.DOTALL)
     assert len(pictures) >= 4
-    for picture in pictures:
-        svg = ElementTree.fromstring(picture)
+    for each in pictures:
+        svg = ElementTree.fromstring(each)
         _, _, width, height = (float(number) for number in svg.attrib["viewBox"].split())
         for circle in svg.iter("circle"):
             assert 0 < float(circle.attrib["cx"]) < width and 0 < float(circle.attrib["cy"]) < height
@@ -180,8 +191,35 @@ def test_the_pictures_are_well_formed_and_inside_their_frames() -> None:
 
 def test_a_page_of_a_run_that_measured_nothing_is_a_page() -> None:
     nothing = Outcome(CALL, found().default, True, "there was no time")
-    page = Page(tuned_page(replace(found(), outcomes=(nothing,), tried=())))
+    page = Page(tuned_page(replace(found(), outcomes=(nothing,), tried=()), measures=False))
     assert not page.open
+    assert not any("Dots" in each for each in page.texts)
+
+
+def test_the_limits_on_the_page_are_measured_where_that_can_be() -> None:
+    here = host_target(SPEC.dtype.value)
+    own = replace(found(), target=here, default=subject_of(SPEC, here).default, tried=())
+    assert any("Limits, measured now" in each for each in Page(tuned_page(own)).texts)
+    other = AVX2 if here != AVX2 else NEON
+    elsewhere = replace(found(), target=other, default=subject_of(SPEC, other).default, tried=())
+    assert any("not measured" in each for each in Page(tuned_page(elsewhere)).texts)
+
+
+@pytest.mark.parametrize(
+    "values", [(64, 128), range(8, 1024, 40), (64, 96, 128, 1024, 1088, 1152, 1216, 4096)]
+)
+def test_labels_of_sizes_do_not_overlap(values: Any) -> None:
+    text = str(picture("block_keys", {value: [1.0] for value in values}))
+    ticks = [
+        each
+        for each in ElementTree.fromstring(text).iter("text")
+        if each.attrib["class"] == "tick" and each.attrib["text-anchor"] == "middle"
+    ]
+    boxes = [
+        (float(t.attrib["x"]) - 3.5 * len(t.text), float(t.attrib["x"]) + 3.5 * len(t.text)) for t in ticks
+    ]
+    assert all(left[1] < right[0] for left, right in pairwise(boxes))
+    assert len(boxes) >= 2 and ticks[-1].text == str(max(values))
 
 
 def test_files_go_where_they_are_told_to(mhagen: Run, tiny: Path, cache: Path, planted: list[Any]) -> None:
@@ -200,14 +238,67 @@ def test_files_go_where_they_are_told_to(mhagen: Run, tiny: Path, cache: Path, p
         (("--threads", "1,x"), "--threads has 'x'"),
         (("--strategy", "guess"), "--strategy"),
         (("--report", "/proc/no/r.html"), "cannot write /proc/no/r.html"),
+        (("--export-t4", "/proc/no/r.json"), "cannot write /proc/no/r.json"),
+        (("--budget", "1e9"), "--budget '1e9' is too long: 168h is the most"),
     ],
     ids=" ".join,
 )
-def test_a_wrong_request_is_refused(
+def test_a_wrong_request_is_refused_before_anything_begins(
     mhagen: Run, tiny: Path, planted: list[Any], arguments: tuple[str, ...], words: str
 ) -> None:
     said = mhagen("tune", tiny, *arguments)
     assert said.code == 2 and words in said.err
+    assert not planted
+
+
+def test_a_wrong_budget_is_told_first(mhagen: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_of_tune, "busy", lambda: 9.0)
+    said = mhagen("tune", "missing.toml", "--budget", "soon")
+    assert "is no time" in said.err and "busy" not in said.err and "missing.toml" not in said.err
+
+
+def test_a_failure_is_a_document_too(mhagen: Run) -> None:
+    said = mhagen("tune", "missing.toml", "--json")
+    assert said.code == said.document["exit_code"] == 2
+    assert "missing.toml" in said.document["error"]["message"] and "missing.toml" in said.err
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["text", "json"])
+def test_a_file_that_cannot_be_written_takes_no_result_away(
+    mhagen: Run, tiny: Path, planted: list[Any], monkeypatch: pytest.MonkeyPatch, as_json: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(command_of_tune, "require_writable", lambda path: None)
+    said = mhagen("tune", tiny, "--report", "/proc/no/r.html", *as_json)
+    assert said.code == 2 and "cannot write /proc/no/r.html" in said.err
+    assert "10 % faster" in said.out
+    assert not as_json or said.document["exit_code"] == 2
+
+
+def test_what_cannot_be_kept_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.warns(RecordWarning, match="not kept for later builds"):
+        require_destinations(None)
+    with pytest.warns(RecordWarning, match="the schedules are not kept"):
+        assert kept(found(), None).table_path == ""
+    with pytest.warns(RecordWarning, match="the schedules are not written into"):
+        assert kept(found(), Path("/proc/no/tiny.toml")).table_path == ""
+
+
+def test_a_file_beside_the_spec_is_looked_at_before_anything_begins(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "tiny.tuned.json").write_text("x")
+    with pytest.raises(InputError, match="mend it or move it away"):
+        require_destinations(tmp_path / "tiny.toml")
+    with pytest.raises(InputError, match="cannot write"):
+        require_destinations(Path("/proc/no/tiny.toml"))
+    require_destinations(tmp_path / "other.toml")
+    assert not (tmp_path / "other.tuned.json").exists()
+
+
+def test_what_is_kept_is_told(mhagen: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    default = Outcome(CALL, found().default, True, "there was no time")
+    monkeypatch.setattr(command_of_tune, "tune", lambda *_, **__: replace(found(), outcomes=(default,)))
+    assert "kept: the default, which later builds use" in mhagen("tune", tiny).out
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2h", 7200.0)])
@@ -271,7 +362,8 @@ def test_what_was_tuned_is_listed_exported_merged_and_cleared(
     assert mhagen("cache", "export", "all.jsonl").code == 0
     assert mhagen("cache", "merge", "all.jsonl", "--json").document["added_records"] == 0
     mhagen("cache", "export", "all.json", "--format", "t4")
-    assert len(json.loads(Path("all.json").read_text())["results"]) == added["added_records"]
+    results = json.loads(Path("all.json").read_text())["results"]
+    assert 0 < len(results) <= added["added_records"] and all(each["objectives"] for each in results)
     cleared = mhagen("cache", "clear", "--only", "tuning", "--json").document
     assert (cleared["removed_records"], cleared["removed_tables"]) == (added["added_records"], 1)
     assert mhagen("cache", "list", "--json").document["tuning"] == []
@@ -280,8 +372,15 @@ def test_what_was_tuned_is_listed_exported_merged_and_cleared(
 
 @pytest.mark.parametrize(
     ("name", "text", "words"),
-    [("a.tuned.json", "{}", "is not used"), ("missing.jsonl", None, "is no file")],
+    [
+        ("a.tuned.json", "{}", "is not used"),
+        ("missing.jsonl", None, "is no file"),
+        ("passwd", "root:x:0:0\n", "has no record"),
+        ("empty.jsonl", "", "has no record"),
+        ("t4.json", json.dumps(t4_document([])), "T4 format is for other tuners"),
+    ],
 )
+@pytest.mark.filterwarnings("ignore::mhagen.tuning.records.RecordWarning")
 def test_what_cannot_be_merged_is_told(
     mhagen: Run, cache: Path, tmp_path: Path, name: str, text: str | None, words: str
 ) -> None:

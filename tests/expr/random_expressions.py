@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mhagen.base.dtypes import DType
 from mhagen.expr.kinds import applied
 from mhagen.expr.parse import ArrayType
-from mhagen.expr.tree import Constant, Element, Expr, Kind, Literal, Name, Number, Operator
+from mhagen.expr.tree import Constant, Element, Expr, Kind, Literal, Name, Number, Operator, replace
 
 CONSTANTS: dict[str, Number] = {"cap": 30.0, "window": 256, "causal": True}
 ARRAYS = {
@@ -39,10 +39,17 @@ _LEAVES: dict[Kind, list[Expr]] = {
     ],
     Kind.CONDITION: [Literal(True), Literal(False), Constant("causal", True)],
 }
-_NUMBERS: dict[Kind, st.SearchStrategy[Number]] = {
+Numbers = dict[Kind, st.SearchStrategy[Number]]
+_NUMBERS: Numbers = {
     Kind.INTEGER: st.one_of(st.integers(-9, 9), st.integers(-(2**31) + 1, 2**31 - 1)),
     Kind.REAL: st.floats(width=32, allow_infinity=False, allow_nan=False),
     Kind.CONDITION: st.booleans(),
+}
+# Numbers near those that positions have in tests, so that conditions hold for some of them.
+_NEAR: Numbers = {
+    **_NUMBERS,
+    Kind.INTEGER: st.one_of(st.integers(-9, 9), st.sampled_from([16, 32, 64])),
+    Kind.REAL: st.floats(-9, 9, width=32),
 }
 _OPERATORS = {
     Kind.INTEGER: "ADD SUBTRACT MULTIPLY FLOOR_DIVIDE MODULO POWER MIN MAX NEGATE ABS FLOOR WHERE",
@@ -59,14 +66,15 @@ _MANY = {Operator.MIN, Operator.MAX, Operator.AND, Operator.OR}
 class _Maker:
     """Draws one expression, node by node."""
 
-    def __init__(self, draw: st.DrawFn, calls: bool) -> None:
+    def __init__(self, draw: st.DrawFn, calls: bool, numbers: Numbers = _NUMBERS) -> None:
         self.draw = draw
         self.calls = calls
+        self.numbers = numbers
 
     def make(self, kind: Kind, depth: int) -> Expr:
         choice = self.draw(st.integers(0, 9)) if depth else self.draw(st.integers(0, 1))
         if choice == 0:
-            return Literal(self.draw(_NUMBERS[kind]))
+            return Literal(self.draw(self.numbers[kind]))
         if choice == 1:
             return self.draw(st.sampled_from(_LEAVES[kind]))
         if choice == 2:
@@ -106,6 +114,13 @@ class _Maker:
 def expressions(draw: st.DrawFn, depth: int = 3, calls: bool = True, kind: Kind | None = None) -> Expr:
     """Expressions of a kind, or any; without calls, only of operators whose result is rounded in one way."""
     return _Maker(draw, calls).make(kind or draw(st.sampled_from(list(Kind))), depth)
+
+
+@st.composite
+def conditions(draw: st.DrawFn, depth: int = 3) -> Expr:
+    """Conditions on positions, as masks are: they read no scores."""
+    made = _Maker(draw, True, _NEAR).make(Kind.CONDITION, depth)
+    return replace(made, lambda node: Literal(0.5) if node == Name("score") else node)
 
 
 def negated(expr: Expr) -> Expr:

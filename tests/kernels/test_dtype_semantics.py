@@ -179,3 +179,13 @@ def test_a_layer_refuses_another_format_with_what_is_needed(case: Case) -> None:
             case.module.layer(x.astype(DTYPES[wrong]), weights, **inputs)
         with pytest.raises(InputError, match=f"^wk {needs}"):
             case.module.prepare(weights | {"wk": weights["wk"].astype(DTYPES[wrong])})
+
+
+@EVERY_MASK
+@pytest.mark.parametrize("name", ["key", "value"])
+def test_a_poisoned_block_changes_no_bit_of_blocks_before_and_behind_it(case: Case, name: str) -> None:
+    """With several blocks of keys, sums of blocks and of all keys are rounded apart."""
+    rng = np.random.default_rng(3)
+    keys = 3 * case.module.BLOCK_KEYS + 5
+    call = Shape(1, 70, keys, 5).random(case) | {"query_offset": keys - 70}
+    assert_isolated(case, call, name, np.nan, rng)

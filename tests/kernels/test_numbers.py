@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .calls import Array, Call, Shape, assert_right, named, same_bits
-from .specs import BIASED, BY_NAME, CASES, CHOSEN, DISTANCE, FLAT, REMAINDER, Case
+from .specs import BIASED, BY_NAME, CASES, CHOSEN, DISTANCE, FLAT, REMAINDER, Case, case, register
 
 PLAIN = BY_NAME["plain"]
 SHAPES = st.builds(
@@ -20,6 +20,28 @@ SHAPES = st.builds(
 )
 LOWEST = float(np.finfo(np.float32).min)
 HEADROOM = 8 * np.log(2)  # how far scores may rise before the running maximum does
+
+
+def padded(dtype: str, bias: str) -> Case:
+    given = {"modify": "score + bias[b, k]", "bias": f"{bias} batch keys", "lse": False}
+    return register(case(f"padded_{dtype}", "2/1 24/40", dtype=dtype, **given))
+
+
+def divided(dtype: str, length: int) -> Case:
+    keep = f"floor(q / {length}) == floor(k / {length})"
+    return register(case(f"divided_{dtype}", "1/1 16/16", dtype=dtype, keep=keep))
+
+
+PADDED = (
+    *(padded(dtype, "float32") for dtype in ("float32", "bfloat16", "float16")),
+    padded("float64", "float64"),
+)
+DIVIDED = (divided("float32", 82), divided("float64", 98))
+STEEP = register(
+    case(
+        "steep", "1/1 16/16", modify="score + slope[h] * (k - q)", keep="k <= q", slope="float32 query_heads"
+    )
+)
 
 
 def biased(bias: Array, seed: int = 0, scores: float = 0.0) -> Call:
@@ -129,6 +151,28 @@ def test_huge_biases_are_numbers_like_others(bias: float, share: float) -> None:
     """finfo.min is not -inf: a query whose keys all have it gives their mean, as in PyTorch."""
     chosen = np.random.default_rng(0).random((70, 300)) < share
     assert_biased_right(np.where(chosen, bias, 0.0), scores=1.0)
+
+
+@pytest.mark.parametrize("padded", [1, 8, 17, 250, 256, 600])
+@pytest.mark.parametrize("case", PADDED, ids=repr)
+def test_keys_in_front_that_all_queries_score_lowest_count_for_nothing(case: Case, padded: int) -> None:
+    """As an additive mask that pads on the left has them: whole tiles and blocks before the first score."""
+    call = Shape(2, 40, 700, seed=padded).random(case)
+    low = np.finfo(call["bias"].dtype).min
+    call["bias"][...] = np.where(np.arange(700) < padded, low, 0)
+    assert_right(case.spec, case.module.attention(**call), call | {"query_offset": 0})
+
+
+@pytest.mark.parametrize("case", DIVIDED, ids=repr)
+def test_an_exact_quotient_is_not_rounded_down_below_itself(case: Case) -> None:
+    """Documents of 82 or 98 positions end where they end: q * (1 / 82) would lie below q / 82."""
+    call = Shape(1, 400, 400).random(case) | {"query_offset": 0}
+    assert_right(case.spec, case.module.attention(**call), call)
+
+
+def test_an_evenly_rising_bias_overflows_only_where_it_is_too_large() -> None:
+    call = Shape(1, 40, 40).random(STEEP) | {"slope": np.array([1e38], np.float32), "query_offset": 0}
+    assert_right(STEEP.spec, STEEP.module.attention(**call), call)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.98, 1.0])

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -99,6 +100,37 @@ def test_a_wrong_array_is_refused_with_what_it_has_and_what_is_needed(kind: str)
     make, message = WRONG_KEYS[kind]
     with pytest.raises(InputError, match=re.escape(message)):
         bind("key", make(), "float32", KEY_AXES, sizes())
+
+
+FORMATS = {
+    "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_the_format_is_taken_and_refused_with_its_bytes_swapped(format_: str) -> None:
+    native = np.zeros(SHAPE, FORMATS[format_])
+    assert bind("key", native, format_, KEY_AXES, sizes()) is native
+    swapped = native.view(native.dtype.newbyteorder("S"))
+    with pytest.raises(InputError, match=f"has dtype {format_} with its bytes swapped"):
+        bind("key", swapped, format_, KEY_AXES, sizes())
+
+
+@pytest.mark.parametrize("format_", ["float16", "bfloat16"])
+def test_bits_of_16_are_taken_and_refused_with_their_bytes_swapped(format_: str) -> None:
+    bits = array(dtype="uint16")
+    assert bind("key", bits, format_, KEY_AXES, sizes()) is bits
+    with pytest.raises(InputError, match="has dtype uint16 with its bytes swapped"):
+        bind("key", bits.view(bits.dtype.newbyteorder("S")), format_, KEY_AXES, sizes())
+
+
+@pytest.mark.parametrize(("format_", "other"), [("float16", "bfloat16"), ("bfloat16", "float16")])
+def test_a_format_of_16_bits_is_not_taken_for_another(format_: str, other: str) -> None:
+    with pytest.raises(InputError, match=f"has dtype {other}; needs {format_}"):
+        bind("key", np.zeros(SHAPE, FORMATS[other]), format_, KEY_AXES, sizes())
 
 
 def test_the_message_is_one_whole_sentence() -> None:

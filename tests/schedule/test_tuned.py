@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import warnings
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from mhagen.base.dtypes import DType
 from mhagen.base.errors import InputError
 from mhagen.base.target import AVX2
 from mhagen.pipeline import circumstances, compile_to_source
+from mhagen.runtime import host
 from mhagen.schedule import tuned
 from mhagen.schedule.table import EVERY_CALL, ScheduleTable
 from mhagen.schedule.tuned import (
@@ -77,11 +80,34 @@ def test_a_table_beside_the_spec_is_found_where_none_is_kept(beside: Path) -> No
     assert found(beside) == OTHER
 
 
-@pytest.mark.parametrize("name", [each.name for each in fields(Circumstances)])
+@pytest.mark.parametrize("name", [each.name for each in fields(Circumstances) if each.name != "machine"])
 def test_other_circumstances_are_a_miss(name: str, beside: Path) -> None:
     keep_table(HERE, THREE)
     write_beside(beside, HERE, THREE)
     assert found(beside, replace(HERE, **{name: "other"})) is None
+
+
+def test_a_table_is_for_all_machines_whose_cpu_has_one_name(beside: Path) -> None:
+    there = replace(HERE, machine="another model, 2 CPUs")
+    write_beside(beside, replace(HERE, machine="a model, 8 CPUs"), THREE)
+    assert found(beside, there) == THREE
+    keep_table(there, OTHER)
+    assert found() == OTHER
+    assert "model" not in beside.read_text()
+
+
+def test_the_machine_is_more_than_the_name_of_its_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("level", "2"), ("type", "Unified"), ("size", "1024K")):
+        (tmp_path / "index2").mkdir(exist_ok=True)
+        (tmp_path / "index2" / name).write_text(text + "\n")
+    (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: A Chip 9\n")
+    monkeypatch.setattr(host, "CACHES", tmp_path)
+    monkeypatch.setattr(host, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("os.cpu_count", lambda: 12)
+    assert host.host_machine.__wrapped__() == "A Chip 9, 12 CPUs, L2 unified 1024K"
+    assert circumstances(load_spec(SPEC), TARGET).machine == host.host_machine()
 
 
 def test_a_file_beside_a_spec_has_a_table_for_each_machine(beside: Path) -> None:
@@ -102,6 +128,42 @@ def test_the_same_tables_make_the_same_file(tmp_path: Path) -> None:
     assert '"queries": [1, 64]' in one.read_text()
 
 
+WRITER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+sys.path[:0] = sys.argv[1:3]
+from schedule.test_tuned import HERE, OTHER
+from mhagen.schedule.tuned import write_beside
+for number in range(int(sys.argv[5])):
+    write_beside(Path(sys.argv[3]), replace(HERE, cpu=f"{sys.argv[4]}-{number}"), OTHER)
+"""
+ROOT, WRITERS, TABLES = Path(__file__).resolve().parents[2], 4, 10
+
+
+def test_writers_at_the_same_time_lose_no_table(beside: Path) -> None:
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(ROOT), str(ROOT / "tests"), str(beside), str(one), str(TABLES)]
+        )
+        for one in range(WRITERS)
+    ]
+    assert all(process.wait(120) == 0 for process in running)
+    wanted = {f"{one}-{number}" for one in range(WRITERS) for number in range(TABLES)}
+    assert {here.cpu for here, _ in tables_in(beside)} == wanted
+    assert [path.name for path in beside.parent.glob(f"*{beside.name}*")] == [beside.name]
+
+
+def test_what_cannot_be_locked_is_written_with_a_warning(
+    beside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.warns(TunedWarning, match="cannot be locked"):
+        write_beside(beside, HERE, THREE)
+    assert tables_in(beside) == ((HERE, THREE),)
+
+
 def test_what_this_version_does_not_understand_stays_in_the_file(beside: Path) -> None:
     foreign = {"for": {"spec": "of another version"}, "table": {"trees": []}}
     beside.write_text(json.dumps({"format": FORMAT, "tables": [foreign]}))
@@ -112,7 +174,7 @@ def test_what_this_version_does_not_understand_stays_in_the_file(beside: Path) -
 
 
 def content(given_table: object) -> str:
-    return json.dumps({"format": FORMAT, "tables": [{"for": vars(HERE), "table": given_table}]})
+    return json.dumps({"format": FORMAT, "tables": [{"for": tuned.written(HERE), "table": given_table}]})
 
 
 DAMAGED = {
@@ -220,5 +282,5 @@ def test_a_build_refuses_an_illegal_table() -> None:
     illegal = ScheduleTable.of(replace(PLAN, block_keys=7))
     with pytest.raises(InputError, match="a block is a whole number of score tiles"):
         compile_to_source(SPEC, target=TARGET, tune=illegal)
-    with pytest.raises(InputError, match='needs "cached", "never"'):
+    with pytest.raises(InputError, match='needs "cached", "never", "now"'):
         compile_to_source(SPEC, target=TARGET, tune="always")  # type: ignore[arg-type]

@@ -16,23 +16,27 @@ import pytest
 
 from mhagen.base.errors import InputError, UnsupportedError
 from mhagen.base.target import AVX2, NEON
+from mhagen.pipeline import build
 from mhagen.runtime.host import host_target
 from mhagen.schedule.sight import Shape
-from mhagen.schedule.table import faults
+from mhagen.schedule.table import Bounds, ScheduleTable, faults
 from mhagen.spec.load import load_spec
 from mhagen.tuning import optuna_search
 from mhagen.tuning.campaign import Campaign, Plan, Progress, require_strategy
-from mhagen.tuning.candidates import space, subject_of
-from mhagen.tuning.evaluator import LocalEvaluator, RemoteEvaluator, shared_out
+from mhagen.tuning.candidates import Model, space, subject_of
+from mhagen.tuning.evaluator import LocalEvaluator, RemoteEvaluator, circumstances_here
+from mhagen.tuning.isolated import Reply
+from mhagen.tuning.ledger import CheckTimes, Ledger
 from mhagen.tuning.records import Records
 from mhagen.tuning.request import keys_of
 from mhagen.tuning.result import End, Tuning
-from mhagen.tuning.trial import Call
+from mhagen.tuning.trial import Call, Trial
 from mhagen.tuning.tune import calls_of, tune, tune_now
 from mhagen.tuning.verdict import Verdict
 
 HERE = str(Path(__file__).parent)
 SPEC = load_spec({"name": "tuned", "heads": {"query": 2, "dim": 32}, "mask": {"keep": "k <= q"}})
+DEFAULT = subject_of(SPEC, host_target("float32")).default
 PAGE, NEXT = Call(Shape(1, 300, 300)), Call(Shape(1, 1, 2000, 1999))
 SPOILED = {Verdict.WRONG, Verdict.CRASHED, Verdict.HUNG, Verdict.MEMORY, Verdict.REFUSED}
 QUICK = 0.5
@@ -43,6 +47,9 @@ WORKS = (
     ("planted:is_fine", "planted:measure_alike"),
     ("planted:is_fine", "planted:measure_luckily"),
     ("planted:check_slowly", "planted:measure"),
+    ("planted:is_fine", "planted:crash_at_the_end"),
+    ("planted:differ_as_a_module", "planted:measure"),
+    ("planted:is_fine", "planted:measure_one_length"),
 )
 
 
@@ -90,6 +97,81 @@ def test_a_candidate_that_goes_wrong_is_recorded_and_the_run_goes_on(
     assert {each.verdict for each in found.tried} == {Verdict.OK, *SPOILED}
     kept = {(each.schedule, each.verdict) for each in records.all() if each.stage == "search"}
     assert {(each.trial.schedule, each.verdict) for each in found.tried} == kept
+
+
+def test_the_last_comparison_is_recorded_round_by_round(exhausted: tuple[Tuning, Records]) -> None:
+    found, records = exhausted
+    by_stage = {each.stage: each for each in records.all() if each.stage != "search"}
+    assert set(by_stage) == {"finalist", "twin", "final"}
+    finalist, twin = by_stage["finalist"], by_stage["twin"]
+    assert finalist.schedule == found.outcomes[0].schedule and finalist.verdict is Verdict.OK
+    assert twin.schedule == found.default and len(twin.seconds) == len(finalist.seconds) > 0
+
+
+def test_what_goes_wrong_in_the_last_comparison_is_recorded_and_told(tmp_path: Path) -> None:
+    found = run(tmp_path, check="planted:is_fine", measure="planted:crash_at_the_end")
+    (outcome,) = found.outcomes
+    assert outcome.kept_default and "the last comparison crashed" in outcome.reason
+    finalists = [each for each in Records(tmp_path).all() if each.stage == "finalist"]
+    assert {each.verdict for each in finalists} == {Verdict.CRASHED}
+    assert finalists[-1].detail == outcome.reason
+
+
+def test_a_module_that_is_wrong_is_not_used(tmp_path: Path) -> None:
+    found = run(tmp_path, check="planted:differ_as_a_module")
+    (outcome,) = found.outcomes
+    assert outcome.kept_default and "the module that would be used is wrong" in outcome.reason
+    assert found.table == ScheduleTable.of(found.default)
+
+
+def test_a_module_that_loses_outside_of_its_call_serves_that_call_alone(tmp_path: Path) -> None:
+    found = run(
+        tmp_path, check="planted:is_fine", measure="planted:measure_one_length", strategy="exhaustive"
+    )
+    (outcome,) = found.outcomes
+    assert not outcome.kept_default
+    assert found.table.last == found.default
+    assert found.table.entries[0].range.queries == Bounds(300, 300)
+
+
+def test_what_an_earlier_run_has_gained_stays(tmp_path: Path) -> None:
+    first = run(tmp_path, (PAGE,), check="planted:is_fine")
+    second = run(tmp_path, (NEXT,), check="planted:is_fine")
+    assert second.table.pick(PAGE.shape, 1) == first.table.pick(PAGE.shape, 1) != first.default
+    assert second.table.pick(NEXT.shape, 1).chunk_keys == 2048
+    third = run(tmp_path, (NEXT,), check="planted:is_fine", measure="planted:crash_at_the_end")
+    assert third.table.pick(PAGE.shape, 1) == first.table.pick(PAGE.shape, 1)
+    assert third.table.pick(NEXT.shape, 1).chunk_keys == 2048, "it was compared before, and not now"
+
+
+def test_a_run_that_compares_nothing_leaves_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(LocalEvaluator, "close", lambda self: None)
+    first, again = (
+        tune(SPEC, [(1, 300, 300)], evaluator=evaluator("planted:is_fine", measure), budget=20.0)
+        for measure in ("planted:measure", "planted:crash_at_the_end")
+    )
+    assert first.is_tuned and first.table_path and not again.table_path
+    assert again.table == first.table == build(SPEC).source.table
+
+
+def test_where_nothing_was_tried_nothing_is_said_of_it(tmp_path: Path) -> None:
+    found = run(tmp_path, check="planted:check_slowly", budget=3.0)
+    assert "no other candidate was measured" in found.outcomes[0].reason
+
+
+def test_what_is_ready_is_timed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One check in four hangs: where that is quiet, the others are timed meanwhile."""
+    monkeypatch.setattr("mhagen.tuning.workshop.CHECK_SECONDS", QUICK)
+    quiet = LocalEvaluator(
+        keys_of(SPEC), threads=1, jobs=2, works=("planted:check_some_slowly", "planted:measure"), path=(HERE,)
+    )
+    quiet.is_quiet_while_checking = True
+    with closing(quiet):
+        found = Campaign(Plan(SPEC, (PAGE,), 8.0), quiet, Records(tmp_path)).run()
+    assert found.measured >= 4
 
 
 def test_every_candidate_of_the_space_has_a_verdict(exhausted: tuple[Tuning, Records]) -> None:
@@ -145,6 +227,35 @@ def test_nothing_is_measured_twice(tmp_path: Path) -> None:
     assert run(tmp_path, check="planted:is_fine", is_fresh=True).measured == first.measured
 
 
+@pytest.mark.parametrize("mishap", [Verdict.HUNG, Verdict.MEMORY, Verdict.CRASHED])
+def test_one_mishap_condemns_no_candidate_and_two_do(tmp_path: Path, mishap: Verdict) -> None:
+    """It may have been the fault of what else ran; what was wrong stays wrong."""
+    schedule = replace(DEFAULT, block_keys=DEFAULT.block_keys // 2)
+    trial, reply = Trial(PAGE, schedule), Reply(mishap, detail="it took too long")
+    assert not ledger(tmp_path).recall(trial)
+    ledger(tmp_path).fail(trial, reply, ledger(tmp_path).here)
+    assert not ledger(tmp_path).recall(trial)
+    ledger(tmp_path).fail(trial, reply, ledger(tmp_path).here)
+    again = ledger(tmp_path)
+    assert again.recall(trial) and again.tried[trial].verdict is mishap
+    again.take(trial, [[1e-3, 2e-3]] * 3, CheckTimes(), again.here)
+    last = ledger(tmp_path)
+    assert last.recall(trial) and last.tried[trial].ratio == 0.5, "it did work once"
+
+
+def test_what_was_wrong_once_is_wrong(tmp_path: Path) -> None:
+    trial = Trial(PAGE, replace(DEFAULT, block_keys=DEFAULT.block_keys // 2))
+    ledger(tmp_path).fail(trial, Reply(Verdict.WRONG, detail="it differs"), ledger(tmp_path).here)
+    assert ledger(tmp_path).recall(trial)
+
+
+def ledger(folder: Path) -> Ledger:
+    """The account of a campaign that has just begun."""
+    subject = subject_of(SPEC, host_target("float32"))
+    here = circumstances_here(keys_of(SPEC))
+    return Ledger(subject, Model(subject), (PAGE,), here, Records(folder), is_fresh=False)
+
+
 def test_an_interrupted_campaign_keeps_what_it_has_measured(tmp_path: Path) -> None:
     def interrupt(progress: Progress) -> None:
         if progress.measured >= 3:
@@ -182,6 +293,12 @@ def test_a_budget_is_kept(tmp_path: Path, budget: float) -> None:
     assert found.outcomes[0].call == PAGE
 
 
+def test_the_budget_counts_from_when_the_command_began(tmp_path: Path) -> None:
+    start = time.monotonic()
+    found = run(tmp_path, check="planted:is_fine", budget=10.0, began=start - 8.0)
+    assert time.monotonic() - start < 3.0 and found.seconds > 8.0
+
+
 def test_the_next_are_checked_while_others_are_timed_where_that_is_quiet(tmp_path: Path) -> None:
     quiet = evaluator(*WORKS[1])
     quiet.is_quiet_while_checking = True
@@ -193,23 +310,17 @@ def test_the_next_are_checked_while_others_are_timed_where_that_is_quiet(tmp_pat
     assert found.compiled == found.space
 
 
-def test_what_measures_has_its_cpus_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 4, 5}, raising=False)
-    assert shared_out(1) == (frozenset({0}), frozenset({1, 4, 5}))
-    assert shared_out(3) == (frozenset({0, 1, 4}), frozenset({5}))
-    assert shared_out(4) == (frozenset(), frozenset()), "then it takes turns with what checks"
-
-
 def test_only_this_machine_can_be_measured_now() -> None:
     other = AVX2 if host_target("float32") != AVX2 else NEON
     with pytest.raises(UnsupportedError, match="are not measured here"):
         tune_now(SPEC, other)
 
 
-def test_the_records_of_another_machine_are_where_a_search_begins(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["cpu", "machine"])
+def test_the_records_of_another_machine_are_where_a_search_begins(tmp_path: Path, name: str) -> None:
     first = run(tmp_path / "there", check="planted:is_fine")
     elsewhere = [
-        replace(each, circumstances=replace(each.circumstances, cpu="another"))
+        replace(each, circumstances=replace(each.circumstances, **{name: "another"}))
         for each in Records(tmp_path / "there").all()
     ]
     Records(tmp_path / "here").merge(elsewhere)
@@ -239,6 +350,7 @@ def test_optuna_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -
     ("arguments", "words"),
     [
         ({"budget": 0}, "budget is 0"),
+        ({"budget": 1}, "3 seconds at least"),
         ({"budget": float("nan")}, "budget is nan"),
         ({"shapes": []}, "one shape"),
         ({"shapes": [(1, 2)]}, "a shape is batch, queries and keys"),
@@ -247,6 +359,7 @@ def test_optuna_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -
         ({"threads": 0}, "threads has 0"),
         ({"strategy": "climp"}, "did you mean `climb`"),
         ({"save": True}, "this one has none"),
+        ({"shapes": [Shape(1, 2, 8, 3)]}, "has query_offset 3, and is tuned with 6 only"),
     ],
     ids=str,
 )

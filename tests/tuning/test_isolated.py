@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mhagen.base.errors import UnsupportedError
+from mhagen.tuning.evaluator import run_until
 from mhagen.tuning.isolated import Isolation, Limits
 from mhagen.tuning.verdict import Verdict
 
@@ -73,3 +75,41 @@ def test_a_closed_host_leaves_no_process() -> None:
     isolation.close()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+@pytest.fixture
+def slow() -> Iterator[Isolation]:
+    """A host that needs over a second to start."""
+    isolation = Isolation("slow_to_start:work", path=(HERE,))
+    yield isolation
+    isolation.close()
+
+
+def test_a_failed_start_is_not_the_answer_to_the_next_question(
+    slow: Isolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mhagen.tuning.isolated.START_SECONDS", 0.3)
+    with pytest.raises(UnsupportedError, match="no process for candidates"):
+        slow.run({"do": "answer"}, LIMITS)
+    monkeypatch.undo()
+    for number in range(2):
+        assert slow.run({"do": "answer", "echo": number}, LIMITS).content["echo"] == number
+
+
+def test_an_answer_to_another_question_is_no_verdict(
+    host: Isolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.run({"do": "answer"}, LIMITS)
+    document = {"verdict": "wrong", "number": -1}
+    monkeypatch.setattr("mhagen.tuning.isolated.json.loads", lambda _: document)
+    reply = host.run({"do": "answer"}, LIMITS)
+    monkeypatch.undo()
+    assert reply.was_cut_short and reply.verdict is Verdict.HUNG
+    assert host.run({"do": "answer"}, LIMITS).is_good, "it is started again"
+
+
+def test_a_start_ends_when_its_time_is_up(slow: Isolation) -> None:
+    start = time.monotonic()
+    reply = run_until(slow, {"do": "answer"}, LIMITS, start + 0.5)
+    assert reply.was_cut_short and time.monotonic() - start < 1.0
+    assert run_until(slow, {"do": "answer"}, LIMITS, time.monotonic() + 20).is_good

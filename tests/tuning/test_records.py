@@ -254,6 +254,16 @@ def test_the_export_is_what_readers_of_the_t4_format_expect() -> None:
     bad = [replace(record(0), verdict=each, seconds=(), default_seconds=()) for each in Verdict]
     document = json.loads(json.dumps(t4_document([record(0), *bad]), allow_nan=False))
     jsonschema.validate(document, T4)
-    names = {each["name"] for each in document["results"][0]["measurements"]}
-    assert set(document["results"][0]["objectives"]) <= names
+    for result in document["results"]:
+        assert set(result["objectives"]) <= {each["name"] for each in result["measurements"]}
+        assert (
+            bool(result["objectives"]) == (result["invalidity"] == "correct") == bool(result["correctness"])
+        )
+    assert document["results"][0]["objectives"] == ["time"]
     assert document["results"][0]["configuration"]["block_keys"] == 8
+
+
+def test_the_export_leaves_out_what_is_right_and_was_never_timed() -> None:
+    final = replace(record(1), stage="final", kept=False, seconds=(), default_seconds=())
+    (result,) = t4_document([record(0), final])["results"]
+    assert result["times"]["runtimes"]

@@ -15,33 +15,35 @@ from mhagen.base.errors import VerificationError
 from mhagen.pipeline import Kernel
 from mhagen.runtime.host import host_target
 from mhagen.schedule.sight import Shape
+from mhagen.schedule.table import ScheduleTable
 from mhagen.spec.load import load_spec
 from mhagen.tuning import timing
 from mhagen.tuning.candidates import subject_of
 from mhagen.tuning.checking import check, edges, error_at_edges
 from mhagen.tuning.problem import Problem
-from mhagen.tuning.request import built, call_in, keys_of, request_of, schedules_in
-from mhagen.tuning.timing import STAGES_OF_ALL, Pace, disagreeing, measure, problem_of, stages_of, timed
+from mhagen.tuning.request import built, call_in, keys_of, request_of, tables_in
+from mhagen.tuning.timing import Pace, disagreeing, measure, problem_of, stages_of, timed
 from mhagen.tuning.trial import Call
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = load_spec({"name": "worked", "heads": {"query": 2, "dim": 16}, "mask": {"keep": "k <= q"}})
 TARGET = host_target("float32")
 DEFAULT = subject_of(SPEC, TARGET).default
+ONE = ScheduleTable.of(DEFAULT)
 CALL = Call(Shape(2, 30, 30), 2)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.stem)
 def test_a_request_is_plain_and_says_all(path: Path) -> None:
     spec = load_spec(path)
-    request = json.loads(json.dumps(request_of(spec, TARGET, (DEFAULT, DEFAULT), CALL)))
+    request = json.loads(json.dumps(request_of(spec, TARGET, (DEFAULT, DEFAULT), CALL, (ONE,))))
     assert load_spec(request["spec"]) == spec
-    assert (schedules_in(request), call_in(request)) == ((DEFAULT, DEFAULT), CALL)
+    assert (tables_in(request), call_in(request)) == ((ONE, ONE, ONE), CALL)
 
 
 @pytest.fixture(scope="module")
 def kernel() -> Kernel:
-    return built(request_of(SPEC, TARGET, (DEFAULT,)), DEFAULT)
+    return built(request_of(SPEC, TARGET, (DEFAULT,)), ONE)
 
 
 def spoiled(kernel: Kernel, **least: int) -> Any:
@@ -56,7 +58,7 @@ def spoiled(kernel: Kernel, **least: int) -> Any:
 
 
 def test_a_right_candidate_passes(kernel: Kernel) -> None:
-    assert error_at_edges(kernel, DEFAULT) < 1e-5
+    assert error_at_edges(kernel, ONE) < 1e-5
     found = check(request_of(SPEC, TARGET, (DEFAULT,)))
     assert found["error"] < 1e-5 and found["compile_seconds"] > 0
 
@@ -74,7 +76,7 @@ def test_a_candidate_that_is_wrong_behind_its_own_edges_is_found(
     kernel: Kernel, least: dict[str, int]
 ) -> None:
     with pytest.raises(VerificationError, match=r"queries and \d+ keys it is"):
-        error_at_edges(spoiled(kernel, **least), DEFAULT)
+        error_at_edges(spoiled(kernel, **least), ONE)
 
 
 def test_edges_are_odd_and_follow_the_schedule() -> None:
@@ -94,7 +96,7 @@ def test_the_slower_half_is_given_up_and_the_default_never(monkeypatch: pytest.M
     speeds = {str(number): 10.0 - number for number in range(9)}
     rounds: list[tuple[int, int]] = []
 
-    def interleave(names: Any, count: int, rest: float) -> Any:
+    def interleave(names: Any, count: int, rest: float, calls: Any) -> Any:
         rounds.append((len(names), count))
         return {n: SimpleNamespace(rounds=(speeds[n],) * count, median=speeds[n]) for n in names}
 
@@ -102,7 +104,7 @@ def test_the_slower_half_is_given_up_and_the_default_never(monkeypatch: pytest.M
         return {number: lambda: None for number in numbers}
 
     monkeypatch.setattr(timing, "interleave", interleave)
-    found = timed(place, range(9), Pace(10.0, 24, stages_of(9)))
+    found = timed(place, range(9), Pace(10.0, 24, stages_of(9))).seconds
     assert rounds == [(9, 3), (5, 6), (3, 12), (2, 24)]
     assert {number: len(pairs) for number, pairs in found.items()} == {
         **{number: 45 for number in (0, 8)},
@@ -112,13 +114,14 @@ def test_the_slower_half_is_given_up_and_the_default_never(monkeypatch: pytest.M
     }
     assert found[3][0] == [7.0, 10.0], "its own seconds, and the default's of the same round"
     rounds.clear()
-    timed(place, range(9), Pace(10.0, 24, STAGES_OF_ALL))
-    assert rounds == [(9, 8)] * 3, "all of them, their arrays in three places"
+    found = timed(place, range(9), Pace(10.0, 54, (None,) * 9))
+    assert rounds == [(9, 6)] * 9, "all of them, their arrays in nine places"
+    assert found.placements == (6,) * 9
 
 
 def test_candidates_are_timed_beside_the_default() -> None:
     request = request_of(SPEC, TARGET, (DEFAULT, replace(DEFAULT, tile_queries=128)), CALL)
-    found = measure({**request, "seconds": 0.05, "most_rounds": 5, "keeps_all": True})
+    found = measure({**request, "seconds": 0.05, "most_rounds": 5, "placements": 3})
     assert found["wrong"] == {} and set(found["seconds"]) == {"0", "1"}
     assert all(0 < own < 1 and default > 0 for own, default in found["seconds"]["1"])
 
