@@ -64,7 +64,8 @@ class NumpyBaseline:
         scaled: Floats = grouped * self.real(self.spec.scale)
         products = scaled @ key[:, :, np.newaxis].swapaxes(-1, -2)
         scores = products.reshape(batch, query_heads, queries, -1)
-        weights = softmax(self._visible(scores, query_offset, inputs)).reshape(products.shape)
+        visible = self._visible(scores, query_offset, inputs)
+        weights = softmax(visible, self._sink(scores.shape, query_offset, inputs)).reshape(products.shape)
         return (weights @ value[:, :, np.newaxis]).reshape(batch, query_heads, queries, -1)
 
     def _computed(self, array: Array) -> Floats:
@@ -84,6 +85,14 @@ class NumpyBaseline:
             scores = np.where(evaluate(keep, names, inputs, self.real), scores, self.real(-np.inf))
         return scores
 
+    def _sink(self, shape: tuple[int, ...], query_offset: int, inputs: Mapping[str, Array]) -> Floats | None:
+        """The logit that joins each row of scores."""
+        if self.spec.sink_expression is None:
+            return None
+        names = positions((*shape[:3], 1), query_offset)
+        logits = evaluate(self.spec.sink_expression, names, inputs, self.real)
+        return np.broadcast_to(logits, (*shape[:3], 1)).astype(self.real)
+
 
 def positions(shape: tuple[int, ...], query_offset: int) -> dict[str, Array]:
     """What b, h, q and k are for scores of this shape, each along its own axis."""
@@ -94,12 +103,17 @@ def positions(shape: tuple[int, ...], query_offset: int) -> dict[str, Array]:
     return {"b": b, "h": h, "q": q + query_offset, "k": k}
 
 
-def softmax(scores: Floats) -> Floats:
+def softmax(scores: Floats, sink: Floats | None) -> Floats:
     """Weights over the last axis, written over the scores; a row of -inf alone gives zeros."""
     greatest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
-    np.subtract(scores, np.where(np.isneginf(greatest), np.float32(0), greatest), out=scores)
+    if sink is not None:
+        greatest = np.maximum(greatest, sink)
+    origin = np.where(np.isneginf(greatest), np.float32(0), greatest)
+    np.subtract(scores, origin, out=scores)
     np.exp(scores, out=scores)
     total = scores.sum(axis=-1, keepdims=True)
+    if sink is not None:
+        total += np.exp(sink - origin)
     np.divide(scores, np.where(total == 0, np.float32(1), total), out=scores)
     return scores
 

@@ -8,6 +8,8 @@ from .facts import Lowering
 from .kernel import finite_loads
 from .model import BlockModel, KeepModel, Names, TaskModel
 from .scores import tile_parameters
+from .sinks import runs_without_keys, sink_of_queries, sink_place
+from .statistics import kept_rows, lines_of_queries, rescale_lines
 
 
 def keep_model(facts: Lowering) -> KeepModel:
@@ -29,7 +31,7 @@ def keep_model(facts: Lowering) -> KeepModel:
 
 def block_model(facts: Lowering) -> BlockModel:
     place = facts.place(facts.view_code.names) if facts.view_code else ()
-    positions = block_positions(facts)
+    positions, place_of_all = block_positions(facts), place_of_block(facts)
     full = tile_arguments(facts, facts.full_code)
     partial = tile_arguments(facts, facts.partial_code)
     tile = ("state", "weights", "row", "key + row * key_stride", "key_stride")
@@ -60,7 +62,7 @@ def block_model(facts: Lowering) -> BlockModel:
             "ahead",
             *output,
             *positions,
-            *facts.block_place,
+            *place_of_all,
         ),
         view_of_block=("q_first", "q_first + query_count - 1", "k_first", "k_first + block_keys - 1", *place),
         view_of_tile=(
@@ -88,15 +90,20 @@ def block_model(facts: Lowering) -> BlockModel:
 
 def statistics_of(facts: Lowering) -> Names:
     """The addresses of statistics that the kernel writes."""
-    return tuple(facts.work.op.statistics)
+    return facts.statistics
 
 
 def block_positions(facts: Lowering) -> Names:
     """The positions that attend_block takes: all of them under a mask, else those that scores read."""
     if facts.view_code is not None:
         return "q_first", "k_first"
-    used = facts.full_code.names | facts.partial_code.names
+    used = facts.full_code.names | facts.partial_code.names | names_of_sink(facts)
     return tuple(name for name in ("q_first", "k_first") if name in used)
+
+
+def place_of_block(facts: Lowering) -> Names:
+    """What attend_block is told of where it is, for scores and for the sink."""
+    return facts.place(facts.block_names | names_of_sink(facts))
 
 
 def tile_arguments(facts: Lowering, code: Code) -> Names:
@@ -105,7 +112,8 @@ def tile_arguments(facts: Lowering, code: Code) -> Names:
 
 def task_model(facts: Lowering) -> TaskModel:
     statistics = statistics_of(facts)
-    natural = " * LN_2" if facts.work.op.score_scale == 1.0 else ""
+    sink, sink_arguments = sink_of_queries(facts), sink_place(facts, facts.sink_code)
+    here = {"q_first": "position + first"}
     return TaskModel(
         parameters=(
             *("query", "query_batch", "query_head", "query_stride"),
@@ -117,8 +125,16 @@ def task_model(facts: Lowering) -> TaskModel:
             *(array.parameter for array in facts.captured.values()),
             *("counter", "scratch", "worker"),
         ),
-        writes_lse="lse" in statistics,
-        lse=f"load(state + MAXIMA + lane){natural} + log(total)",
+        statistics=statistics,
+        kept_rows=kept_rows(facts),
+        keeps_gaps=facts.keeps_gaps,
+        rescale_lines=rescale_lines(facts),
+        finish_lines=lines_of_queries(facts),
+        sink=sink,
+        # Without keys, no block is a single one: the sums are those of no key, and the sink's.
+        single="0 < keys <= BLOCK_KEYS" if runs_without_keys(facts) else "keys <= BLOCK_KEYS",
+        returns_without_keys=not runs_without_keys(facts),
+        or_no_keys=" or keys == 0" if runs_without_keys(facts) else "",
         reads_positions="q_first" in block_positions(facts),
         start_arguments=(
             *("query_at + first * query_stride", "query_stride", "rows - first", "state", "single"),
@@ -126,17 +142,22 @@ def task_model(facts: Lowering) -> TaskModel:
         ),
         view_of_task=view_of_task(facts),
         block_arguments=block_arguments(facts),
-        sums_parameters=("state", "rows", *statistics),
-        sums_of_block=("state", "query_count", *statistics),
-        finish_parameters=("state", "rows", "out", "out_stride", *statistics),
+        sums_parameters=("state", "rows", *statistics, *sink_arguments),
+        sums_of_block=("state", "query_count", *statistics, *sink_arguments),
+        finish_parameters=("state", "rows", "out", "out_stride", *statistics, *sink_arguments),
         finish_arguments=(
             "scratch + group * STATE_BYTES",
             "rows - first",
             "out_at + first * out_stride",
             "out_stride",
             *(f"{name}_at + {facts.numbers.statistic.bytes} * first" for name in statistics),
+            *(here.get(name, name) for name in sink_arguments),
         ),
     )
+
+
+def names_of_sink(facts: Lowering) -> frozenset[str]:
+    return frozenset() if facts.sink_code is None else facts.sink_code.names
 
 
 def view_of_task(facts: Lowering) -> Names:
@@ -160,5 +181,5 @@ def block_arguments(facts: Lowering) -> Names:
         *("out_at + first * out_stride", "out_stride", "single"),
         *(f"{name}_at + {numbers.statistic.bytes} * first" for name in statistics_of(facts)),
         *(positions[name] for name in block_positions(facts)),
-        *facts.block_place,
+        *place_of_block(facts),
     )

@@ -8,6 +8,7 @@ from .direct import has_direct
 from .entry import model_dim_of
 from .facts import Lowering
 from .model import ConstantGroup, ConstantLine
+from .statistics import kept_rows
 
 LOG2_E = 1.4426950408889634
 CACHE_LINE = 64
@@ -130,7 +131,8 @@ def scratch_lines(facts: Lowering) -> list[ConstantLine]:
     numbers, schedule = facts.numbers, facts.schedule
     accumulators = -(-facts.depth // facts.lanes) * facts.lanes * facts.row
     maxima = accumulators + facts.group_queries * facts.out_row
-    state = whole_lines(maxima + 3 * facts.row)
+    kept = kept_rows(facts)
+    state = whole_lines(maxima + (3 + len(kept)) * facts.row)
     weights = state * (schedule.tile_queries // facts.group_queries)
     ahead = weights + schedule.block_keys // numbers.together * facts.row
     keys = ahead + 2 * CACHE_LINE
@@ -143,6 +145,7 @@ def scratch_lines(facts: Lowering) -> list[ConstantLine]:
         line("MAXIMA", maxima),
         line("SUMS", maxima + facts.row),
         line("PEAKS", maxima + 2 * facts.row),
+        *(line(row, maxima + (3 + i) * facts.row) for i, (row, _) in enumerate(kept)),
         line("STATE_BYTES", state, "all of these for one group"),
         line("WEIGHTS", weights, "behind the states of all groups"),
         line("AHEAD", ahead, "what is fetched for the next head"),
@@ -175,11 +178,22 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
         line("QUERY_LINE", query_line, "a row of queries, filled up to whole vectors"),
         line("SCORES_LINE", chunk * numbers.bytes, "the scores of a row, later its weights"),
         line("TURN", lanes * vector, "LANES vectors, to be added up over lanes; products lie behind"),
-        line("PARTIAL_ROW", facts.out_row + vector, "maximum and sum, then an accumulator for each column"),
+        *partial_lines(facts),
         line("ROW_SUMS", sums, "behind the rows of queries"),
         line("ROW_PEAKS", peaks),
         line("SCORES", scores),
         line("DECODE_SCRATCH_BYTES", scores + rows * chunk * numbers.bytes),
+    ]
+
+
+def partial_lines(facts: Lowering) -> list[ConstantLine]:
+    """The layout of a partial result of decoding."""
+    vector, note = facts.numbers.vector_bytes, "maximum and sum, then an accumulator for each column"
+    if not facts.keeps_gaps:
+        return [line("PARTIAL_ROW", facts.out_row + vector, note)]
+    return [
+        line("PARTIAL_ROW", facts.out_row + 2 * vector, f"{note}, then what the entropy needs"),
+        line("PARTIAL_GAPS", facts.out_row + vector, "where that lies"),
     ]
 
 
@@ -207,8 +221,10 @@ def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     if facts.view_code is not None:
         bits = 8 * (numbers.stored.bytes if numbers.pairs else computed.bytes)
         lines.append(line("HIDDEN_BITS", f"-(2**{bits - 1})", "its bits"))
-    if "lse" in op.statistics:
+    if not {"lse", "max", "entropy"}.isdisjoint(op.statistics):
         lines += [line("LN_2", "0.6931471805599453")] if op.score_scale == 1.0 else []
+    if op.sink is not None and facts.is_base_two:
+        lines.append(line("LOG2_E", LOG2_E, "of the sink's logit, which is a natural one"))
     lines.append(line("MINUS_INFINITY", 'float("-inf")', "the score of a hidden key in decoding"))
     return tuple(lines)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from .cells import Code
 from .facts import Lowering
 from .model import DecodeModel, DotVariant, Names, SumVariant
+from .sinks import sink_of_row, sink_place
+from .statistics import chunk_gap_lines, lines_of_row, merge_gap_lines
 
 MOST_SUMS = 16  # registers that sums of values may take: with values and weights they fit 32 and, halved, 16
 MOST_HELD = 16  # vectors of a query that are held in registers over all keys
@@ -16,7 +18,7 @@ CHUNK = ("scratch", "key", "key_stride", "chunk_keys", "value", "value_stride", 
 
 def decode_model(facts: Lowering) -> DecodeModel:
     numbers, views = facts.numbers, facts.view_code
-    masked = views is not None
+    masked, sink = views is not None, sink_place(facts, facts.row_sink_code)
     has_views = views is not None and "h" not in views.names
     partial = "" if has_views or not masked else "0"
     return DecodeModel(
@@ -45,14 +47,18 @@ def decode_model(facts: Lowering) -> DecodeModel:
         chunk_parameters=(*CHUNK, "partial", *chunk_place(facts)),
         chunk_arguments=chunk_arguments(facts),
         factor=facts.power("load_each(place) - top"),
-        lse=f"top{' * LN_2' if facts.work.op.score_scale == 1.0 else ''} + log(total)",
-        merge_parameters=("partial", "chunks", "chunk_bytes", "out", *facts.work.op.statistics),
+        gap_lines=chunk_gap_lines(facts),
+        merge_gap_lines=merge_gap_lines(facts),
+        finish_lines=lines_of_row(facts),
+        sink=sink_of_row(facts),
+        merge_parameters=("partial", "chunks", "chunk_bytes", "out", *facts.statistics, *sink),
         merge_arguments=(
             *("row_at", "chunks", "chunk_bytes", "out_at"),
-            *(f"{name}_at" for name in facts.work.op.statistics),
+            *(f"{name}_at" for name in facts.statistics),
+            *("position + query_number" if name == "q_first" else name for name in sink),
         ),
         parameters=parameters(facts),
-        reads_positions="position" in chunk_place(facts),
+        reads_positions="position" in chunk_place(facts) or "q_first" in sink,
     )
 
 
@@ -63,7 +69,7 @@ def parameters(facts: Lowering) -> Names:
         *("key", "key_batch", "key_head", "key_stride"),
         *("value", "value_batch", "value_head", "value_stride"),
         *("out", "out_batch", "out_head", "out_stride"),
-        *facts.work.op.statistics,
+        *facts.statistics,
         *("batch", "queries", "keys", "offsets"),
         *(array.parameter for array in facts.captured.values()),
         *("partials", "arrivals", "counter", "scratch", "worker"),

@@ -8,7 +8,7 @@ from ..base.dtypes import DType
 from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..spec.fields import Align, Layout
-from .cells import RUNS
+from .cells import RUNS, Code
 from .direct import has_direct
 from .facts import Lowering
 from .layer_model import LayerModel, LinearModel, ProductModel
@@ -22,6 +22,8 @@ AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
 }
 HEADS = ("query", "key", "value", "out")
 HEADS_FIRST = ".transpose(0, 2, 1, 3)"
+# Statistics of a query that sees no key.
+BLIND = {"lse": "-np.inf", "max": "-np.inf", "entropy": "0.0", "confidence": "0.0"}
 EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
 
 DIRECT_FUNCTIONS = ("has_header", "headers_fit", "lengths_fit", "span", "is_apart")
@@ -71,7 +73,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
     lengths = axes("QUERY_HEADS", 'sizes["queries"]', "VALUE_DIM")
     out_shape = shape_text(('sizes["batch"]', *lengths[1:]))
     swapped = graph.layout is Layout.BSHD
-    statistics = work.op.statistics
+    statistics = facts.statistics
     return AttentionModel(
         doc_lines=attention_doc(facts),
         parameters=("query", "key", "value", "*", *inputs, f"{QUERY_OFFSET}=None", "out=None"),
@@ -88,7 +90,12 @@ def attention_model(facts: Lowering) -> AttentionModel:
             f'    out = bind_out("out", out, "{dtype}", {out_axes}, sizes, inputs)',
         ),
         view_lines=tuple(f"{name}_heads = {name}{HEADS_FIRST}" for name in HEADS if swapped),
-        statistics=statistics,
+        statistics=work.op.statistics,
+        variables=statistics,
+        blind_lines=tuple(
+            f"{variable}[...] = {BLIND[name]}"
+            for name, variable in zip(work.op.statistics, statistics, strict=True)
+        ),
         out_dtype=numpy_dtype(facts, "x"),
         statistic_dtype=f"np.{facts.numbers.statistic.value}",
         attend_parameters=("query", "key", "value", "out", *statistics, QUERY_OFFSET, *operands),
@@ -106,7 +113,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
 def kernel_arguments(facts: Lowering) -> Lines:
     """The arguments of attention_tasks up to the counter, as texts of attend()."""
     lines = [line for name in HEADS for line in (f"address({name})", f"*{name}.strides[:3]")]
-    lines += ["address(lse)"] if "lse" in facts.work.op.statistics else []
+    lines += [f"address({name})" for name in facts.statistics]
     lines += ["batch", "queries", "keys", f"address({QUERY_OFFSET})"]
     return (*lines, *(f"address({name})" for name in facts.captured))
 
@@ -189,7 +196,7 @@ def linear_model(facts: Lowering) -> LinearModel:
 
 def layer_model(facts: Lowering) -> LayerModel:
     """The layer around the attention; EMPTY_LAYER for a graph without projections."""
-    graph, cross, statistics = facts.program.self_layer, facts.program.cross_layer, facts.work.op.statistics
+    graph, cross, statistics = facts.program.self_layer, facts.program.cross_layer, facts.statistics
     if graph is None or cross is None:
         return EMPTY_LAYER
     products = (*input_products(graph), *input_products(cross), output_product(graph))
@@ -301,18 +308,25 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("widen_keys", "widen_values") if numbers.staged else ()),
         *(("zip_values",) if numbers.pairs else ()),
         *("pack_queries", "start_group", "prefetch_ahead", "raise_maxima"),
-        *(RUNS[dtype] for dtype in sorted(facts.partial_code.runs | facts.full_code.runs, key=name_of)),
+        *runs_of(facts.partial_code, facts.full_code, facts.sink_code),
         *(name for name, _, _ in tile.extents),
         *(variant.name for variant in tile.score_variants),
         "write_rows",
         *(value_tile.name for value_tile in tile.value_tiles),
         *(("values_are_finite", "add_to", "add_values_one_by_one") if masked else ()),
+        *(("sink_of_queries",) if facts.sink_code is not None else ()),
         "finish_sums",
         *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
         *("attend_block", "finish_group"),
         *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
         "attention_tasks",
     )
+
+
+def runs_of(*codes: Code | None) -> Names:
+    """The functions that read neighbours for these codes."""
+    dtypes = {dtype for code in codes if code is not None for dtype in code.runs}
+    return tuple(RUNS[dtype] for dtype in sorted(dtypes, key=name_of))
 
 
 def name_of(dtype: DType) -> str:
@@ -322,18 +336,19 @@ def name_of(dtype: DType) -> str:
 def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
     """The functions of the kernel for few queries, callees first."""
     masked = facts.view_code is not None
-    runs = sorted(facts.decode_code.runs, key=name_of)
     extents = sorted(facts.view_code.extents, key=name_of) if facts.view_code and decode.views else []
     return (
         "pack_rows",
-        *(RUNS[dtype] for dtype in runs),
+        *runs_of(facts.decode_code, facts.row_sink_code),
         *(EXTENTS[dtype] for dtype in extents),
         *(("visibility",) if decode.views else ()),
         *(variant.name for variant in decode.dots),
         *("score_keys", "weigh_row"),
         *(variant.name for variant in decode.sums),
         *(("raw_values_are_finite", "add_seen_values") if masked else ()),
-        *("score_rows", "add_chunk_values", "attend_chunk", "merge_row"),
+        *("score_rows", "add_chunk_values", "attend_chunk"),
+        *(("sink_of_row",) if facts.row_sink_code is not None else ()),
+        "merge_row",
         *((*DIRECT_FUNCTIONS, "is_short", "place_offsets") if has_direct(facts) else ()),
         "decode_tasks",
     )

@@ -39,10 +39,13 @@ RESERVED = frozenset(
         "QUERY", "QUERY_HEADS", "QUERY_KEY_VALUE", "QUERY_SCALE", "ROW", "SCORE_SCALE", "SCRATCH_BYTES",
         "STAGED_KEYS", "STAGED_VALUES", "STATE_BYTES", "STORED_VECTOR", "SUMS", "TILE_QUERIES", "VALUE_DIM",
         "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
+        "GAPS", "PARTIAL_GAPS", "TOPS",
         "TABLE", *(f"{kernel}_{number}" for kernel in ("KERNEL", "DECODE") for number in range(MOST_ENTRIES)),
     }
 )
 # fmt: on
+# What a statistic is called inside a module, where its name is that of a function.
+VARIABLES = {"max": "greatest"}
 EXP2 = {DType.BFLOAT16: "exp2_degree_3", DType.FLOAT16: "exp2_degree_4"}
 OWN_INPUTS = ("query", "key", "value", QUERY_OFFSET)
 ORDER = ("b", "h", "batch", "queries", "keys")  # how parameters of place are ordered, before captured arrays
@@ -114,7 +117,7 @@ class Lowering:
 
     @cached_property
     def spec_constants(self) -> dict[str, Constant]:
-        expressions = [e for e in (self.work.op.modify, self.work.op.keep) if e is not None]
+        expressions = self.work.op.expressions
         found = {part.name: part for e in expressions for part in walk(e) if isinstance(part, Constant)}
         return dict(sorted(found.items()))
 
@@ -153,6 +156,18 @@ class Lowering:
         found = {target: expr for target, expr in roots.items() if expr is not None}
         return self.emit(found, Lanes.KEYS)
 
+    @cached_property
+    def sink_code(self) -> Code | None:
+        """The sink's logits of LANES queries."""
+        sink = self.work.op.sink
+        return None if sink is None else self.emit({"logits": sink})
+
+    @cached_property
+    def row_sink_code(self) -> Code | None:
+        """The sink's logit of one query, in all lanes."""
+        sink = self.work.op.sink
+        return None if sink is None else self.emit({"logits": sink}, Lanes.KEYS)
+
     def emit(self, roots: dict[str, Expr], lanes: Lanes = Lanes.QUERIES) -> Code:
         scale = "QUERY_SCALE" if self.scales_scores and lanes is Lanes.QUERIES else ""
         return emit_cells(
@@ -168,6 +183,11 @@ class Lowering:
         """
         scale = self.work.op.score_scale
         return f"{self.exp2}({difference})" if scale == 1.0 else f"{self.exp2}(({difference}) * SCORE_SCALE)"
+
+    @property
+    def is_base_two(self) -> bool:
+        """Are scores in units of log2? Else they are natural, and scaled as powers are taken."""
+        return self.work.op.score_scale == 1.0
 
     @property
     def exp2(self) -> str:
@@ -205,5 +225,25 @@ class Lowering:
 
     @cached_property
     def block_place(self) -> Names:
+        return self.place(self.block_names)
+
+    @property
+    def statistics(self) -> Names:
+        """The variables of the statistics that the kernel writes, in the spec's order."""
+        return tuple(VARIABLES.get(name, name) for name in self.work.op.statistics)
+
+    @property
+    def keeps_tops(self) -> bool:
+        """Is the true maximum kept beside the lazy one, which may lie above it or below?"""
+        return not {"max", "confidence"}.isdisjoint(self.work.op.statistics)
+
+    @property
+    def keeps_gaps(self) -> bool:
+        """Is the sum of weight * (score - running maximum) kept beside the sum of weights?"""
+        return "entropy" in self.work.op.statistics
+
+    @property
+    def block_names(self) -> frozenset[str]:
+        """What the scores and the visibility of a block depend on."""
         views = self.view_code.names if self.view_code else frozenset()
-        return self.place(self.full_code.names | self.partial_code.names | views)
+        return self.full_code.names | self.partial_code.names | views

@@ -16,8 +16,10 @@ VALUE_PARAMETERS = (
 
 def tile_model(facts: Lowering) -> TileModel:
     schedule, lanes = facts.schedule, facts.lanes
-    codes = (facts.full_code, facts.partial_code, facts.decode_code)
-    runs = sorted({dtype for code in codes for dtype in code.runs}, key=lambda dtype: dtype.value)
+    codes = (facts.full_code, facts.partial_code, facts.decode_code, facts.sink_code, facts.row_sink_code)
+    runs = sorted(
+        {dtype for code in codes if code is not None for dtype in code.runs}, key=lambda dtype: dtype.value
+    )
     extents = sorted(facts.view_code.extents, key=lambda d: d.value) if facts.view_code else []
     tiles, columns = value_tiles(facts)
     return TileModel(

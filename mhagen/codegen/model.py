@@ -169,12 +169,34 @@ class BlockModel:
 
 
 @dataclass(frozen=True)
+class SinkModel:
+    """The function that makes the sink's logit, and how it joins the sums."""
+
+    is_there: bool
+    name: str
+    doc: str
+    text: str
+    parameters: Names
+    arguments: Names
+    lines: Lines
+    result: str
+    joins: Lines
+
+
+@dataclass(frozen=True)
 class TaskModel:
     """The entry point of the kernel."""
 
     parameters: Names
-    writes_lse: bool
-    lse: str
+    statistics: Names
+    kept_rows: tuple[tuple[str, str], ...]  # beside the sums of a group, and what they start from
+    keeps_gaps: bool
+    rescale_lines: Lines
+    finish_lines: Lines
+    sink: SinkModel
+    single: str
+    returns_without_keys: bool
+    or_no_keys: str  # the end of the condition under which the kernel runs
     reads_positions: bool
     view_of_task: Names
     start_arguments: Names
@@ -235,7 +257,10 @@ class DecodeModel:
     chunk_parameters: Names
     chunk_arguments: Names
     factor: str
-    lse: str
+    gap_lines: Lines
+    merge_gap_lines: Lines
+    finish_lines: Lines
+    sink: SinkModel
     merge_parameters: Names
     merge_arguments: Names
     parameters: Names
@@ -314,7 +339,9 @@ class AttentionModel:
     parameters: Names
     bind_lines: Lines
     view_lines: Lines
-    statistics: Names
+    statistics: Names  # as callers know them
+    variables: Names  # and what they are called here
+    blind_lines: Lines  # what they are where there are no keys
     out_dtype: str
     statistic_dtype: str
     attend_parameters: Names

@@ -53,10 +53,13 @@ def meaning(facts: Lowering) -> Lines:
         steps.append(f"    score  = {to_text(op.modify)}")
     if op.keep is not None:
         steps.append(f"    keep   = {to_text(op.keep)}")
+    if op.sink is not None:
+        steps.append(f"    sink   = {to_text(op.sink)}")
     where = "the softmax over the keys kept" if op.keep is not None else "the softmax over all keys"
-    steps.append(f"    out    = the mean of the values under {where}")
+    joined = "" if op.sink is None else " and the sink, whose value is 0"
+    steps.append(f"    out    = the mean of the values under {where}{joined}")
     names = "b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)"
-    needs_names = op.modify is not None or op.keep is not None
+    needs_names = bool(op.expressions)
     return ("What it computes", *steps, *((f"    {names}",) if needs_names else ()))
 
 
@@ -127,7 +130,9 @@ def sizes_of(entry: Entry) -> Lines:
 
 def numbers(facts: Lowering) -> Lines:
     text = f"Numbers: {formats(facts)} A query that sees no key gives exactly 0"
-    text += " and lse -inf. " if "lse" in facts.work.op.statistics else ". "
+    lse = "-inf" if facts.work.op.sink is None else "the sink's logit"
+    blind = {"lse": lse, "max": "-inf", "entropy": "0", "confidence": "0"}
+    text += "".join(f" and {name} {blind[name]}" for name in facts.work.op.statistics) + ". "
     text += "A NaN or an infinity in a key or value reaches only the queries that see it."
     return paragraph(text)
 

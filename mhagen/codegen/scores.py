@@ -6,6 +6,7 @@ from ..expr.tree import to_text
 from .cells import Code
 from .facts import Lowering
 from .model import Names, ScoreVariant
+from .statistics import kept_lines
 
 TILE = ("state", "weights", "row", "key", "key_stride")
 
@@ -132,6 +133,11 @@ def peak_lines(facts: Lowering, vectors: int, *, partial: bool) -> Names:
 
 
 def weight_lines(facts: Lowering, vectors: int, *, partial: bool) -> Names:
+    """The weights of a tile, and what it adds to what is kept beside their sums."""
+    return (*lines_of_weights(facts, vectors, partial), *kept_lines(facts, places(facts, vectors)))
+
+
+def lines_of_weights(facts: Lowering, vectors: int, partial: bool) -> Names:
     rows, columns = range(facts.schedule.key_rows), tuple(enumerate(places(facts, vectors)))
     lowered = tuple(f"lowered{j} = -maximum{j}" for j, _ in columns) if facts.scales_in_exponent else ()
     if facts.numbers.pairs:
@@ -168,7 +174,16 @@ def weight_of_cell(facts: Lowering, name: str, i: int, j: int, partial: bool) ->
     difference = f"s{i}_{j} - maximum{j}"
     if facts.scales_in_exponent:
         difference = f"fma(s{i}_{j}, QUERY_SCALE, lowered{j})"
-    weight = f"{name} = {facts.power(difference)}"
+    gap = (f"gap = {difference}",) if facts.keeps_gaps else ()
+    weight: Names = (f"{name} = {facts.power('gap' if facts.keeps_gaps else difference)}",)
     if partial and seen(facts, i, j):
-        return weight, f"{name} = where(seen{i}_{j}, {name}, HIDDEN_WEIGHT)"
-    return (weight,)
+        weight += (f"{name} = where(seen{i}_{j}, {name}, HIDDEN_WEIGHT)",)
+    return (*gap, *weight, *gap_lines(facts, name, i, j))
+
+
+def gap_lines(facts: Lowering, name: str, i: int, j: int) -> Names:
+    """The entropy's part of a cell; a gap below the lowest number would make NaN of a weight of 0."""
+    if not facts.keeps_gaps:
+        return ()
+    start = "splat(0.0)" if i == 0 else f"gaps{j}"
+    return (f"gaps{j} = fma({name}, maximum(gap, LOWEST), {start})",)

@@ -8,7 +8,6 @@ from ..spec.model import Spec
 from .graph import QUERY_OFFSET, Graph, Node, Value, make_node
 from .op import Op
 from .ops import (
-    STATISTICS,
     ConcatHeads,
     HeadsFirst,
     HeadsLast,
@@ -18,10 +17,10 @@ from .ops import (
     RepeatHeads,
     Scale,
     Scores,
-    Softmax,
     SplitHeads,
     WeightedValues,
 )
+from .softmax_ops import STATISTICS, Softmax
 from .types import Dimension, TensorType
 
 
@@ -128,10 +127,15 @@ class _Builder:
     def attend(self, query: Value, key: Value, value: Value) -> tuple[Value, dict[str, Value]]:
         """The attention's output and statistics."""
         scores = self.scores(query, key)
-        weights = self.add("weights", Softmax(), scores)
+        softmax = Softmax(sink=self.spec.sink_expression)
+        names = () if softmax.sink is None else (QUERY_OFFSET, *softmax.captured)
+        operands = (scores, *(self.values[name] for name in names))
+        weights = self.add("weights", softmax, *operands)
         out = self.add("out", WeightedValues(), weights, self.repeated("value", value))
-        names = [statistic.value for statistic in self.spec.outputs.statistics]
-        return out, {name: self.add(name, STATISTICS[name](), scores) for name in names}
+        statistics = [statistic.value for statistic in self.spec.outputs.statistics]
+        return out, {
+            name: self.add(name, STATISTICS[name](sink=softmax.sink), *operands) for name in statistics
+        }
 
     def scores(self, query: Value, key: Value) -> Value:
         """The scores as the softmax reads them: scaled, then modified, then masked."""

@@ -13,17 +13,16 @@ from ..expr.tree import Expr
 from ..spec.fields import Layout
 from .op import Array, Floats, Integers, Op, Results, Types
 from .ops import (
-    STATISTICS,
     ConcatHeads,
     Linear,
     Mask,
     ModifyScores,
     Scores,
-    Softmax,
     SplitHeads,
     WeightedValues,
     swapped,
 )
+from .softmax_ops import STATISTICS, Softmax
 from .types import Base, TensorType, TypeRuleError
 
 Operand = TypeVar("Operand")
@@ -72,12 +71,12 @@ class ProjectHeads(Op):
 class StreamedAttention(Op):
     """Scores, modify, mask, softmax and values in one online step: no row of scores is ever stored.
 
-    Meaning  s = score_scale * modify(query_scale * <query, key>), -inf where not keep; w = 2 ** s / sum of
-             2 ** s; out = sum of w * value. Scores are in units of log2. The results are out, then the
-             statistics in their order.
-    Shapes   query, key and value have the axes of `reads`, out those of `writes`; lse is (batch, heads,
-             queries)
-    Numbers  as Mask, Softmax, LogSumExp and WeightedValues
+    Meaning  s = score_scale * modify(query_scale * <query, key>), -inf where not keep; w = 2 ** s / (sum of
+             2 ** s, + e ** sink); out = sum of w * value. Scores are in units of log2, the sink is a natural
+             logit. The results are out, then the statistics in their order.
+    Shapes   query, key and value have the axes of `reads`, out those of `writes`; statistics are
+             (batch, heads, queries)
+    Numbers  as Mask, Softmax, the ops of statistics and WeightedValues
     Example
         input %query: f32[batch, 8, queries, 16]
         input %key: f32[batch, 2, keys, 16]
@@ -92,6 +91,7 @@ class StreamedAttention(Op):
     group: int = 1
     modify: Expr | None = None
     keep: Expr | None = None
+    sink: Expr | None = None
     statistics: tuple[str, ...] = ()
     reads: Layout = Layout.BHSD
     writes: Layout = Layout.BHSD
@@ -116,10 +116,15 @@ class StreamedAttention(Op):
     ) -> Results:
         if self.reads is Layout.BSHD:
             query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
-        scores = self.scores(query, key, query_offset, dict(zip(self.captured, captured, strict=True)))
-        (weights,) = Softmax(Base.TWO).evaluate(scores)
+        arrays = dict(zip(self.captured, captured, strict=True))
+        scores = self.scores(query, key, query_offset, arrays)
+        softmax = Softmax(Base.TWO, self.sink)
+        rows = () if self.sink is None else (query_offset, *(arrays[name] for name in softmax.captured))
+        (weights,) = softmax.evaluate(scores, *rows)
         (out,) = WeightedValues(self.group).evaluate(weights, value)
-        statistics = (STATISTICS[name](Base.TWO).evaluate(scores)[0] for name in self.statistics)
+        statistics = (
+            STATISTICS[name](Base.TWO, self.sink).evaluate(scores, *rows)[0] for name in self.statistics
+        )
         return (out.swapaxes(1, 2) if self.writes is Layout.BSHD else out, *statistics)
 
     def scores(

@@ -14,7 +14,7 @@ import numpy as np
 from ..expr.evaluate import evaluate
 from ..expr.tree import Expr
 from .op import Array, Floats, Integers, Op, Results, Types
-from .types import Base, TensorType, TypeRuleError, axes, same, whole
+from .types import TensorType, TypeRuleError, axes, same, whole
 
 
 @dataclass(frozen=True)
@@ -261,66 +261,6 @@ class Mask(Op):
         names = positions(scores, query_offset)
         visible = evaluate(self.keep, names, dict(zip(self.captured, captured, strict=True)))
         return (np.where(visible, scores, -np.inf),)
-
-
-def relative_powers(scores: Floats, base: Base) -> tuple[Floats, Floats, Floats]:
-    """The peak of each row, base ** (score - peak), and the sum of these along the row.
-
-    Numbers  a row of nothing but -inf has powers 0 and sum 0
-    """
-    peak = np.max(scores, axis=3, keepdims=True, initial=-np.inf)
-    row_is_empty = peak == -np.inf
-    distance = scores - np.where(row_is_empty, 0.0, peak)
-    powers = np.exp(distance) if base is Base.E else np.exp2(distance)
-    return peak, powers, powers.sum(axis=3, keepdims=True)
-
-
-@dataclass(frozen=True)
-class Softmax(Op):
-    """Scores along the keys turned into weights that sum to 1.
-
-    Meaning  w[b, h, m, n] = base ** s[b, h, m, n] / sum over j of base ** s[b, h, m, j]
-    Numbers  a row of nothing but -inf gets weights 0; a NaN makes its whole row NaN
-    Example
-        input %scores: f32[batch, 8, queries, keys]
-        %weights: f32[batch, 8, queries, keys] = softmax(%scores, base=2)
-    """
-
-    base: Base = Base.E
-
-    def infer(self, scores: TensorType) -> Types:
-        axes(scores, 4, "scores")
-        return (scores,)
-
-    def evaluate(self, scores: Floats) -> Results:
-        _, powers, total = relative_powers(scores, self.base)
-        return (powers / np.where(total == 0, 1.0, total),)
-
-
-@dataclass(frozen=True)
-class LogSumExp(Op):
-    """The natural logarithm of the softmax's denominator.
-
-    Meaning  l[b, h, m] = ln(sum over n of base ** s[b, h, m, n])
-    Numbers  -inf for a row of nothing but -inf
-    Example
-        input %scores: f32[batch, 8, queries, keys]
-        %lse: f32[batch, 8, queries] = log_sum_exp(%scores)
-    """
-
-    base: Base = Base.E
-
-    def infer(self, scores: TensorType) -> Types:
-        return (TensorType(scores.dtype, axes(scores, 4, "scores")[:3]),)
-
-    def evaluate(self, scores: Floats) -> Results:
-        peak, _, total = relative_powers(scores, self.base)
-        unit = 1.0 if self.base is Base.E else np.log(2.0)
-        return ((unit * peak + np.log(total))[..., 0],)
-
-
-# The op that defines each statistic an attention can return.
-STATISTICS = {"lse": LogSumExp}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..base.source import Source, Span
 from ..expr.parse import ArrayType, ExpressionErrors, parse_expression
 from ..expr.tree import NAMES, Expr, Number
 from ..spec.fields import Align, Layout
-from . import fused_ops, ops
+from . import fused_ops, ops, softmax_ops
 from .graph import Graph, Node, Value
 from .op import Op
 from .types import SHORT_NAMES, Dimension, TensorType
@@ -35,8 +35,11 @@ VOCABULARY: Mapping[str, type[Op]] = {
         ops.Scale,
         ops.ModifyScores,
         ops.Mask,
-        ops.Softmax,
-        ops.LogSumExp,
+        softmax_ops.Softmax,
+        softmax_ops.LogSumExp,
+        softmax_ops.MaxScore,
+        softmax_ops.Entropy,
+        softmax_ops.Confidence,
         ops.WeightedValues,
         fused_ops.ProjectHeads,
         fused_ops.StreamedAttention,

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from ..expr.tree import Expr
 from ..ir.graph import Graph, Node, Value
 from ..ir.ops import Mask, ModifyScores
+from ..ir.softmax_ops import RowOp
 
 # What a rule makes of the graph at a node, or None where it does not apply.
 Rule: TypeAlias = Callable[[Graph, Node], Graph | None]
@@ -70,5 +71,12 @@ def value(graph: Graph, name: str) -> Value:
 
 def with_expression(node: Node, expression: Expr) -> Node:
     """The node with another expression, reading only the arrays that this one indexes."""
-    op = Mask(expression) if isinstance(node.op, Mask) else ModifyScores(expression)
+    op = node.op
+    match op:
+        case Mask():
+            op = Mask(expression)
+        case ModifyScores():
+            op = ModifyScores(expression)
+        case RowOp():
+            op = replace(op, sink=expression)
     return replace(node, op=op, operands=node.operands[:2] + op.captured)

@@ -8,7 +8,8 @@ from typing import TypeVar
 from ..ir.fused_ops import StreamedAttention
 from ..ir.graph import QUERY_OFFSET, Graph, Node, make_node
 from ..ir.op import Op
-from ..ir.ops import STATISTICS, Mask, ModifyScores, Scale, Scores, Softmax, WeightedValues
+from ..ir.ops import Mask, ModifyScores, Scale, Scores, WeightedValues
+from ..ir.softmax_ops import STATISTICS, Softmax
 from ..ir.types import Base
 from .rewrite import rewrite, splice, sweep, value
 
@@ -44,13 +45,13 @@ def stream_attention(graph: Graph, node: Node) -> Graph | None:
             softmax = graph.producers.get(weights)
         case _:
             return None
-    if softmax is None or softmax.op != Softmax(Base.TWO) or not graph.is_read_once(weights):
+    if softmax is None or not isinstance(softmax.op, Softmax) or not graph.is_read_once(weights):
         return None
     scoring = scoring_of(graph, softmax.operands[0])
-    if scoring is None or scoring.op.group != group:
+    if softmax.op.base is not Base.TWO or scoring is None or scoring.op.group != group:
         return None
-    statistics = statistics_of(graph, softmax.operands[0])
-    op = replace(scoring.op, statistics=tuple(statistics))
+    statistics = statistics_of(graph, softmax.operands[0], softmax.op)
+    op = replace(scoring.op, sink=softmax.op.sink, statistics=tuple(statistics))
     operands = (scoring.query, scoring.key, values, QUERY_OFFSET, *op.captured)
     results = [node.result, *(each.result for each in statistics.values())]
     streamed = make_node(op, [value(graph, name) for name in operands], results)
@@ -85,8 +86,8 @@ def peel(graph: Graph, name: str, kind: type[OpKind]) -> tuple[OpKind | None, st
     return node.op, node.operands[0]
 
 
-def statistics_of(graph: Graph, scores: str) -> dict[str, Node]:
+def statistics_of(graph: Graph, scores: str, softmax: Softmax) -> dict[str, Node]:
     """The nodes that only a caller reads, and that make a statistic of these scores, by its name."""
-    names: dict[Op, str] = {statistic(Base.TWO): name for name, statistic in STATISTICS.items()}
+    names: dict[Op, str] = {kind(softmax.base, softmax.sink): name for name, kind in STATISTICS.items()}
     readers = (node for node in graph.users(scores) if node.op in names)
     return {names[node.op]: node for node in readers if not graph.users(node.result)}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 
 from ..ir.graph import Graph, Node, make_node
 from ..ir.op import Op
-from ..ir.ops import STATISTICS, Scale, Softmax
+from ..ir.ops import Scale
+from ..ir.softmax_ops import RowOp
 from ..ir.types import Base
 from .rewrite import fresh_name, rewrite, splice, value
 
 LOG2_E = math.log2(math.e)
-IN_BASE_TWO: Mapping[Op, Op] = {kind(): kind(Base.TWO) for kind in (Softmax, *STATISTICS.values())}
 
 
 def use_base_two(graph: Graph) -> Graph:
@@ -28,13 +27,19 @@ def use_base_two(graph: Graph) -> Graph:
 
 
 def scale_rows(graph: Graph, node: Node) -> Graph | None:
-    if node.op not in IN_BASE_TWO:
+    if not is_natural(node.op):
         return None
-    (scores,) = node.operands
-    readers = [user for user in graph.users(scores) if user.op in IN_BASE_TWO]
+    scores, *_ = node.operands
+    readers = [user for user in graph.users(scores) if is_natural(user.op)]
     scaled = make_node(Scale(LOG2_E), [value(graph, scores)], [fresh_name(graph, "log2_scores")])
     graph = splice(graph, [], [scaled], at=readers[0])
     for reader in readers:
-        moved = replace(reader, op=IN_BASE_TWO[reader.op], operands=(scaled.result,))
+        assert isinstance(reader.op, RowOp)
+        operands = (scaled.result, *reader.operands[1:])
+        moved = replace(reader, op=replace(reader.op, base=Base.TWO), operands=operands)
         graph = splice(graph, [reader], [moved], at=reader)
     return graph
+
+
+def is_natural(op: Op) -> bool:
+    return isinstance(op, RowOp) and op.base is Base.E

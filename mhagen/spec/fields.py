@@ -235,7 +235,8 @@ class Softmax(Table):
 
     sink: str | None = Field(
         default=None,
-        description="Expression of one more logit in the denominator: of b, h, q, constants, inputs.",
+        description="Expression of one more logit in the denominator, whose share of the weights no value "
+        "gets: of b, h, q, constants, inputs.",
         examples=["sink[h]"],
     )
 

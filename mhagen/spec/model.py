@@ -52,6 +52,10 @@ class Spec(Fields):
     def keep_expression(self) -> Expr | None:
         return self._parsed(self.mask.keep)
 
+    @property
+    def sink_expression(self) -> Expr | None:
+        return self._parsed(self.softmax.sink)
+
     def _parsed(self, text: str | None) -> Expr | None:
         if text is None:
             return None

@@ -24,7 +24,18 @@ _FUNCTIONS = frozenset({"attention", "layer", "prepare"})
 _STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "argmax"})
 # What the functions of a generated module call their own, and what they read: tests/laws/test_names.py.
 _LOCALS = frozenset(
-    {"address", "attend", "batch", "bind", "bind_input", "bind_offset", "bind_out", "inputs", "kernel_for"}
+    {
+        "address",
+        "attend",
+        "batch",
+        "bind",
+        "bind_input",
+        "bind_offset",
+        "bind_out",
+        "greatest",
+        "inputs",
+        "kernel_for",
+    }
     | {"keys", "np", "prepared", "queries", "serving_entry", "sizes", "thread_count", "tiles"}
 )
 # Views of arrays with their heads first; constants are written in capitals, so they may have these names.

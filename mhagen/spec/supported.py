@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..base.errors import Diagnostic
-from .fields import Statistic
 from .model import Spec
 from .problems import KeyPath, Problem
 
@@ -14,20 +13,10 @@ def unsupported_keys(spec: Spec) -> Iterator[Problem]:
     """Every key that asks for what this version cannot make."""
     if spec.heads.pruned:
         yield _unsupported(("heads", "pruned"), "pruned heads", "leave the key out")
-    if spec.softmax.sink is not None:
-        yield _unsupported(("softmax", "sink"), "a softmax sink", "leave the key out")
     if spec.groups:
         yield _unsupported(("groups",), "groups of heads", "make one spec for each group")
     if spec.projections is not None and spec.projections.rotary is not None:
         yield _unsupported(("projections", "rotary"), "rotary positions", "leave the table out")
-    yield from _unsupported_entries(spec)
-
-
-def _unsupported_entries(spec: Spec) -> Iterator[Problem]:
-    for index, statistic in enumerate(spec.outputs.statistics):
-        if statistic is not Statistic.LSE:
-            path = ("outputs", "statistics", index)
-            yield _unsupported(path, f"the statistic {statistic.value}", "write lse, or none")
 
 
 def _unsupported(path: KeyPath, what: str, remedy: str) -> Problem:

@@ -48,6 +48,8 @@ CONDITIONS = (
     "not (q < k or k + window < q)",
     "(b + q * k) % 3 != 1",
 )
+SINKS = ("0.0", "2 * slope[h] - 1", "where(q < window, b, -h)", "bias[h, q, 0] + 1")
+STATISTICS = ("lse", "max", "entropy", "confidence")
 JOINS = (" and ", " or ")
 LONGEST = 5
 LENGTHS = st.integers(0, LONGEST)
@@ -61,14 +63,15 @@ def masks(draw):
     return joined or None
 
 
-def spec_with(heads, modify=None, keep=None, **keys):
+def spec_with(heads, modify=None, keep=None, sink=None, **keys):
     """The spec of these expressions as a dict, with the constants and inputs that they read."""
-    text = f"{modify} {keep}"
+    text = f"{modify} {keep} {sink}"
     return {
         "name": "specimen",
         "heads": heads,
         "scores": {} if modify is None else {"modify": modify},
         "mask": {} if keep is None else {"keep": keep},
+        "softmax": {} if sink is None else {"sink": sink},
         "constants": {name: value for name, value in CONSTANTS.items() if re.search(rf"\b{name}\b", text)},
         "inputs": {name: each for name, each in INPUTS.items() if f"{name}[" in text},
         **keys,
@@ -89,8 +92,9 @@ def specs(draw):
         heads,
         draw(st.none() | st.sampled_from(MODIFIERS)),
         draw(masks()),
+        draw(st.none() | st.sampled_from(SINKS)),
         layout=draw(st.sampled_from(["bhsd", "bshd"])),
-        outputs={"statistics": draw(st.sampled_from([[], ["lse"]]))},
+        outputs={"statistics": draw(st.lists(st.sampled_from(STATISTICS), unique=True))},
     )
     spec["mask"]["align"] = draw(st.sampled_from(["start", "end"]))
     if draw(st.booleans()):

@@ -12,8 +12,9 @@ from numpy import inf, nan
 from ir.specimens import random_array
 from mhagen.ir.evaluate import run_graph
 from mhagen.ir.fused_ops import StreamedAttention
-from mhagen.ir.ops import LogSumExp, RepeatHeads, Scores, Softmax, WeightedValues
+from mhagen.ir.ops import RepeatHeads, Scores, WeightedValues
 from mhagen.ir.parse import VOCABULARY, parse_graph
+from mhagen.ir.softmax_ops import LogSumExp, Softmax
 from mhagen.ir.text import print_graph
 from mhagen.ir.types import Base
 from mhagen.ir.verify import verify

@@ -213,7 +213,7 @@ def assert_right(spec: Spec, result: Any, call: Call) -> None:
         assert_near(name, found.astype(statistic), gold[name], yardstick[name], room(spec, name, gold[name]))
     if "lse" in gold:
         unseen = gold["lse"] == -np.inf
-        np.testing.assert_array_equal(found == -np.inf, unseen)
+        np.testing.assert_array_equal(named(spec, result)["lse"] == -np.inf, unseen)
 
 
 def room(spec: Spec, name: str, gold: Array) -> float:

@@ -116,7 +116,7 @@ def attention(
     rounding: Rounding | None = None,
     **inputs: Array,
 ) -> dict[str, Array]:
-    """`out` and `lse` of a call.
+    """`out` and all statistics of a call.
 
     Numbers  of 16 bits: scores and sums are float32, weights and results are rounded to the format
     """
@@ -132,13 +132,30 @@ def attention(
             modified = value_of(spec.scores.modify, {**names, "score": score}, rounding)
             score = np.broadcast_to(modified, score.shape).astype(query.dtype)
         score = np.where(seen(spec, names, rounding), score, -np.inf)
+        sink = sink_of(spec, names, score, rounding)
         peak = score.max(axis=3, initial=np.finfo(query.dtype).min, keepdims=True)
+        peak = np.maximum(peak, sink)
         weights = np.exp(score - peak)
-        total = weights.sum(axis=3, keepdims=True)
+        total = weights.sum(axis=3, keepdims=True) + np.exp(sink - peak)
         shares = weights.astype(stored).astype(weights.dtype)
         out = np.where(total == 0, 0, (shares @ value) / total).astype(stored).astype(weights.dtype)
-        lse = (peak + np.log(total))[..., 0]
-    return {"out": heads_first(spec, out), "lse": lse}
+        lse = peak + np.log(total)
+        greatest = score.max(axis=3, initial=-np.inf)
+        spread = np.where(weights > 0, weights * (lse - score), 0).sum(axis=3, keepdims=True) / total
+        found = {
+            "lse": lse[..., 0],
+            "max": greatest,
+            "entropy": np.where(greatest == -np.inf, 0, spread[..., 0]),
+            "confidence": np.where(greatest == -np.inf, 0, np.exp(greatest - lse[..., 0])),
+        }
+    return {"out": heads_first(spec, out)} | {name: found[name].astype(query.dtype) for name in found}
+
+
+def sink_of(spec: Spec, names: Mapping[str, Any], score: Array, rounding: Rounding) -> Array:
+    """The logit that joins each row; -inf where there is none."""
+    rows = (*score.shape[:3], 1)
+    logit = -np.inf if spec.softmax.sink is None else value_of(spec.softmax.sink, names, rounding)
+    return np.broadcast_to(np.asarray(logit, score.dtype), rows)
 
 
 def computed(array: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import ModuleType
@@ -55,10 +55,12 @@ def case(
     dtype: str = "float32",
     modify: str | None = None,
     keep: str | None = None,
+    sink: str | None = None,
     layout: str = "bhsd",
     align: str = "start",
     scale: float | None = None,
     lse: bool = True,
+    statistics: Sequence[str] = (),
     constants: Table | None = None,
     ranges: dict[str, tuple[int, int]] | None = None,
     projections: Table | None = None,
@@ -76,12 +78,13 @@ def case(
         "heads": {"query": query, "key_value": key_value, "dim": dim, "value_dim": value_dim},
         "scores": {"scale": scale, "modify": modify},
         "mask": {"keep": keep, "align": align},
+        "softmax": {"sink": sink},
         "constants": constants or {},
         "inputs": {
             name: {"dtype": dtype, "shape": list(map(axis, axes))}
             for name, (dtype, *axes) in declared.items()
         },
-        "outputs": {"statistics": ["lse"] * lse},
+        "outputs": {"statistics": list(statistics) or ["lse"] * lse},
         "projections": projections,
     }
     return Case(load_spec(without_none(spec)), ranges or {})
@@ -210,6 +213,28 @@ CASES = (
         mark="int32 batch keys",
         stamp="int64 batch keys",
         ranges={"code": (0, 65536), "mark": ANY_INT32, "stamp": (-(2**52), 2**52)},
+    ),
+    case("off_by_one", "4/2 24/24", sink="0.0", lse=False, layout="bshd"),
+    case(
+        "sinks",
+        "8/2 64/40",
+        keep="k <= q and q - k < window and h != 5",
+        sink="logit[h]",
+        align="end",
+        constants={"window": 50},
+        logit="float32 query_heads",
+    ),
+    case(
+        "sunk",
+        "4/2 24/24",
+        modify="score + slope[h] * (k - q)",
+        keep="k < 3 * length[b] and k + 9 > q",
+        sink="tilt * log(abs(q) + 1 + h) + mark[b, q] - slope[h] / 2",
+        constants={"tilt": 0.5},
+        slope="float32 query_heads",
+        mark="float32 batch queries",
+        length="int32 batch",
+        ranges={"length": (0, 40)},
     ),
     case(
         "everything",

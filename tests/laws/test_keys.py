@@ -37,6 +37,7 @@ SPEC = {
     "heads": {"query": 4, "key_value": 2, "dim": 40, "value_dim": 36},
     "scores": {"scale": 0.25, "modify": "score + slope[h] * (k - q) / reach"},
     "mask": {"keep": "k <= q and q - k < window", "align": "start"},
+    "softmax": {"sink": "slope[h] + 1"},
     "constants": {"window": 64, "reach": 2.0},
     "inputs": {"slope": {"shape": ["query_heads"], "dtype": "float32"}},
     "projections": {"model_dim": 48, "bias": False, "output_bias": False},
@@ -55,17 +56,17 @@ CHANGES: dict[str, Any] = {
     "scores.modify": "score - slope[h] * (k - q) / reach",
     "mask.keep": "k <= q and q - k <= window",
     "mask.align": "end",
+    "softmax.sink": "slope[h] + 2",
     "constants": {"window": 65, "reach": 2.0},
     "inputs.slope.shape": [5],
     "inputs.slope.dtype": "int32",
     "projections.model_dim": 64,
     "projections.bias": True,
     "projections.output_bias": True,
-    "outputs.statistics": [],
+    "outputs.statistics": ["lse", "entropy"],
 }
 NOT_YET: dict[str, Any] = {
     "heads.pruned": [1],
-    "softmax.sink": "slope[h]",
     "groups": [{"heads": [1], "mask": {"keep": "k <= q"}}],
     "projections.rotary": {"base": 10000.0},
 }

@@ -156,10 +156,10 @@ def test_a_broken_declaration_is_told_once_and_not_at_each_use() -> None:
 
 
 def test_mistakes_come_before_what_is_not_supported() -> None:
-    sink = {**MAPPING, "softmax": {"sink": "0.5"}}
-    assert codes({**sink, "mask": {"keep": "q"}}) == ["needs-condition"]
-    with pytest.raises(UnsupportedError, match="softmax sink"):
-        load_spec(sink)
+    grouped = {**MAPPING, "groups": [{"heads": [0], "mask": {"keep": "k <= q"}}]}
+    assert codes({**grouped, "mask": {"keep": "q"}}) == ["needs-condition"]
+    with pytest.raises(UnsupportedError, match="groups of heads"):
+        load_spec(grouped)
 
 
 def test_a_spec_object_is_refused_too_for_what_is_not_supported() -> None:
