@@ -175,6 +175,7 @@ Expr: TypeAlias = Literal | Constant | Name | Element | Apply
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
+    """The operands or indices of a node, from left to right."""
     match expr:
         case Literal() | Constant() | Name():
             return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -172,7 +173,7 @@ def test_a_module_refuses_a_cpu_that_lacks_its_instructions(written: Path, featu
     done = lone_process(written, "lone", NUMBA_CPU_FEATURES=features)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert "UnsupportedError: lone was generated for" in last and "lacks" in last
+    assert re.search(r"UnsupportedError: lone\w* was generated for .* lacks", last)
     assert last.endswith("build its spec again on this machine: mhagen build SPEC")
 
 
