@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..base.dtypes import DType
-from ..runtime.launch import DIRECT_SHARED, DIRECT_TABLE
+from ..runtime.launch import DIRECT_SHARED, DIRECT_TABLE, MULTIPLY_ADDS_OF_A_THREAD
 from .direct import has_direct
 from .entry import model_dim_of
 from .facts import Lowering
@@ -35,7 +35,11 @@ def direct_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     if not has_direct(facts):
         return ()
     return (
-        line("DIRECT_MULTIPLY_ADDS", 2_500_000, "about 50 us of one core: more may pay a second thread"),
+        line(
+            "DIRECT_MULTIPLY_ADDS",
+            MULTIPLY_ADDS_OF_A_THREAD,
+            "about 50 us of one core: more may pay a second thread",
+        ),
         line("DIRECT_NUMBERS", 1 << 18, "of keys and values of few queries: about as long"),
         line("DIRECT_SHARED", DIRECT_SHARED, "bytes behind the scratch, for partial results of few queries"),
         line("DIRECT_BATCH", (DIRECT_TABLE - 128) // 8, "entries whose offsets have room in the table"),
