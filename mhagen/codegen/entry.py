@@ -309,7 +309,8 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("zip_values",) if numbers.pairs else ()),
         *("pack_queries", "start_group", "prefetch_ahead", "raise_maxima"),
         *runs_of(facts.partial_code, facts.full_code, facts.sink_code),
-        *(name for name, _, _ in tile.extents),
+        *(extent.name for extent in tile.extents),
+        *(("widened",) if tile.bounds_reals else ()),
         *(variant.name for variant in tile.score_variants),
         "write_rows",
         *(value_tile.name for value_tile in tile.value_tiles),
@@ -317,6 +318,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("sink_of_queries",) if facts.sink_code is not None else ()),
         "finish_sums",
         *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
+        *(("reached_keys",) if facts.reach_code is not None else ()),
         *("attend_block", "finish_group"),
         *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
         "attention_tasks",
@@ -333,15 +335,22 @@ def name_of(dtype: DType) -> str:
     return dtype.value
 
 
+def views_of_decoding(facts: Lowering) -> Names:
+    """What classifies chunks of keys."""
+    assert facts.view_code is not None
+    extents = sorted(facts.view_code.extents, key=name_of)
+    widened = ("widened",) if facts.view_code.bounds_reals else ()
+    return (*(EXTENTS[dtype] for dtype in extents), *widened, "visibility")
+
+
 def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
     """The functions of the kernel for few queries, callees first."""
     masked = facts.view_code is not None
-    extents = sorted(facts.view_code.extents, key=name_of) if facts.view_code and decode.views else []
     return (
         "pack_rows",
         *runs_of(facts.decode_code, facts.row_sink_code),
-        *(EXTENTS[dtype] for dtype in extents),
-        *(("visibility",) if decode.views else ()),
+        *(views_of_decoding(facts) if decode.views else ()),
+        *(("reached_keys", "reached_chunks", "most_chunks") if decode.reaches else ()),
         *(variant.name for variant in decode.dots),
         *("score_keys", "weigh_row"),
         *(variant.name for variant in decode.sums),
