@@ -1037,6 +1037,14 @@ def reached_keys(q_low, q_high, keys):
     return 0, min(keys, q_high + 1)
 
 
+def reached_blocks(q_low, q_high, keys, single):
+    """The first key of the first block that these queries need, and the one behind their last key."""
+    if single:
+        return 0, keys  # it writes the output, also where nothing is seen
+    first_key, end_key = reached_keys(q_low, q_high, keys)
+    return first_key // BLOCK_KEYS * BLOCK_KEYS, end_key
+
+
 def only_vector_seen(query_count, q_first, k_low, k_high):
     """Where the one vector of queries lies that sees any of these keys, in bytes; -1 if several do."""
     found = -1
@@ -1299,10 +1307,8 @@ def attention_tasks(
             store_int64(ahead + 56, keys)
             store_int64(ahead + 80, out + next_b * out_batch + next_kv * GROUP_SIZE * out_head)
             store_int64(ahead + 88, out_stride)
-        first_key, end_key = 0, keys
-        if not single:
-            first_key, end_key = reached_keys(position, position + rows - 1, keys)
-        for block in range(first_key // BLOCK_KEYS * BLOCK_KEYS, end_key, BLOCK_KEYS):
+        first_block, end_key = reached_blocks(position, position + rows - 1, keys, single)
+        for block in range(first_block, end_key, BLOCK_KEYS):
             block_keys = min(BLOCK_KEYS, keys - block)
             view = visibility(position, position + rows - 1, block, block + block_keys - 1)
             if view == HIDDEN and not single:
@@ -2231,6 +2237,7 @@ KERNEL = Kernel(
         score_block,
         seen_rows,
         reached_keys,
+        reached_blocks,
         attend_block,
         finish_group,
         attention_tasks,

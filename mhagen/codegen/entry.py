@@ -318,7 +318,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("sink_of_queries",) if facts.sink_code is not None else ()),
         "finish_sums",
         *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
-        *(("reached_keys",) if facts.reach_code is not None else ()),
+        *(("reached_keys", "reached_blocks") if facts.reach_code is not None else ()),
         *("attend_block", "finish_group"),
         *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
         "attention_tasks",

@@ -186,6 +186,7 @@ class TaskModel:
     or_no_keys: str  # the end of the condition under which the kernel runs
     reads_positions: bool
     view_of_task: Names
+    reach_parameters: Names
     reach_of_task: Names
     start_arguments: Names
     block_arguments: Names
