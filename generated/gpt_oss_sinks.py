@@ -1035,9 +1035,8 @@ def hide_lines(weights, first, end):
 
 def reached_keys(q_low, q_high, keys):
     """The first key that any of these queries may see, and the one behind the last: all others are hidden."""
-    only1 = WINDOW - 1
-    low2 = q_low - only1
-    return max(0, low2), min(keys, q_high + 1)
+    low1 = q_low - WINDOW
+    return max(0, low1 + 1), min(keys, q_high + 1)
 
 
 def reached_blocks(q_low, q_high, keys, single):

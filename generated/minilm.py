@@ -1035,8 +1035,7 @@ def hide_lines(weights, first, end):
 def reached_keys(q_low, q_high, keys, b, length_array):
     """The first key that any of these queries may see, and the one behind the last: all others are hidden."""
     only1 = load_int32(length_array + 4 * b)
-    only2 = only1 - 1
-    return 0, min(keys, only2 + 1)
+    return 0, min(keys, only1)
 
 
 def reached_blocks(q_low, q_high, keys, single, b, length_array):

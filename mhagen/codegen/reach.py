@@ -17,28 +17,27 @@ from ..expr.logic import negation
 from ..expr.simplify import simplify
 from ..expr.tree import Apply, Constant, Expr, Kind, Literal, Operator, names, walk
 from .levels import Captured, array_bounds
-from .rises import at_key_zero, rise
+from .rises import STEEPEST, at_key_zero, rise
 from .tile_rules import UnboundedError
 from .tiles import Bounder
-from .words import grouped
+from .words import grouped, is_single
 
-EVERYTHING = ("0", "keys")
-ONE = Literal(1)
-# `left OPERATOR right` as `left <= right` or `right <= left`, and whether less by one.
+# Whether `left OPERATOR right` is `right < left`, or less or equal, and whether equal ones are out.
 ORDERS = {
     Operator.LESS: (False, True),
     Operator.LESS_EQUAL: (False, False),
     Operator.GREATER: (True, True),
     Operator.GREATER_EQUAL: (True, False),
 }
+PLUS, MINUS, TIMES = Operator.ADD, Operator.SUBTRACT, Operator.MULTIPLY
 
 
 @dataclass(frozen=True)
 class Ends:
-    """Texts of the first key and of the one behind the last; None where nothing is cut off."""
+    """Texts of the first key and of the one behind the last; empty where nothing is cut off."""
 
-    first: str | None = None
-    end: str | None = None
+    first: str = ""
+    end: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,62 +95,75 @@ class Solver:
         if len(keep.arguments) != 2 or left.kind is not Kind.INTEGER or right.kind is not Kind.INTEGER:
             return Ends()
         if keep.operator is Operator.EQUAL:
-            return within_all([self.at_most(left, right), self.at_most(right, left)])
+            return within_all([self.below(left, right), self.below(right, left)])
         if keep.operator not in ORDERS:
             return Ends()
         is_swapped, is_strict = ORDERS[keep.operator]
-        small, great = (right, left) if is_swapped else (left, right)
-        if is_strict and "k" in names(small):
-            great = applied(Operator.SUBTRACT, great, ONE)
-        elif is_strict:
-            small = applied(Operator.ADD, small, ONE)
-        return self.at_most(small, great)
+        return self.below(right, left, is_strict) if is_swapped else self.below(left, right, is_strict)
 
-    def at_most(self, small: Expr, great: Expr) -> Ends:
-        """Where small <= great."""
+    def below(self, small: Expr, great: Expr, strict: bool = False) -> Ends:
+        """Where small <= great, or small < great: what stands around k in small is taken off."""
+        if rise(small) is not None:
+            return self.above(great, small, strict)
         match small:
             case Apply(operator=Operator.MAX, arguments=parts):
-                return within_all([self.at_most(part, great) for part in parts])
+                return within_all([self.below(part, great, strict) for part in parts])
             case Apply(operator=Operator.MIN, arguments=parts):
-                return within_any([self.at_most(part, great) for part in parts])
+                return within_any([self.below(part, great, strict) for part in parts])
             case Apply(operator=Operator.ABS, arguments=(part,)):
-                return within_all([self.at_most(part, great), self.at_most(opposite(part), great)])
-            case Apply(operator=Operator.FLOOR_DIVIDE, arguments=(part, divisor)) if is_scale(part, divisor):
-                # x // n <= y  is  x <= n * y + (n - 1)
-                last = applied(Operator.SUBTRACT, divisor, ONE)
-                whole = applied(Operator.MULTIPLY, divisor, great)
-                return self.at_most(part, applied(Operator.ADD, whole, last))
-        return self.at_least(great, small)
+                return within_all([self.below(each, great, strict) for each in (part, opposite(part))])
+            case Apply(operator=Operator.FLOOR_DIVIDE, arguments=(part, divisor)) if is_scale(divisor):
+                whole = applied(TIMES, divisor, great)  # x // n <= y  is  x < n * y + n
+                return self.below(part, whole if strict else applied(PLUS, whole, divisor), True)
+            case Apply(operator=Operator.SUBTRACT, arguments=(part, other)) if has_no_key(other):
+                return self.below(part, applied(PLUS, great, other), strict)
+            case Apply(operator=Operator.SUBTRACT, arguments=(other, part)) if has_no_key(other):
+                return self.above(part, applied(MINUS, other, great), strict)
+            case Apply(operator=Operator.ADD, arguments=(one, two)) if has_no_key(one) or has_no_key(two):
+                part, other = (one, two) if has_no_key(two) else (two, one)
+                return self.below(part, applied(MINUS, great, other), strict)
+        return Ends()
 
-    def at_least(self, great: Expr, small: Expr) -> Ends:
+    def above(self, great: Expr, small: Expr, strict: bool = False) -> Ends:
+        """Where great >= small, or great > small: what stands around k in great is taken off."""
+        if rise(great) is not None:
+            return self.solved(small, great, strict)
         match great:
             case Apply(operator=Operator.MIN, arguments=parts):
-                return within_all([self.at_most(small, part) for part in parts])
+                return within_all([self.above(part, small, strict) for part in parts])
             case Apply(operator=Operator.MAX, arguments=parts):
-                return within_any([self.at_most(small, part) for part in parts])
+                return within_any([self.above(part, small, strict) for part in parts])
             case Apply(operator=Operator.ABS, arguments=(part,)):
-                return within_any([self.at_most(small, part), self.at_most(small, opposite(part))])
-            case Apply(operator=Operator.FLOOR_DIVIDE, arguments=(part, divisor)) if is_scale(part, divisor):
-                return self.at_most(applied(Operator.MULTIPLY, divisor, small), part)  # x // n >= y
-        return self.solved(small, great)
+                return within_any([self.above(each, small, strict) for each in (part, opposite(part))])
+            case Apply(operator=Operator.FLOOR_DIVIDE, arguments=(part, divisor)) if is_scale(divisor):
+                whole = applied(TIMES, divisor, small)  # x // n > y  is  x >= n * y + n
+                return self.above(part, applied(PLUS, whole, divisor) if strict else whole)
+            case Apply(operator=Operator.SUBTRACT, arguments=(part, other)) if has_no_key(other):
+                return self.above(part, applied(PLUS, small, other), strict)
+            case Apply(operator=Operator.SUBTRACT, arguments=(other, part)) if has_no_key(other):
+                return self.below(part, applied(MINUS, other, small), strict)
+            case Apply(operator=Operator.ADD, arguments=(one, two)) if has_no_key(one) or has_no_key(two):
+                part, other = (one, two) if has_no_key(two) else (two, one)
+                return self.above(part, applied(MINUS, small, other), strict)
+        return Ends()
 
-    def solved(self, small: Expr, great: Expr) -> Ends:
-        """Where small <= great, both rising evenly with k."""
+    def solved(self, small: Expr, great: Expr, strict: bool) -> Ends:
+        """Where small <= great, or small < great, both rising evenly with k."""
         rises, falls = rise(small), rise(great)
         if rises is None or falls is None or rises == falls or self.wraps(small) or self.wraps(great):
             return Ends()
         steps, start, limit = rises - falls, at_key_zero(small), at_key_zero(great)
-        parts = (limit, start) if steps > 0 else (start, limit)
-        room = simplify(applied(Operator.SUBTRACT, *parts))
-        if self.wraps(room):
+        room = difference(limit, start) if steps > 0 else difference(start, limit)
+        is_exact = (steps == 1 and strict) or (steps == -1 and not strict)
+        if self.wraps(room if is_exact else applied(PLUS, room, Literal(STEEPEST))):
             return Ends()
         try:
             low, high = self.bounder.bound(room)
         except UnboundedError:
             return Ends()
         if steps > 0:  # steps * k <= room
-            return Ends(end=f"{quotient(high, steps)} + 1")
-        return Ends(first=low if steps == -1 else f"-({quotient(opposite_text(low), -steps)})")
+            return Ends(end=quotient_up(high, steps) if strict else f"{quotient(high, steps)} + 1")
+        return Ends(first=f"{quotient(low, -steps)} + 1" if strict else quotient_up(low, -steps))
 
     def wraps(self, expr: Expr) -> bool:
         """Can an integer of it leave 64 bits?"""
@@ -170,37 +182,54 @@ def opposite(part: Expr) -> Expr:
             return applied(Operator.NEGATE, part)
 
 
-def is_scale(part: Expr, divisor: Expr) -> bool:
-    """Is it a division of something with k by a positive number?"""
-    return "k" in names(part) and isinstance(divisor, Literal | Constant) and divisor.value > 0
+def difference(left: Expr, right: Expr) -> Expr:
+    match right:
+        case Apply(operator=Operator.SUBTRACT, arguments=(Literal(value=0), part)):
+            return simplify(applied(PLUS, left, part))
+        case _:
+            return simplify(applied(MINUS, left, right))
+
+
+def has_no_key(expr: Expr) -> bool:
+    return "k" not in names(expr)
+
+
+def is_scale(divisor: Expr) -> bool:
+    """Is it a positive number that is known before?"""
+    return isinstance(divisor, Literal | Constant) and divisor.value > 0
 
 
 def quotient(text: str, divisor: int) -> str:
     return text if divisor == 1 else f"{grouped(text)} // {divisor}"
 
 
-def opposite_text(text: str) -> str:
-    return text[1:] if text.startswith("-") else f"-{grouped(text)}"
+def quotient_up(text: str, divisor: int) -> str:
+    return text if divisor == 1 else f"({text} + {divisor - 1}) // {divisor}"
 
 
 def within_all(parts: list[Ends]) -> Ends:
-    firsts = [part.first for part in parts if part.first is not None]
-    ends = [part.end for part in parts if part.end is not None]
-    return Ends(joined("max", firsts) if firsts else None, joined("min", ends) if ends else None)
+    firsts = [part.first for part in parts if part.first]
+    ends = [part.end for part in parts if part.end]
+    return Ends(joined("max", firsts) if firsts else "", joined("min", ends) if ends else "")
 
 
 def within_any(parts: list[Ends]) -> Ends:
-    firsts = [part.first for part in parts if part.first is not None]
-    ends = [part.end for part in parts if part.end is not None]
+    firsts = [part.first for part in parts if part.first]
+    ends = [part.end for part in parts if part.end]
     return Ends(
-        joined("min", firsts) if len(firsts) == len(parts) else None,
-        joined("max", ends) if len(ends) == len(parts) else None,
+        joined("min", firsts) if len(firsts) == len(parts) else "",
+        joined("max", ends) if len(ends) == len(parts) else "",
     )
 
 
 def joined(name: str, texts: list[str]) -> str:
-    different = tuple(dict.fromkeys(texts))
+    flat = (text[len(name) + 1 : -1] if is_call(name, text) else text for text in texts)
+    different = tuple(dict.fromkeys(flat))
     return f"{name}({', '.join(different)})" if len(different) > 1 else different[0]
+
+
+def is_call(name: str, text: str) -> bool:
+    return text.startswith(f"{name}(") and is_single(text)
 
 
 def emit_reach(keep: Expr, arrays: Mapping[str, Captured], constants: Mapping[str, str]) -> ReachCode | None:
@@ -209,8 +238,8 @@ def emit_reach(keep: Expr, arrays: Mapping[str, Captured], constants: Mapping[st
     found = Solver(bounder, {name: array_bounds(array) for name, array in arrays.items()}).ends(keep)
     if found == Ends():
         return None
-    first = "0" if found.first is None else joined("max", ["0", found.first])
-    end = "keys" if found.end is None else joined("min", ["keys", found.end])
+    first = joined("max", ["0", found.first]) if found.first else "0"
+    end = joined("min", ["keys", found.end]) if found.end else "keys"
     lines = needed(bounder.lines, f"{first} {end}")
     used = words(" ".join(lines))
     read = {name for name in bounder.names if {name, f"{name}_array"} & (used | words(f"{first} {end}"))}

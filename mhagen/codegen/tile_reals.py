@@ -58,10 +58,14 @@ def unequal(x: Pair, y: Pair) -> Pair:
 REAL_RULES: Mapping[Operator, Callable[..., Pair]] = {
     operator: RULES[operator]
     for operator in (
-        *(Operator.ADD, Operator.SUBTRACT, Operator.NEGATE, Operator.ABS),
+        *(Operator.ADD, Operator.SUBTRACT, Operator.NEGATE),
         *(Operator.MIN, Operator.MAX, Operator.WHERE),
     )
-} | {Operator.MULTIPLY: product, Operator.DIVIDE: quotient}
+} | {
+    Operator.ABS: lambda x: (f"max({x[0]}, -{x[1]}, 0.0)", f"max(-{x[0]}, {x[1]})"),
+    Operator.MULTIPLY: product,
+    Operator.DIVIDE: quotient,
+}
 
 REAL_COMPARISONS: Mapping[Operator, Callable[[Pair, Pair], Pair]] = {
     Operator.LESS: less,
