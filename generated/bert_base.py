@@ -2171,7 +2171,8 @@ def attention(query, key, value, *, length, query_offset=None, out=None):
              value   (batch, 12, keys, 64)
              out     (batch, 12, queries, 64)
              length  (batch,) int32
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

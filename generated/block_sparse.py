@@ -474,53 +474,53 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
     q1 = lane_numbers() + (q_first + 1 * LANES)
     count_a_0 = floor_divide(q0, BLOCK)
     count_a_1 = floor_divide(q1, BLOCK)
-    place_a_0_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_0, 0), 127)
-    chosen_a_0_0 = take_bool(chosen_array, place_a_0_0)
+    place_a_0_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_0_0 = take_bool(chosen_array, place_a_0_0 * 128 + min(max(count_b_0, 0), 127))
     seen0_0 = (k0 <= q0) & chosen_a_0_0
-    place_a_0_1 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)) * 128 + min(max(count_b_0, 0), 127)
-    chosen_a_0_1 = take_bool(chosen_array, place_a_0_1)
+    place_a_0_1 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)
+    chosen_a_0_1 = take_bool(chosen_array, place_a_0_1 * 128 + min(max(count_b_0, 0), 127))
     seen0_1 = (k0 <= q1) & chosen_a_0_1
-    place_a_1_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_1, 0), 127)
-    chosen_a_1_0 = take_bool(chosen_array, place_a_1_0)
+    place_a_1_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_1_0 = take_bool(chosen_array, place_a_1_0 * 128 + min(max(count_b_1, 0), 127))
     seen1_0 = (k1 <= q0) & chosen_a_1_0
-    place_a_1_1 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)) * 128 + min(max(count_b_1, 0), 127)
-    chosen_a_1_1 = take_bool(chosen_array, place_a_1_1)
+    place_a_1_1 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)
+    chosen_a_1_1 = take_bool(chosen_array, place_a_1_1 * 128 + min(max(count_b_1, 0), 127))
     seen1_1 = (k1 <= q1) & chosen_a_1_1
-    place_a_2_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_2, 0), 127)
-    chosen_a_2_0 = take_bool(chosen_array, place_a_2_0)
+    place_a_2_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_2_0 = take_bool(chosen_array, place_a_2_0 * 128 + min(max(count_b_2, 0), 127))
     seen2_0 = (k2 <= q0) & chosen_a_2_0
-    place_a_2_1 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)) * 128 + min(max(count_b_2, 0), 127)
-    chosen_a_2_1 = take_bool(chosen_array, place_a_2_1)
+    place_a_2_1 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)
+    chosen_a_2_1 = take_bool(chosen_array, place_a_2_1 * 128 + min(max(count_b_2, 0), 127))
     seen2_1 = (k2 <= q1) & chosen_a_2_1
-    place_a_3_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_3, 0), 127)
-    chosen_a_3_0 = take_bool(chosen_array, place_a_3_0)
+    place_a_3_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_3_0 = take_bool(chosen_array, place_a_3_0 * 128 + min(max(count_b_3, 0), 127))
     seen3_0 = (k3 <= q0) & chosen_a_3_0
-    place_a_3_1 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)) * 128 + min(max(count_b_3, 0), 127)
-    chosen_a_3_1 = take_bool(chosen_array, place_a_3_1)
+    place_a_3_1 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)
+    chosen_a_3_1 = take_bool(chosen_array, place_a_3_1 * 128 + min(max(count_b_3, 0), 127))
     seen3_1 = (k3 <= q1) & chosen_a_3_1
-    place_a_4_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_4, 0), 127)
-    chosen_a_4_0 = take_bool(chosen_array, place_a_4_0)
+    place_a_4_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_4_0 = take_bool(chosen_array, place_a_4_0 * 128 + min(max(count_b_4, 0), 127))
     seen4_0 = (k4 <= q0) & chosen_a_4_0
-    place_a_4_1 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)) * 128 + min(max(count_b_4, 0), 127)
-    chosen_a_4_1 = take_bool(chosen_array, place_a_4_1)
+    place_a_4_1 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)
+    chosen_a_4_1 = take_bool(chosen_array, place_a_4_1 * 128 + min(max(count_b_4, 0), 127))
     seen4_1 = (k4 <= q1) & chosen_a_4_1
-    place_a_5_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_5, 0), 127)
-    chosen_a_5_0 = take_bool(chosen_array, place_a_5_0)
+    place_a_5_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_5_0 = take_bool(chosen_array, place_a_5_0 * 128 + min(max(count_b_5, 0), 127))
     seen5_0 = (k5 <= q0) & chosen_a_5_0
-    place_a_5_1 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)) * 128 + min(max(count_b_5, 0), 127)
-    chosen_a_5_1 = take_bool(chosen_array, place_a_5_1)
+    place_a_5_1 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)
+    chosen_a_5_1 = take_bool(chosen_array, place_a_5_1 * 128 + min(max(count_b_5, 0), 127))
     seen5_1 = (k5 <= q1) & chosen_a_5_1
-    place_a_6_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_6, 0), 127)
-    chosen_a_6_0 = take_bool(chosen_array, place_a_6_0)
+    place_a_6_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_6_0 = take_bool(chosen_array, place_a_6_0 * 128 + min(max(count_b_6, 0), 127))
     seen6_0 = (k6 <= q0) & chosen_a_6_0
-    place_a_6_1 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)) * 128 + min(max(count_b_6, 0), 127)
-    chosen_a_6_1 = take_bool(chosen_array, place_a_6_1)
+    place_a_6_1 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)
+    chosen_a_6_1 = take_bool(chosen_array, place_a_6_1 * 128 + min(max(count_b_6, 0), 127))
     seen6_1 = (k6 <= q1) & chosen_a_6_1
-    place_a_7_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_7, 0), 127)
-    chosen_a_7_0 = take_bool(chosen_array, place_a_7_0)
+    place_a_7_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_7_0 = take_bool(chosen_array, place_a_7_0 * 128 + min(max(count_b_7, 0), 127))
     seen7_0 = (k7 <= q0) & chosen_a_7_0
-    place_a_7_1 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)) * 128 + min(max(count_b_7, 0), 127)
-    chosen_a_7_1 = take_bool(chosen_array, place_a_7_1)
+    place_a_7_1 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_1), 0), 127)
+    chosen_a_7_1 = take_bool(chosen_array, place_a_7_1 * 128 + min(max(count_b_7, 0), 127))
     seen7_1 = (k7 <= q1) & chosen_a_7_1
     inside1 = tile_keys > 1
     inside2 = tile_keys > 2
@@ -800,29 +800,29 @@ def score_tile_narrow_partial(
     count_b_7 = k7 // BLOCK
     q0 = lane_numbers() + (q_first + 0 * LANES)
     count_a_0 = floor_divide(q0, BLOCK)
-    place_a_0_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_0, 0), 127)
-    chosen_a_0_0 = take_bool(chosen_array, place_a_0_0)
+    place_a_0_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_0_0 = take_bool(chosen_array, place_a_0_0 * 128 + min(max(count_b_0, 0), 127))
     seen0_0 = (k0 <= q0) & chosen_a_0_0
-    place_a_1_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_1, 0), 127)
-    chosen_a_1_0 = take_bool(chosen_array, place_a_1_0)
+    place_a_1_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_1_0 = take_bool(chosen_array, place_a_1_0 * 128 + min(max(count_b_1, 0), 127))
     seen1_0 = (k1 <= q0) & chosen_a_1_0
-    place_a_2_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_2, 0), 127)
-    chosen_a_2_0 = take_bool(chosen_array, place_a_2_0)
+    place_a_2_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_2_0 = take_bool(chosen_array, place_a_2_0 * 128 + min(max(count_b_2, 0), 127))
     seen2_0 = (k2 <= q0) & chosen_a_2_0
-    place_a_3_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_3, 0), 127)
-    chosen_a_3_0 = take_bool(chosen_array, place_a_3_0)
+    place_a_3_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_3_0 = take_bool(chosen_array, place_a_3_0 * 128 + min(max(count_b_3, 0), 127))
     seen3_0 = (k3 <= q0) & chosen_a_3_0
-    place_a_4_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_4, 0), 127)
-    chosen_a_4_0 = take_bool(chosen_array, place_a_4_0)
+    place_a_4_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_4_0 = take_bool(chosen_array, place_a_4_0 * 128 + min(max(count_b_4, 0), 127))
     seen4_0 = (k4 <= q0) & chosen_a_4_0
-    place_a_5_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_5, 0), 127)
-    chosen_a_5_0 = take_bool(chosen_array, place_a_5_0)
+    place_a_5_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_5_0 = take_bool(chosen_array, place_a_5_0 * 128 + min(max(count_b_5, 0), 127))
     seen5_0 = (k5 <= q0) & chosen_a_5_0
-    place_a_6_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_6, 0), 127)
-    chosen_a_6_0 = take_bool(chosen_array, place_a_6_0)
+    place_a_6_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_6_0 = take_bool(chosen_array, place_a_6_0 * 128 + min(max(count_b_6, 0), 127))
     seen6_0 = (k6 <= q0) & chosen_a_6_0
-    place_a_7_0 = (min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)) * 128 + min(max(count_b_7, 0), 127)
-    chosen_a_7_0 = take_bool(chosen_array, place_a_7_0)
+    place_a_7_0 = min(max(h, 0), 7) * 128 + minimum(maximum(wide(count_a_0), 0), 127)
+    chosen_a_7_0 = take_bool(chosen_array, place_a_7_0 * 128 + min(max(count_b_7, 0), 127))
     seen7_0 = (k7 <= q0) & chosen_a_7_0
     inside1 = tile_keys > 1
     inside2 = tile_keys > 2
@@ -1096,7 +1096,8 @@ def visibility(q_low, q_high, k_low, k_high, h, chosen_array):
     high5 = max(k_low // BLOCK, k_high // BLOCK)
     low6 = min(max(low5, 0), 127)
     high6 = min(max(high5, 0), 127)
-    least7, greatest7 = extent_bool(chosen_array, (only2 * 128 + low4) * 128 + low6, high4 - low4 + 1, 128, high6 - low6 + 1, 1)
+    start7 = (only2 * 128 + low4) * 128 + low6
+    least7, greatest7 = extent_bool(chosen_array, start7, high4 - low4 + 1, 128, high6 - low6 + 1, 1)
     low8 = min(low1, least7)
     high8 = min(high1, greatest7)
     return low8 + high8
@@ -1650,8 +1651,9 @@ def score_keys(products, scores, peaks, count, q_first, k_first, h, chosen_array
     k0 = lane_numbers() + k_first
     count_a_0 = q0 // BLOCK
     count_b_0 = floor_divide(k0, BLOCK)
-    place_a_0_0 = (min(max(h, 0), 7) * 128 + min(max(count_a_0, 0), 127)) * 128 + minimum(maximum(wide(count_b_0), 0), 127)
-    chosen_a_0_0 = take_bool(chosen_array, place_a_0_0)
+    place_a_0_0 = min(max(h, 0), 7) * 128 + min(max(count_a_0, 0), 127)
+    place_b_0_0 = place_a_0_0 * 128 + minimum(maximum(wide(count_b_0), 0), 127)
+    chosen_a_0_0 = take_bool(chosen_array, place_b_0_0)
     seen0_0 = (k0 <= q0) & chosen_a_0_0
     s0_0 = where(seen0_0 & (lane_numbers() < count), s0_0, MINUS_INFINITY)
     store(scores, s0_0)
@@ -2060,7 +2062,8 @@ def attention(query, key, value, *, chosen, query_offset=None, out=None):
              value   (batch, 8, keys, 64)
              out     (batch, 8, queries, 64)
              chosen  (8, 128, 128) bool
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

@@ -1072,10 +1072,11 @@ def visibility(q_low, q_high, k_low, k_high):
     only3 = DILATION * REACH
     low4 = 1 if high2 <= only3 else 0
     high4 = 1 if low2 <= only3 else 0
-    low5 = low1 % DILATION if DILATION > 0 and low1 // DILATION == high1 // DILATION else min(0, DILATION + 1)
-    high5 = high1 % DILATION if DILATION > 0 and low1 // DILATION == high1 // DILATION else max(0, DILATION - 1)
+    same5 = DILATION > 0 and low1 // DILATION == high1 // DILATION
+    low5 = low1 % DILATION if same5 else min(0, DILATION + 1)
+    high5 = high1 % DILATION if same5 else max(0, DILATION - 1)
     low6 = 1 if low5 == high5 == 0 else 0
-    high6 = 1 if low5 <= 0 and 0 <= high5 else 0
+    high6 = 1 if low5 <= 0 and high5 >= 0 else 0
     low7 = min(low4, low6)
     high7 = min(high4, high6)
     return low7 + high7
@@ -2227,7 +2228,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
              key    (batch, 12, keys, 64)
              value  (batch, 12, keys, 64)
              out    (batch, 12, queries, 64)
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

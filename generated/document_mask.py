@@ -2138,7 +2138,8 @@ def attention(query, key, value, *, segment, query_offset=None, out=None):
              value    (batch, 4, keys, 64)
              out      (batch, 16, queries, 64)
              segment  (batch, keys) int32
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  Attention(out, lse); `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

@@ -485,7 +485,8 @@ def score_tile_partial(
         s7_0 = fma(key, query0, s7_0)
         s7_1 = fma(key, query1, s7_1)
 
-    # modify: score + (faded[b, h, q] - faded[b, h, k]); keep: k <= q
+    # modify: score + (faded[b, h, q] - faded[b, h, k])
+    # keep: k <= q
     k0 = k_first + min(0, tile_keys - 1)
     k1 = k_first + min(1, tile_keys - 1)
     k2 = k_first + min(2, tile_keys - 1)
@@ -824,7 +825,8 @@ def score_tile_narrow_partial(
         key = load_each(key7 + 4 * d)
         s7_0 = fma(key, query0, s7_0)
 
-    # modify: score + (faded[b, h, q] - faded[b, h, k]); keep: k <= q
+    # modify: score + (faded[b, h, q] - faded[b, h, k])
+    # keep: k <= q
     k0 = k_first + min(0, tile_keys - 1)
     k1 = k_first + min(1, tile_keys - 1)
     k2 = k_first + min(2, tile_keys - 1)
@@ -2200,7 +2202,8 @@ def attention(query, key, value, *, faded, query_offset=None, out=None):
              value  (batch, 8, keys, 64)
              out    (batch, 8, queries, 64)
              faded  (batch, 8, keys) float32
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

@@ -1970,7 +1970,8 @@ def attention(query, key, value, *, sink, query_offset=None, out=None):
              value  (batch, 8, keys, 64)
              out    (batch, 64, queries, 64)
              sink   (64,) float32
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is keys - queries
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

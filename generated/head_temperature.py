@@ -461,7 +461,8 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
         s7_0 = fma(key, query0, s7_0)
         s7_1 = fma(key, query1, s7_1)
 
-    # modify: score * (strength[h] * log(q + 2.0)); keep: k <= q
+    # modify: score * (strength[h] * log(q + 2.0))
+    # keep: k <= q
     strength_a = load_float32(strength_array + 4 * min(max(h, 0), 11))
     k0 = k_first + min(0, tile_keys - 1)
     k1 = k_first + min(1, tile_keys - 1)
@@ -779,7 +780,8 @@ def score_tile_narrow_partial(
         key = load_each(key7 + 4 * d)
         s7_0 = fma(key, query0, s7_0)
 
-    # modify: score * (strength[h] * log(q + 2.0)); keep: k <= q
+    # modify: score * (strength[h] * log(q + 2.0))
+    # keep: k <= q
     strength_a = load_float32(strength_array + 4 * min(max(h, 0), 11))
     k0 = k_first + min(0, tile_keys - 1)
     k1 = k_first + min(1, tile_keys - 1)
@@ -2072,7 +2074,8 @@ def attention(query, key, value, *, strength, query_offset=None, out=None):
              value     (batch, 12, keys, 64)
              out       (batch, 12, queries, 64)
              strength  (12,) float32
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

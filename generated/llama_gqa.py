@@ -2288,7 +2288,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
              key    (batch, 8, keys, 128)
              value  (batch, 8, keys, 128)
              out    (batch, 32, queries, 128)
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is keys - queries
     Returns  Attention(out, lse); `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

@@ -1301,7 +1301,14 @@ def attention_tasks(
         for group in range(groups):
             first = group * GROUP_QUERIES
             state = scratch + group * STATE_BYTES
-            start_group(query_at + first * query_stride, query_stride, rows - first, state, single, scratch + STAGED_KEYS)
+            start_group(
+                query_at + first * query_stride,
+                query_stride,
+                rows - first,
+                state,
+                single,
+                scratch + STAGED_KEYS,
+            )
         # Short sequences would wait for memory: the next head is fetched while this one is computed.
         ahead = 0
         next_head = b * KEY_VALUE_HEADS + h // GROUP_SIZE + 1
@@ -2207,7 +2214,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
              key    (batch, 1, keys, 64)
              value  (batch, 1, keys, 64)
              out    (batch, 16, queries, 64)
-             bfloat16 (or its bits as uint16) unless said otherwise; any strides, but a last axis with gaps is copied
+             bfloat16 (or its bits as uint16) unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is keys - queries
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

@@ -2,7 +2,8 @@
 
 What it computes
     score  = 0.176776695 * <query, key>
-    keep   = abs(k // width - min(max(q // width, reach), height - 1 - reach)) <= reach and abs(k % width - min(max(q % width, reach), width - 1 - reach)) <= reach
+    keep   = abs(k // width - min(max(q // width, reach), height - 1 - reach)) <= reach and abs(k %
+             width - min(max(q % width, reach), width - 1 - reach)) <= reach
     out    = the mean of the values under the softmax over the keys kept
     b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)
 
@@ -481,7 +482,8 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
         s7_0 = fma(key, query0, s7_0)
         s7_1 = fma(key, query1, s7_1)
 
-    # keep: abs(k // width - min(max(q // width, reach), height - 1 - reach)) <= reach and abs(k % width - min(max(q % width, reach), width - 1 - reach)) <= reach
+    # keep: abs(k // width - min(max(q // width, reach), height - 1 - reach)) <= reach and abs(k % width -
+    #       min(max(q % width, reach), width - 1 - reach)) <= reach
     count_b = (HEIGHT - 1) - REACH
     count_e = (WIDTH - 1) - REACH
     k0 = k_first + min(0, tile_keys - 1)
@@ -514,22 +516,38 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
     count_f_0 = minimum(maximum(modulo(q0, WIDTH), REACH), count_e)
     count_c_1 = minimum(maximum(floor_divide(q1, WIDTH), REACH), count_b)
     count_f_1 = minimum(maximum(modulo(q1, WIDTH), REACH), count_e)
-    seen0_0 = (absolute(count_a_0 - count_c_0) <= REACH) & (absolute(count_d_0 - count_f_0) <= REACH)
-    seen0_1 = (absolute(count_a_0 - count_c_1) <= REACH) & (absolute(count_d_0 - count_f_1) <= REACH)
-    seen1_0 = (absolute(count_a_1 - count_c_0) <= REACH) & (absolute(count_d_1 - count_f_0) <= REACH)
-    seen1_1 = (absolute(count_a_1 - count_c_1) <= REACH) & (absolute(count_d_1 - count_f_1) <= REACH)
-    seen2_0 = (absolute(count_a_2 - count_c_0) <= REACH) & (absolute(count_d_2 - count_f_0) <= REACH)
-    seen2_1 = (absolute(count_a_2 - count_c_1) <= REACH) & (absolute(count_d_2 - count_f_1) <= REACH)
-    seen3_0 = (absolute(count_a_3 - count_c_0) <= REACH) & (absolute(count_d_3 - count_f_0) <= REACH)
-    seen3_1 = (absolute(count_a_3 - count_c_1) <= REACH) & (absolute(count_d_3 - count_f_1) <= REACH)
-    seen4_0 = (absolute(count_a_4 - count_c_0) <= REACH) & (absolute(count_d_4 - count_f_0) <= REACH)
-    seen4_1 = (absolute(count_a_4 - count_c_1) <= REACH) & (absolute(count_d_4 - count_f_1) <= REACH)
-    seen5_0 = (absolute(count_a_5 - count_c_0) <= REACH) & (absolute(count_d_5 - count_f_0) <= REACH)
-    seen5_1 = (absolute(count_a_5 - count_c_1) <= REACH) & (absolute(count_d_5 - count_f_1) <= REACH)
-    seen6_0 = (absolute(count_a_6 - count_c_0) <= REACH) & (absolute(count_d_6 - count_f_0) <= REACH)
-    seen6_1 = (absolute(count_a_6 - count_c_1) <= REACH) & (absolute(count_d_6 - count_f_1) <= REACH)
-    seen7_0 = (absolute(count_a_7 - count_c_0) <= REACH) & (absolute(count_d_7 - count_f_0) <= REACH)
-    seen7_1 = (absolute(count_a_7 - count_c_1) <= REACH) & (absolute(count_d_7 - count_f_1) <= REACH)
+    test_a_0_0 = absolute(count_a_0 - count_c_0) <= REACH
+    seen0_0 = test_a_0_0 & (absolute(count_d_0 - count_f_0) <= REACH)
+    test_a_0_1 = absolute(count_a_0 - count_c_1) <= REACH
+    seen0_1 = test_a_0_1 & (absolute(count_d_0 - count_f_1) <= REACH)
+    test_a_1_0 = absolute(count_a_1 - count_c_0) <= REACH
+    seen1_0 = test_a_1_0 & (absolute(count_d_1 - count_f_0) <= REACH)
+    test_a_1_1 = absolute(count_a_1 - count_c_1) <= REACH
+    seen1_1 = test_a_1_1 & (absolute(count_d_1 - count_f_1) <= REACH)
+    test_a_2_0 = absolute(count_a_2 - count_c_0) <= REACH
+    seen2_0 = test_a_2_0 & (absolute(count_d_2 - count_f_0) <= REACH)
+    test_a_2_1 = absolute(count_a_2 - count_c_1) <= REACH
+    seen2_1 = test_a_2_1 & (absolute(count_d_2 - count_f_1) <= REACH)
+    test_a_3_0 = absolute(count_a_3 - count_c_0) <= REACH
+    seen3_0 = test_a_3_0 & (absolute(count_d_3 - count_f_0) <= REACH)
+    test_a_3_1 = absolute(count_a_3 - count_c_1) <= REACH
+    seen3_1 = test_a_3_1 & (absolute(count_d_3 - count_f_1) <= REACH)
+    test_a_4_0 = absolute(count_a_4 - count_c_0) <= REACH
+    seen4_0 = test_a_4_0 & (absolute(count_d_4 - count_f_0) <= REACH)
+    test_a_4_1 = absolute(count_a_4 - count_c_1) <= REACH
+    seen4_1 = test_a_4_1 & (absolute(count_d_4 - count_f_1) <= REACH)
+    test_a_5_0 = absolute(count_a_5 - count_c_0) <= REACH
+    seen5_0 = test_a_5_0 & (absolute(count_d_5 - count_f_0) <= REACH)
+    test_a_5_1 = absolute(count_a_5 - count_c_1) <= REACH
+    seen5_1 = test_a_5_1 & (absolute(count_d_5 - count_f_1) <= REACH)
+    test_a_6_0 = absolute(count_a_6 - count_c_0) <= REACH
+    seen6_0 = test_a_6_0 & (absolute(count_d_6 - count_f_0) <= REACH)
+    test_a_6_1 = absolute(count_a_6 - count_c_1) <= REACH
+    seen6_1 = test_a_6_1 & (absolute(count_d_6 - count_f_1) <= REACH)
+    test_a_7_0 = absolute(count_a_7 - count_c_0) <= REACH
+    seen7_0 = test_a_7_0 & (absolute(count_d_7 - count_f_0) <= REACH)
+    test_a_7_1 = absolute(count_a_7 - count_c_1) <= REACH
+    seen7_1 = test_a_7_1 & (absolute(count_d_7 - count_f_1) <= REACH)
     inside1 = tile_keys > 1
     inside2 = tile_keys > 2
     inside3 = tile_keys > 3
@@ -787,7 +805,8 @@ def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys, l
         key = load_each(key7 + 4 * d)
         s7_0 = fma(key, query0, s7_0)
 
-    # keep: abs(k // width - min(max(q // width, reach), height - 1 - reach)) <= reach and abs(k % width - min(max(q % width, reach), width - 1 - reach)) <= reach
+    # keep: abs(k // width - min(max(q // width, reach), height - 1 - reach)) <= reach and abs(k % width -
+    #       min(max(q % width, reach), width - 1 - reach)) <= reach
     count_b = (HEIGHT - 1) - REACH
     count_e = (WIDTH - 1) - REACH
     k0 = k_first + min(0, tile_keys - 1)
@@ -817,14 +836,22 @@ def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys, l
     q0 = lane_numbers() + (q_first + 0 * LANES)
     count_c_0 = minimum(maximum(floor_divide(q0, WIDTH), REACH), count_b)
     count_f_0 = minimum(maximum(modulo(q0, WIDTH), REACH), count_e)
-    seen0_0 = (absolute(count_a_0 - count_c_0) <= REACH) & (absolute(count_d_0 - count_f_0) <= REACH)
-    seen1_0 = (absolute(count_a_1 - count_c_0) <= REACH) & (absolute(count_d_1 - count_f_0) <= REACH)
-    seen2_0 = (absolute(count_a_2 - count_c_0) <= REACH) & (absolute(count_d_2 - count_f_0) <= REACH)
-    seen3_0 = (absolute(count_a_3 - count_c_0) <= REACH) & (absolute(count_d_3 - count_f_0) <= REACH)
-    seen4_0 = (absolute(count_a_4 - count_c_0) <= REACH) & (absolute(count_d_4 - count_f_0) <= REACH)
-    seen5_0 = (absolute(count_a_5 - count_c_0) <= REACH) & (absolute(count_d_5 - count_f_0) <= REACH)
-    seen6_0 = (absolute(count_a_6 - count_c_0) <= REACH) & (absolute(count_d_6 - count_f_0) <= REACH)
-    seen7_0 = (absolute(count_a_7 - count_c_0) <= REACH) & (absolute(count_d_7 - count_f_0) <= REACH)
+    test_a_0_0 = absolute(count_a_0 - count_c_0) <= REACH
+    seen0_0 = test_a_0_0 & (absolute(count_d_0 - count_f_0) <= REACH)
+    test_a_1_0 = absolute(count_a_1 - count_c_0) <= REACH
+    seen1_0 = test_a_1_0 & (absolute(count_d_1 - count_f_0) <= REACH)
+    test_a_2_0 = absolute(count_a_2 - count_c_0) <= REACH
+    seen2_0 = test_a_2_0 & (absolute(count_d_2 - count_f_0) <= REACH)
+    test_a_3_0 = absolute(count_a_3 - count_c_0) <= REACH
+    seen3_0 = test_a_3_0 & (absolute(count_d_3 - count_f_0) <= REACH)
+    test_a_4_0 = absolute(count_a_4 - count_c_0) <= REACH
+    seen4_0 = test_a_4_0 & (absolute(count_d_4 - count_f_0) <= REACH)
+    test_a_5_0 = absolute(count_a_5 - count_c_0) <= REACH
+    seen5_0 = test_a_5_0 & (absolute(count_d_5 - count_f_0) <= REACH)
+    test_a_6_0 = absolute(count_a_6 - count_c_0) <= REACH
+    seen6_0 = test_a_6_0 & (absolute(count_d_6 - count_f_0) <= REACH)
+    test_a_7_0 = absolute(count_a_7 - count_c_0) <= REACH
+    seen7_0 = test_a_7_0 & (absolute(count_d_7 - count_f_0) <= REACH)
     inside1 = tile_keys > 1
     inside2 = tile_keys > 2
     inside3 = tile_keys > 3
@@ -1080,7 +1107,8 @@ def finish_sums(state, rows):
 def visibility(q_low, q_high, k_low, k_high):
     """Is a tile of queries and keys HIDDEN, PARTIAL or FULL? By intervals, so it may say PARTIAL too often.
 
-    keep: abs(k // width - min(max(q // width, reach), height - 1 - reach)) <= reach and abs(k % width - min(max(q % width, reach), width - 1 - reach)) <= reach
+    keep: abs(k // width - min(max(q // width, reach), height - 1 - reach)) <= reach and abs(k % width -
+          min(max(q % width, reach), width - 1 - reach)) <= reach
     """
     low1 = min(k_low // WIDTH, k_high // WIDTH)
     high1 = max(k_low // WIDTH, k_high // WIDTH)
@@ -1553,7 +1581,8 @@ def score_keys(products, scores, peaks, count, q_first, k_first):
     count_f_0 = min(max(q0 % WIDTH, REACH), count_e)
     count_a_0 = floor_divide(k0, WIDTH)
     count_d_0 = modulo(k0, WIDTH)
-    seen0_0 = (absolute(count_a_0 - count_c_0) <= REACH) & (absolute(count_d_0 - count_f_0) <= REACH)
+    test_a_0_0 = absolute(count_a_0 - count_c_0) <= REACH
+    seen0_0 = test_a_0_0 & (absolute(count_d_0 - count_f_0) <= REACH)
     s0_0 = where(seen0_0 & (lane_numbers() < count), s0_0, MINUS_INFINITY)
     store(scores, s0_0)
     store(peaks, maximum(load(peaks), s0_0))
@@ -2165,7 +2194,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
              key    (batch, 4, keys, 32)
              value  (batch, 4, keys, 32)
              out    (batch, 4, queries, 32)
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

@@ -507,22 +507,38 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
     q1 = wide(lane_numbers()) + (q_first + 1 * LANES)
     count_a_0 = q0 * 40503
     count_a_1 = q1 * 40503
-    seen0_0 = (absolute(q0 - k0) <= REACH) | test_a_0 | (modulo(modulo((count_a_0 + count_b_0), 65521), 16) == h)
-    seen0_1 = (absolute(q1 - k0) <= REACH) | test_a_0 | (modulo(modulo((count_a_1 + count_b_0), 65521), 16) == h)
-    seen1_0 = (absolute(q0 - k1) <= REACH) | test_a_1 | (modulo(modulo((count_a_0 + count_b_1), 65521), 16) == h)
-    seen1_1 = (absolute(q1 - k1) <= REACH) | test_a_1 | (modulo(modulo((count_a_1 + count_b_1), 65521), 16) == h)
-    seen2_0 = (absolute(q0 - k2) <= REACH) | test_a_2 | (modulo(modulo((count_a_0 + count_b_2), 65521), 16) == h)
-    seen2_1 = (absolute(q1 - k2) <= REACH) | test_a_2 | (modulo(modulo((count_a_1 + count_b_2), 65521), 16) == h)
-    seen3_0 = (absolute(q0 - k3) <= REACH) | test_a_3 | (modulo(modulo((count_a_0 + count_b_3), 65521), 16) == h)
-    seen3_1 = (absolute(q1 - k3) <= REACH) | test_a_3 | (modulo(modulo((count_a_1 + count_b_3), 65521), 16) == h)
-    seen4_0 = (absolute(q0 - k4) <= REACH) | test_a_4 | (modulo(modulo((count_a_0 + count_b_4), 65521), 16) == h)
-    seen4_1 = (absolute(q1 - k4) <= REACH) | test_a_4 | (modulo(modulo((count_a_1 + count_b_4), 65521), 16) == h)
-    seen5_0 = (absolute(q0 - k5) <= REACH) | test_a_5 | (modulo(modulo((count_a_0 + count_b_5), 65521), 16) == h)
-    seen5_1 = (absolute(q1 - k5) <= REACH) | test_a_5 | (modulo(modulo((count_a_1 + count_b_5), 65521), 16) == h)
-    seen6_0 = (absolute(q0 - k6) <= REACH) | test_a_6 | (modulo(modulo((count_a_0 + count_b_6), 65521), 16) == h)
-    seen6_1 = (absolute(q1 - k6) <= REACH) | test_a_6 | (modulo(modulo((count_a_1 + count_b_6), 65521), 16) == h)
-    seen7_0 = (absolute(q0 - k7) <= REACH) | test_a_7 | (modulo(modulo((count_a_0 + count_b_7), 65521), 16) == h)
-    seen7_1 = (absolute(q1 - k7) <= REACH) | test_a_7 | (modulo(modulo((count_a_1 + count_b_7), 65521), 16) == h)
+    test_b_0_0 = modulo(modulo((count_a_0 + count_b_0), 65521), 16) == h
+    seen0_0 = (absolute(q0 - k0) <= REACH) | test_a_0 | test_b_0_0
+    test_b_0_1 = modulo(modulo((count_a_1 + count_b_0), 65521), 16) == h
+    seen0_1 = (absolute(q1 - k0) <= REACH) | test_a_0 | test_b_0_1
+    test_b_1_0 = modulo(modulo((count_a_0 + count_b_1), 65521), 16) == h
+    seen1_0 = (absolute(q0 - k1) <= REACH) | test_a_1 | test_b_1_0
+    test_b_1_1 = modulo(modulo((count_a_1 + count_b_1), 65521), 16) == h
+    seen1_1 = (absolute(q1 - k1) <= REACH) | test_a_1 | test_b_1_1
+    test_b_2_0 = modulo(modulo((count_a_0 + count_b_2), 65521), 16) == h
+    seen2_0 = (absolute(q0 - k2) <= REACH) | test_a_2 | test_b_2_0
+    test_b_2_1 = modulo(modulo((count_a_1 + count_b_2), 65521), 16) == h
+    seen2_1 = (absolute(q1 - k2) <= REACH) | test_a_2 | test_b_2_1
+    test_b_3_0 = modulo(modulo((count_a_0 + count_b_3), 65521), 16) == h
+    seen3_0 = (absolute(q0 - k3) <= REACH) | test_a_3 | test_b_3_0
+    test_b_3_1 = modulo(modulo((count_a_1 + count_b_3), 65521), 16) == h
+    seen3_1 = (absolute(q1 - k3) <= REACH) | test_a_3 | test_b_3_1
+    test_b_4_0 = modulo(modulo((count_a_0 + count_b_4), 65521), 16) == h
+    seen4_0 = (absolute(q0 - k4) <= REACH) | test_a_4 | test_b_4_0
+    test_b_4_1 = modulo(modulo((count_a_1 + count_b_4), 65521), 16) == h
+    seen4_1 = (absolute(q1 - k4) <= REACH) | test_a_4 | test_b_4_1
+    test_b_5_0 = modulo(modulo((count_a_0 + count_b_5), 65521), 16) == h
+    seen5_0 = (absolute(q0 - k5) <= REACH) | test_a_5 | test_b_5_0
+    test_b_5_1 = modulo(modulo((count_a_1 + count_b_5), 65521), 16) == h
+    seen5_1 = (absolute(q1 - k5) <= REACH) | test_a_5 | test_b_5_1
+    test_b_6_0 = modulo(modulo((count_a_0 + count_b_6), 65521), 16) == h
+    seen6_0 = (absolute(q0 - k6) <= REACH) | test_a_6 | test_b_6_0
+    test_b_6_1 = modulo(modulo((count_a_1 + count_b_6), 65521), 16) == h
+    seen6_1 = (absolute(q1 - k6) <= REACH) | test_a_6 | test_b_6_1
+    test_b_7_0 = modulo(modulo((count_a_0 + count_b_7), 65521), 16) == h
+    seen7_0 = (absolute(q0 - k7) <= REACH) | test_a_7 | test_b_7_0
+    test_b_7_1 = modulo(modulo((count_a_1 + count_b_7), 65521), 16) == h
+    seen7_1 = (absolute(q1 - k7) <= REACH) | test_a_7 | test_b_7_1
     inside1 = tile_keys > 1
     inside2 = tile_keys > 2
     inside3 = tile_keys > 3
@@ -807,14 +823,22 @@ def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys, l
     count_b_7 = k7 * 30011
     q0 = wide(lane_numbers()) + (q_first + 0 * LANES)
     count_a_0 = q0 * 40503
-    seen0_0 = (absolute(q0 - k0) <= REACH) | test_a_0 | (modulo(modulo((count_a_0 + count_b_0), 65521), 16) == h)
-    seen1_0 = (absolute(q0 - k1) <= REACH) | test_a_1 | (modulo(modulo((count_a_0 + count_b_1), 65521), 16) == h)
-    seen2_0 = (absolute(q0 - k2) <= REACH) | test_a_2 | (modulo(modulo((count_a_0 + count_b_2), 65521), 16) == h)
-    seen3_0 = (absolute(q0 - k3) <= REACH) | test_a_3 | (modulo(modulo((count_a_0 + count_b_3), 65521), 16) == h)
-    seen4_0 = (absolute(q0 - k4) <= REACH) | test_a_4 | (modulo(modulo((count_a_0 + count_b_4), 65521), 16) == h)
-    seen5_0 = (absolute(q0 - k5) <= REACH) | test_a_5 | (modulo(modulo((count_a_0 + count_b_5), 65521), 16) == h)
-    seen6_0 = (absolute(q0 - k6) <= REACH) | test_a_6 | (modulo(modulo((count_a_0 + count_b_6), 65521), 16) == h)
-    seen7_0 = (absolute(q0 - k7) <= REACH) | test_a_7 | (modulo(modulo((count_a_0 + count_b_7), 65521), 16) == h)
+    test_b_0_0 = modulo(modulo((count_a_0 + count_b_0), 65521), 16) == h
+    seen0_0 = (absolute(q0 - k0) <= REACH) | test_a_0 | test_b_0_0
+    test_b_1_0 = modulo(modulo((count_a_0 + count_b_1), 65521), 16) == h
+    seen1_0 = (absolute(q0 - k1) <= REACH) | test_a_1 | test_b_1_0
+    test_b_2_0 = modulo(modulo((count_a_0 + count_b_2), 65521), 16) == h
+    seen2_0 = (absolute(q0 - k2) <= REACH) | test_a_2 | test_b_2_0
+    test_b_3_0 = modulo(modulo((count_a_0 + count_b_3), 65521), 16) == h
+    seen3_0 = (absolute(q0 - k3) <= REACH) | test_a_3 | test_b_3_0
+    test_b_4_0 = modulo(modulo((count_a_0 + count_b_4), 65521), 16) == h
+    seen4_0 = (absolute(q0 - k4) <= REACH) | test_a_4 | test_b_4_0
+    test_b_5_0 = modulo(modulo((count_a_0 + count_b_5), 65521), 16) == h
+    seen5_0 = (absolute(q0 - k5) <= REACH) | test_a_5 | test_b_5_0
+    test_b_6_0 = modulo(modulo((count_a_0 + count_b_6), 65521), 16) == h
+    seen6_0 = (absolute(q0 - k6) <= REACH) | test_a_6 | test_b_6_0
+    test_b_7_0 = modulo(modulo((count_a_0 + count_b_7), 65521), 16) == h
+    seen7_0 = (absolute(q0 - k7) <= REACH) | test_a_7 | test_b_7_0
     inside1 = tile_keys > 1
     inside2 = tile_keys > 2
     inside3 = tile_keys > 3
@@ -1587,7 +1611,8 @@ def score_keys(products, scores, peaks, count, q_first, k_first, h):
     count_a_0 = q0 * 40503
     test_a_0 = k0 < FIRST
     count_b_0 = k0 * 30011
-    seen0_0 = (absolute(q0 - k0) <= REACH) | test_a_0 | (modulo(modulo((count_a_0 + count_b_0), 65521), 16) == h)
+    test_b_0_0 = modulo(modulo((count_a_0 + count_b_0), 65521), 16) == h
+    seen0_0 = (absolute(q0 - k0) <= REACH) | test_a_0 | test_b_0_0
     s0_0 = where(seen0_0 & (lane_numbers() < count), s0_0, MINUS_INFINITY)
     store(scores, s0_0)
     store(peaks, maximum(load(peaks), s0_0))
@@ -2210,7 +2235,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
              key    (batch, 12, keys, 64)
              value  (batch, 12, keys, 64)
              out    (batch, 12, queries, 64)
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

@@ -2377,7 +2377,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
              key    (batch, keys, 2, 128)
              value  (batch, keys, 2, 128)
              out    (batch, queries, 8, 128)
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

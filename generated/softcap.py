@@ -455,7 +455,8 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
         s7_0 = fma(key, query0, s7_0)
         s7_1 = fma(key, query1, s7_1)
 
-    # modify: cap * tanh(score / cap); keep: k <= q
+    # modify: cap * tanh(score / cap)
+    # keep: k <= q
     k0 = k_first + min(0, tile_keys - 1)
     k1 = k_first + min(1, tile_keys - 1)
     k2 = k_first + min(2, tile_keys - 1)
@@ -765,7 +766,8 @@ def score_tile_narrow_partial(state, weights, row, key, key_stride, tile_keys, l
         key = load_each(key7 + 4 * d)
         s7_0 = fma(key, query0, s7_0)
 
-    # modify: cap * tanh(score / cap); keep: k <= q
+    # modify: cap * tanh(score / cap)
+    # keep: k <= q
     k0 = k_first + min(0, tile_keys - 1)
     k1 = k_first + min(1, tile_keys - 1)
     k2 = k_first + min(2, tile_keys - 1)
@@ -2128,7 +2130,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
              key    (batch, 4, keys, 96)
              value  (batch, 4, keys, 80)
              out    (batch, 8, queries, 80)
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is keys - queries
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

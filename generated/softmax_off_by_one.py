@@ -2213,7 +2213,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
              key    (batch, 12, keys, 64)
              value  (batch, 12, keys, 64)
              out    (batch, 12, queries, 64)
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

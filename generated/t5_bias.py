@@ -544,7 +544,8 @@ def score_tile_partial(
         s7_0 = fma(key, query0, s7_0)
         s7_1 = fma(key, query1, s7_1)
 
-    # modify: score + bias[h, bucket[k - q + farthest]]; keep: k < length[b]
+    # modify: score + bias[h, bucket[k - q + farthest]]
+    # keep: k < length[b]
     length_a = load_int32(length_array + 4 * b)
     k0 = k_first + min(0, tile_keys - 1)
     k1 = k_first + min(1, tile_keys - 1)
@@ -961,7 +962,8 @@ def score_tile_narrow_partial(
         key = load_each(key7 + 4 * d)
         s7_0 = fma(key, query0, s7_0)
 
-    # modify: score + bias[h, bucket[k - q + farthest]]; keep: k < length[b]
+    # modify: score + bias[h, bucket[k - q + farthest]]
+    # keep: k < length[b]
     length_a = load_int32(length_array + 4 * b)
     k0 = k_first + min(0, tile_keys - 1)
     k1 = k_first + min(1, tile_keys - 1)
@@ -2400,7 +2402,8 @@ def attention(query, key, value, *, bias, bucket, length, query_offset=None, out
              bias    (8, 32) float32
              bucket  (257,) int32
              length  (batch,) int32
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs
@@ -2418,7 +2421,14 @@ def attention(query, key, value, *, bias, bucket, length, query_offset=None, out
     if out is None:
         out = np.empty((sizes["batch"], QUERY_HEADS, sizes["queries"], VALUE_DIM), np.float32)
     else:
-        inputs = {"query": query, "key": key, "value": value, "bias": bias, "bucket": bucket, "length": length}
+        inputs = {
+            "query": query,
+            "key": key,
+            "value": value,
+            "bias": bias,
+            "bucket": bucket,
+            "length": length,
+        }
         out = bind_out("out", out, "float32", ("batch", QUERY_HEADS, "queries", VALUE_DIM), sizes, inputs)
     attend(query, key, value, out, query_offset, bias, bucket, length)
     return out

@@ -1077,7 +1077,7 @@ def reached_keys(q_low, q_high, keys, b, image_array):
     """The first key that any of these queries may see, and the one behind the last: all others are hidden."""
     low1 = min(max(q_low, 0), keys - 1)
     high1 = min(max(q_high, 0), keys - 1)
-    least2, greatest2 = extent_int32(image_array, b * keys + low1, 1, 1, high1 - low1 + 1, 1)
+    _, greatest2 = extent_int32(image_array, b * keys + low1, 1, 1, high1 - low1 + 1, 1)
     high3 = 1 if greatest2 > 0 else 0
     return 0, min(keys, max(q_high + 1, keys if high3 == 1 else 0))
 
@@ -2108,7 +2108,8 @@ def attention(query, key, value, *, image, query_offset=None, out=None):
              value  (batch, 16, keys, 64)
              out    (batch, 16, queries, 64)
              image  (batch, keys) int32
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

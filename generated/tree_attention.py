@@ -1134,7 +1134,8 @@ def visibility(q_low, q_high, k_low, k_high, b, cached_array, is_ancestor_array)
     high5 = k_high - only1
     low6 = min(max(low5, 0), 63)
     high6 = min(max(high5, 0), 63)
-    least7, greatest7 = extent_bool(is_ancestor_array, (b * 64 + low4) * 64 + low6, high4 - low4 + 1, 64, high6 - low6 + 1, 1)
+    start7 = (b * 64 + low4) * 64 + low6
+    least7, greatest7 = extent_bool(is_ancestor_array, start7, high4 - low4 + 1, 64, high6 - low6 + 1, 1)
     low8 = max(low2, least7)
     high8 = max(high2, greatest7)
     return low8 + high8
@@ -2374,7 +2375,8 @@ def attention(query, key, value, *, cached, is_ancestor, query_offset=None, out=
              out          (batch, 32, queries, 128)
              cached       (batch,) int32
              is_ancestor  (batch, 64, 64) bool
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is keys - queries
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

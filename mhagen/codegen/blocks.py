@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..expr.tree import to_text
 from .cells import Code
 from .facts import Lowering
 from .kernel import finite_loads
@@ -11,16 +10,17 @@ from .model import BlockModel, Names, TaskModel
 from .scores import tile_parameters
 from .sinks import runs_without_keys, sink_of_queries, sink_place
 from .statistics import kept_rows, lines_of_queries, rescale_lines
+from .wrapped import expression_lines
 
 
 def keep_model(facts: Lowering) -> KeepModel:
     code = facts.view_code
     if code is None or facts.work.op.keep is None:
-        return KeepModel(False, (), "", (), "", (), "", "", False)
+        return KeepModel(False, (), (), (), "", (), "", "", False)
     return KeepModel(
         masked=True,
         parameters=("q_low", "q_high", "k_low", "k_high", *facts.place(code.names)),
-        text=to_text(facts.work.op.keep),
+        text_lines=expression_lines("keep: ", facts.work.op.keep),
         interval_lines=code.lines,
         interval_result=code.result,
         finite_totals=tuple((f"total{j}", load) for j, load in enumerate(finite_loads(facts))),

@@ -13,6 +13,7 @@ from .direct import has_direct
 from .facts import Lowering
 from .layer_model import LayerModel, LinearModel, ProductModel
 from .model import AttentionModel, DecodeModel, Lines, Names, TileModel
+from .render import INDENT, LINE_LENGTH
 from .tiles import EXTENTS
 
 Axis = int | str
@@ -68,7 +69,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
     work, graph, dtype = facts.work, facts.graph, facts.numbers.stored.value
     axes = AXES[graph.layout]
     operands, inputs = tuple(facts.captured), tuple(facts.inputs)
-    arrays = ", ".join(f'"{name}": {name}' for name in ("query", "key", "value", *inputs))
+    entries = tuple(f'"{name}": {name}' for name in ("query", "key", "value", *inputs))
     out_axes = axes_text(axes("QUERY_HEADS", "queries", "VALUE_DIM"))
     lengths = axes("QUERY_HEADS", 'sizes["queries"]', "VALUE_DIM")
     out_shape = shape_text(('sizes["batch"]', *lengths[1:]))
@@ -86,7 +87,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
             "if out is None:",
             f"    out = np.empty({out_shape}, {numpy_dtype(facts, 'query')})",
             "else:",
-            f"    inputs = {{{arrays}}}",
+            *inputs_lines(entries),
             f'    out = bind_out("out", out, "{dtype}", {out_axes}, sizes, inputs)',
         ),
         view_lines=tuple(f"{name}_heads = {name}{HEADS_FIRST}" for name in HEADS if swapped),
@@ -150,8 +151,8 @@ def attention_doc(facts: Lowering) -> Lines:
         "",
         f"    Shapes   {shapes[0][0]:{width}} {shapes[0][1]}",
         *(f"             {name:{width}} {shape}" for name, shape in shapes[1:]),
-        f"             {dtype_words(facts)} unless said otherwise; any strides, but a last axis with gaps is "
-        "copied",
+        f"             {dtype_words(facts)} unless said otherwise;",
+        "             any strides, but a last axis with gaps is copied",
         f"    Units    {offset_units(facts.graph)}",
         f"    Returns  {returned}; `out` is written if given, made otherwise",
         "    Raises   InputError, naming the argument, what it has and what it needs",
@@ -297,6 +298,14 @@ def model_dim_of(graph: Graph) -> int:
     width = graph.types["x"].shape[2]
     assert isinstance(width, int)
     return width
+
+
+def inputs_lines(entries: Names) -> Names:
+    """The arrays that an output must lie apart from, by name."""
+    line = f"    inputs = {{{', '.join(entries)}}}"
+    if INDENT + len(line) <= LINE_LENGTH:
+        return (line,)
+    return ("    inputs = {", *(f"        {entry}," for entry in entries), "    }")
 
 
 def function_names(facts: Lowering, tile: TileModel) -> Names:

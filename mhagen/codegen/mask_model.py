@@ -25,7 +25,7 @@ class KeepModel:
 
     masked: bool
     parameters: Names
-    text: str
+    text_lines: Lines
     interval_lines: Lines
     interval_result: str
     finite_totals: tuple[tuple[str, str], ...]  # the name of a sum, and the load of a vector of values

@@ -82,7 +82,7 @@ class ScoreVariant:
     vectors: tuple[int, ...]
     places: Lines  # of each vector in a row of the group, as text
     key_rows: Lines  # the address of each key, as text
-    comment: str
+    comments: Lines
     lines: Lines  # products into scores and visibility
     peak_lines: Lines
     rises: str

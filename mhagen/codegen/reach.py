@@ -251,9 +251,10 @@ def needed(lines: list[str], result: str) -> tuple[str, ...]:
     wanted, kept = words(result), []
     for line in reversed(lines):
         targets, _, text = line.partition(" = ")
-        if words(targets) & wanted:
+        used = [target if target in wanted else "_" for target in targets.split(", ")]
+        if set(used) != {"_"}:
             wanted |= words(text)
-            kept.append(line)
+            kept.append(f"{', '.join(used)} = {text}")
     return tuple(reversed(kept))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from struct import pack, unpack
 
 from ..expr.tree import REAL_LIMIT, Constant, Expr, Literal, Operator
-from .tile_rules import RULES, Pair, UnboundedError, product, truth
+from .tile_rules import RULES, Pair, UnboundedError, compared, product, truth
 
 SMALLEST_DIVISOR = 1e-30  # widened, it is still far from 0
 
@@ -44,15 +44,15 @@ def check_divisor(divisor: Expr) -> None:
 
 def less(x: Pair, y: Pair) -> Pair:
     """Also less or equal: with a strict test of what is certain, infinite ends say nothing."""
-    return truth(f"{x[1]} < {y[0]}"), truth(f"{x[0]} <= {y[1]}")
+    return truth(compared(x[1], "<", y[0])), truth(compared(x[0], "<=", y[1]))
 
 
 def equal(x: Pair, y: Pair) -> Pair:
-    return "0", truth(f"{x[0]} <= {y[1]} and {y[0]} <= {x[1]}")
+    return "0", truth(f"{compared(x[0], '<=', y[1])} and {compared(y[0], '<=', x[1])}")
 
 
 def unequal(x: Pair, y: Pair) -> Pair:
-    return truth(f"{x[1]} < {y[0]} or {y[1]} < {x[0]}"), "1"
+    return truth(f"{compared(x[1], '<', y[0])} or {compared(y[1], '<', x[0])}"), "1"
 
 
 REAL_RULES: Mapping[Operator, Callable[..., Pair]] = {

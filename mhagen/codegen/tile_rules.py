@@ -39,6 +39,16 @@ def remainder(x: Pair, y: Pair) -> Pair:
     )
 
 
+MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def compared(left: str, sign: str, right: str) -> str:
+    """The test, with what is constant on the right."""
+    if left.upper() == left and right.upper() != right:
+        return f"{right} {MIRRORED[sign]} {left}"
+    return f"{left} {sign} {right}"
+
+
 def one_value(x: Pair, y: Pair) -> str:
     """The test that both can only have one value, and the same."""
     texts = tuple(dict.fromkeys((*x, *y)))
@@ -62,13 +72,15 @@ def absolute(x: Pair) -> Pair:
 def equal(x: Pair, y: Pair) -> Pair:
     if x[0] == x[1] and y[0] == y[1]:
         return (truth(f"{x[0]} == {y[0]}"),) * 2
-    return truth(one_value(x, y)), truth(f"{x[0]} <= {y[1]} and {y[0]} <= {x[1]}")
+    return truth(one_value(x, y)), truth(f"{compared(x[0], '<=', y[1])} and {compared(y[0], '<=', x[1])}")
 
 
 def unequal(x: Pair, y: Pair) -> Pair:
     if x[0] == x[1] and y[0] == y[1]:
         return (truth(f"{x[0]} != {y[0]}"),) * 2
-    return truth(f"{x[1]} < {y[0]} or {y[1]} < {x[0]}"), truth(f"not ({one_value(x, y)})")
+    return truth(f"{compared(x[1], '<', y[0])} or {compared(y[1], '<', x[0])}"), truth(
+        f"not ({one_value(x, y)})"
+    )
 
 
 def choose(condition: Pair, x: Pair, y: Pair) -> Pair:
@@ -97,10 +109,13 @@ RULES: dict[Operator, Callable[..., Pair]] = {
     Operator.MIN: minimum_of,
     Operator.MAX: maximum_of,
     Operator.WHERE: choose,
-    Operator.LESS: lambda x, y: (truth(f"{x[1]} < {y[0]}"), truth(f"{x[0]} < {y[1]}")),
-    Operator.LESS_EQUAL: lambda x, y: (truth(f"{x[1]} <= {y[0]}"), truth(f"{x[0]} <= {y[1]}")),
-    Operator.GREATER: lambda x, y: (truth(f"{x[0]} > {y[1]}"), truth(f"{x[1]} > {y[0]}")),
-    Operator.GREATER_EQUAL: lambda x, y: (truth(f"{x[0]} >= {y[1]}"), truth(f"{x[1]} >= {y[0]}")),
+    Operator.LESS: lambda x, y: (truth(compared(x[1], "<", y[0])), truth(compared(x[0], "<", y[1]))),
+    Operator.LESS_EQUAL: lambda x, y: (truth(compared(x[1], "<=", y[0])), truth(compared(x[0], "<=", y[1]))),
+    Operator.GREATER: lambda x, y: (truth(compared(x[0], ">", y[1])), truth(compared(x[1], ">", y[0]))),
+    Operator.GREATER_EQUAL: lambda x, y: (
+        truth(compared(x[0], ">=", y[1])),
+        truth(compared(x[1], ">=", y[0])),
+    ),
     Operator.EQUAL: equal,
     Operator.NOT_EQUAL: unequal,
     Operator.AND: minimum_of,

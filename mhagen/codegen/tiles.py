@@ -20,6 +20,8 @@ from .tile_rules import RULES, Pair, UnboundedError
 from .words import grouped
 
 UNKNOWN = ("0", "1")
+LINE_WIDTH = 90  # of what stands in one line behind `high15 = `
+START_WIDTH = 24
 EXTENTS = {dtype: f"extent_{dtype.value}" for dtype in LOADS}
 EXTENT_LOADS = {dtype: one for dtype, (one, _) in LOADS.items()} | {DType.BOOL: "load_byte"}
 
@@ -99,6 +101,12 @@ class Bounder:
             self.lines.append(f"only{self.count} = {low}")
             return f"only{self.count}", f"only{self.count}"
         names = f"low{self.count}", f"high{self.count}"
+        if len(high) > LINE_WIDTH and " if " in high:
+            test = high.partition(" if ")[2].partition(" else ")[0]
+            self.lines.append(f"same{self.count} = {test}")
+            low, high = (
+                text.replace(f" if {test} else ", f" if same{self.count} else ") for text in (low, high)
+            )
         self.lines += [f"{names[0]} = {low}", f"{names[1]} = {high}"]
         return names
 
@@ -167,6 +175,9 @@ class Bounder:
         (outer_count, outer_stride), (count, stride) = spans
         self.count += 1
         names = f"least{self.count}", f"greatest{self.count}"
+        if len(start) > START_WIDTH:
+            self.lines.append(f"start{self.count} = {start}")
+            start = f"start{self.count}"
         arguments = f"{array.parameter}, {start}, {outer_count}, {outer_stride}, {count}, {stride}"
         self.lines.append(f"{names[0]}, {names[1]} = {EXTENTS[array.dtype]}({arguments})")
         return names
