@@ -50,7 +50,7 @@ class ReachCode:
     names: frozenset[str]  # of b, h, captured arrays and length symbols, but for keys
 
 
-@dataclass
+@dataclass(frozen=True)
 class Solver:
     """Solves conditions for k; what they depend on is bounded by the lines of a Bounder."""
 

@@ -32,6 +32,7 @@ MASKED_EVERYWHERE: dict[str, Table] = {
         "mark": "int32 batch keys",
         "gate": "float32 batch keys",
         "shut": "bool query_heads",
+        "ranges": dict.fromkeys(("length", "ahead", "label", "mark"), (0, 1)),
     },
     # Without h in it, the mask of the heads that are decoded together is one: chunks of keys are left out.
     "stretch": {
@@ -44,6 +45,7 @@ MASKED_EVERYWHERE: dict[str, Table] = {
         "length": "int32 batch",
         "ahead": "int32 batch",
         "mark": "int32 batch keys",
+        "ranges": dict.fromkeys(("begin", "length", "ahead", "mark"), (0, 1)),
     },
 }
 CASES = (*made(MASKED_EVERYWHERE, widest=True), *made(ON_THE_WIDEST, widest=True))
