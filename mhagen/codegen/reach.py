@@ -50,7 +50,7 @@ class ReachCode:
     names: frozenset[str]  # of b, h, captured arrays and length symbols, but for keys
 
 
-@dataclass(frozen=True)
+@dataclass
 class Solver:
     """Solves conditions for k; what they depend on is bounded by the lines of a Bounder."""
 

@@ -74,7 +74,7 @@ def _numbers(value: ArrayLike) -> Numbers:
     return array.astype(np.int64 if array.dtype.kind in "biu" else np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reader:
     """Reads lines of tile code, with what their names stand for."""
 
