@@ -51,14 +51,14 @@ MASKED_EVERYWHERE: dict[str, Table] = {
 CASES = (*made(MASKED_EVERYWHERE, widest=True), *made(ON_THE_WIDEST, widest=True))
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=repr)
 WAYS = ("tiles and blocks", "a single block", "a narrow tile", "few queries", "one query", "one key")
-BATCH = 3
+BATCH = 2
 
 
 def lengths(case: Case, way: str) -> tuple[int, int]:
     """Queries and keys of a call that goes this way through a kernel."""
     sizes = case.module
     return {
-        "tiles and blocks": (sizes.TILE_QUERIES + 3, 2 * sizes.BLOCK_KEYS + 5),
+        "tiles and blocks": (sizes.GROUP_QUERIES + 3, 2 * sizes.BLOCK_KEYS + 5),
         "a single block": (sizes.GROUP_QUERIES + 3, sizes.BLOCK_KEYS - 1),
         "a narrow tile": (sizes.DECODE_QUERIES + 1, sizes.BLOCK_KEYS + 1),
         "few queries": (sizes.DECODE_QUERIES, 33),
@@ -139,7 +139,7 @@ def amid_poison(array: Array, poisons: Poisons) -> Array:
 
 @EVERY_CASE
 @given(way=st.sampled_from(WAYS), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=24)
+@settings(max_examples=16)
 def test_nothing_in_a_masked_place_changes_a_bit(case: Case, way: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     call = call_of(case, way, rng)
@@ -149,7 +149,7 @@ def test_nothing_in_a_masked_place_changes_a_bit(case: Case, way: str, seed: int
 
 @EVERY_CASE
 @given(way=st.sampled_from(WAYS), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_nothing_between_and_behind_rows_is_read_or_written(case: Case, way: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     call = call_of(case, way, rng)
@@ -169,7 +169,7 @@ def test_nothing_between_and_behind_rows_is_read_or_written(case: Case, way: str
 
 @EVERY_CASE
 @given(way=st.sampled_from(WAYS), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_poison_that_some_see_stays_out_of_the_rows_that_do_not(case: Case, way: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     call, poisons = call_of(case, way, rng), Poisons(rng)
@@ -203,8 +203,8 @@ def closed(case: Case, call: Call, what: str) -> tuple[Call, Any]:
             call["label"][:, ::3] = -1
             blind[:, :, ::3] = True
         case "tiles":
-            call["label"][:, : case.module.TILE_QUERIES] = -1
-            blind[:, :, : case.module.TILE_QUERIES] = True
+            call["label"][:, : case.module.GROUP_QUERIES] = -1
+            blind[:, :, : case.module.GROUP_QUERIES] = True
     return call, blind
 
 
