@@ -38,7 +38,9 @@ if __package__:
         claim,
         exp2,
         fma,
+        greatest_lane,
         lane_numbers,
+        least_lane,
         load,
         load_bits,
         load_each,
@@ -78,7 +80,9 @@ else:
         claim,
         exp2,
         fma,
+        greatest_lane,
         lane_numbers,
+        least_lane,
         load,
         load_bits,
         load_each,
@@ -264,14 +268,19 @@ def load_run_int32(array, start, length):
     return take_int32(array, minimum(maximum(wide(lane_numbers()) + start, 0), length - 1))
 
 
-def extent_int32(array, start, outer_count, outer_stride, count, stride):
-    """The least and the greatest element of a rectangle of an array, its strides counted in elements."""
-    low = high = load_int32(array + 4 * start)
-    for outer in range(outer_count):
-        for inner in range(count):
-            element = load_int32(array + 4 * (start + outer * outer_stride + inner * stride))
-            low, high = min(low, element), max(high, element)
-    return low, high
+def extent_of_run(array, start, count):
+    """The least and the greatest of some neighbours of an array of int32."""
+    first, behind = array + 4 * start, array + 4 * (start + count)
+    if count < LANES:
+        low = high = load_int32(first)
+        for place in range(first, behind, 4):
+            low, high = min(low, load_int32(place)), max(high, load_int32(place))
+        return low, high
+    last = load_int32_lanes(behind - 4 * LANES)
+    lows, highs = last, last
+    for place in range(first, behind - 4 * LANES, 4 * LANES):
+        lows, highs = minimum(lows, load_int32_lanes(place)), maximum(highs, load_int32_lanes(place))
+    return least_lane(lows), greatest_lane(highs)
 
 
 def score_tile(state, weights, row, key, key_stride):
@@ -1057,10 +1066,10 @@ def visibility(q_low, q_high, k_low, k_high, b, keys, segment_array):
     high1 = 1 if k_low <= q_high else 0
     low2 = min(max(q_low, 0), keys - 1)
     high2 = min(max(q_high, 0), keys - 1)
-    least3, greatest3 = extent_int32(segment_array, b * keys + low2, 1, 1, high2 - low2 + 1, 1)
+    least3, greatest3 = extent_of_run(segment_array, b * keys + low2, high2 - low2 + 1)
     low4 = min(max(k_low, 0), keys - 1)
     high4 = min(max(k_high, 0), keys - 1)
-    least5, greatest5 = extent_int32(segment_array, b * keys + low4, 1, 1, high4 - low4 + 1, 1)
+    least5, greatest5 = extent_of_run(segment_array, b * keys + low4, high4 - low4 + 1)
     low6 = 1 if least3 == greatest3 == least5 == greatest5 else 0
     high6 = 1 if least3 <= greatest5 and least5 <= greatest3 else 0
     low7 = min(low1, low6)
@@ -2067,7 +2076,7 @@ KERNEL = Kernel(
         prefetch_ahead,
         raise_maxima,
         load_run_int32,
-        extent_int32,
+        extent_of_run,
         score_tile,
         score_tile_partial,
         score_tile_narrow,
@@ -2100,7 +2109,7 @@ DECODE = Kernel(
     functions=(
         pack_rows,
         load_run_int32,
-        extent_int32,
+        extent_of_run,
         visibility,
         reached_keys,
         reached_chunks,

@@ -36,7 +36,9 @@ if __package__:
         claim,
         exp2,
         fma,
+        greatest_lane,
         lane_numbers,
+        least_lane,
         load,
         load_bits,
         load_each,
@@ -75,7 +77,9 @@ else:
         claim,
         exp2,
         fma,
+        greatest_lane,
         lane_numbers,
+        least_lane,
         load,
         load_bits,
         load_each,
@@ -259,14 +263,19 @@ def load_run_int32(array, start, length):
     return take_int32(array, minimum(maximum(wide(lane_numbers()) + start, 0), length - 1))
 
 
-def extent_int32(array, start, outer_count, outer_stride, count, stride):
-    """The least and the greatest element of a rectangle of an array, its strides counted in elements."""
-    low = high = load_int32(array + 4 * start)
-    for outer in range(outer_count):
-        for inner in range(count):
-            element = load_int32(array + 4 * (start + outer * outer_stride + inner * stride))
-            low, high = min(low, element), max(high, element)
-    return low, high
+def extent_of_run(array, start, count):
+    """The least and the greatest of some neighbours of an array of int32."""
+    first, behind = array + 4 * start, array + 4 * (start + count)
+    if count < LANES:
+        low = high = load_int32(first)
+        for place in range(first, behind, 4):
+            low, high = min(low, load_int32(place)), max(high, load_int32(place))
+        return low, high
+    last = load_int32_lanes(behind - 4 * LANES)
+    lows, highs = last, last
+    for place in range(first, behind - 4 * LANES, 4 * LANES):
+        lows, highs = minimum(lows, load_int32_lanes(place)), maximum(highs, load_int32_lanes(place))
+    return least_lane(lows), greatest_lane(highs)
 
 
 def score_tile(state, weights, row, key, key_stride):
@@ -1044,10 +1053,10 @@ def visibility(q_low, q_high, k_low, k_high, b, keys, segment_array):
     """
     low1 = min(max(q_low, 0), keys - 1)
     high1 = min(max(q_high, 0), keys - 1)
-    least2, greatest2 = extent_int32(segment_array, b * keys + low1, 1, 1, high1 - low1 + 1, 1)
+    least2, greatest2 = extent_of_run(segment_array, b * keys + low1, high1 - low1 + 1)
     low3 = min(max(k_low, 0), keys - 1)
     high3 = min(max(k_high, 0), keys - 1)
-    least4, greatest4 = extent_int32(segment_array, b * keys + low3, 1, 1, high3 - low3 + 1, 1)
+    least4, greatest4 = extent_of_run(segment_array, b * keys + low3, high3 - low3 + 1)
     low5 = 1 if least2 == greatest2 == least4 == greatest4 else 0
     high5 = 1 if least2 <= greatest4 and least4 <= greatest2 else 0
     return low5 + high5
@@ -2000,7 +2009,7 @@ KERNEL = Kernel(
         prefetch_ahead,
         raise_maxima,
         load_run_int32,
-        extent_int32,
+        extent_of_run,
         score_tile,
         score_tile_partial,
         score_tile_narrow,
@@ -2031,7 +2040,7 @@ DECODE = Kernel(
     functions=(
         pack_rows,
         load_run_int32,
-        extent_int32,
+        extent_of_run,
         visibility,
         dot_4_rows,
         dot_one_row,

@@ -319,6 +319,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *("pack_queries", "start_group", "prefetch_ahead", "raise_maxima"),
         *runs_of(facts.partial_code, facts.full_code, facts.sink_code),
         *(extent.name for extent in tile.extents),
+        *(("extent_of_run",) if tile.bounds_runs else ()),
         *(("widened",) if tile.bounds_reals else ()),
         *(variant.name for variant in tile.score_variants),
         "write_rows",
@@ -348,8 +349,9 @@ def views_of_decoding(facts: Lowering) -> Names:
     """What classifies chunks of keys."""
     assert facts.view_code is not None
     extents = sorted(facts.view_code.extents, key=name_of)
+    runs = ("extent_of_run",) if facts.view_code.bounds_runs else ()
     widened = ("widened",) if facts.view_code.bounds_reals else ()
-    return (*(EXTENTS[dtype] for dtype in extents), *widened, "visibility")
+    return (*(EXTENTS[dtype] for dtype in extents), *runs, *widened, "visibility")
 
 
 def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:

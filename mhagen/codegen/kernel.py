@@ -39,6 +39,7 @@ def tile_model(facts: Lowering) -> TileModel:
         shrink=facts.power("maxima - raised"),
         run_loads=tuple((RUNS[d], f"load_{d.value}_lanes", LOADS[d][1], d.bytes) for d in runs),
         extents=extents(facts),
+        bounds_runs=facts.view_code is not None and facts.view_code.bounds_runs,
         bounds_reals=facts.view_code is not None and facts.view_code.bounds_reals,
     )
 

@@ -129,6 +129,7 @@ class TileModel:
         tuple[str, str, str, int], ...
     ]  # name, load, take, bytes of functions that read neighbours
     extents: tuple[ExtentModel, ...]
+    bounds_runs: bool  # of captured arrays of int32
     bounds_reals: bool
 
 

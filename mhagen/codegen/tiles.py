@@ -23,6 +23,7 @@ UNKNOWN = ("0", "1")
 LINE_WIDTH = 90  # of what stands in one line behind `high15 = `
 START_WIDTH = 24
 EXTENTS = {dtype: f"extent_{dtype.value}" for dtype in LOADS}
+EXTENT_OF_RUN = "extent_of_run"  # of neighbours of int32, as labels of positions are
 EXTENT_LOADS = {dtype: one for dtype, (one, _) in LOADS.items()} | {DType.BOOL: "load_byte"}
 
 
@@ -34,6 +35,10 @@ class TileCode:
     result: str
     names: frozenset[str]  # of b, h, captured arrays and length symbols
     extents: frozenset[DType]
+
+    @property
+    def bounds_runs(self) -> bool:
+        return any(EXTENT_OF_RUN in line for line in self.lines)
 
     @property
     def bounds_reals(self) -> bool:
@@ -168,18 +173,24 @@ class Bounder:
 
     def extent(self, array: Captured, clamped: list[Pair], varying: list[int]) -> Pair:
         """A call that finds the least and greatest element of the rectangle of indices."""
-        self.extents.add(array.dtype)
         start = self.place(array, clamped)
+        if array.dtype is DType.INT32 and varying == [len(clamped) - 1]:
+            low, high = clamped[-1]
+            return self.pair(f"{EXTENT_OF_RUN}({array.parameter}, {start}, {high} - {low} + 1)")
+        self.extents.add(array.dtype)
         spans = [(f"{clamped[i][1]} - {clamped[i][0]} + 1", self.stride(array, i)) for i in varying]
         spans = [("1", "1")] * (2 - len(spans)) + spans
         (outer_count, outer_stride), (count, stride) = spans
+        if len(start) > START_WIDTH:
+            self.lines.append(f"start{self.count + 1} = {start}")
+            start = f"start{self.count + 1}"
+        arguments = f"{array.parameter}, {start}, {outer_count}, {outer_stride}, {count}, {stride}"
+        return self.pair(f"{EXTENTS[array.dtype]}({arguments})")
+
+    def pair(self, call: str) -> Pair:
         self.count += 1
         names = f"least{self.count}", f"greatest{self.count}"
-        if len(start) > START_WIDTH:
-            self.lines.append(f"start{self.count} = {start}")
-            start = f"start{self.count}"
-        arguments = f"{array.parameter}, {start}, {outer_count}, {outer_stride}, {count}, {stride}"
-        self.lines.append(f"{names[0]}, {names[1]} = {EXTENTS[array.dtype]}({arguments})")
+        self.lines.append(f"{names[0]}, {names[1]} = {call}")
         return names
 
     def clamped(self, index: Expr, axis: int | str) -> Pair:

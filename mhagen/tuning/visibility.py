@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..base.errors import InternalError
 from ..codegen.reach import ReachCode
-from ..codegen.tiles import EXTENT_LOADS, EXTENTS, TileCode
+from ..codegen.tiles import EXTENT_LOADS, EXTENT_OF_RUN, EXTENTS, TileCode
 
 Integers: TypeAlias = NDArray[np.int64]
 Numbers: TypeAlias = NDArray[Any]  # int64 or float64
@@ -93,10 +93,14 @@ class Reader:
     def pair(self, name: str, parts: list[ast.expr], line: ast.stmt) -> tuple[Numbers, Numbers]:
         if name == "widened":
             return widened(*(self.value(each).astype(np.float64) for each in parts))
-        if name not in EXTENTS.values():
-            raise _unknown(line)
         array, *numbers = parts
-        return extents(self.arrays[ast.unparse(array)], *(self.value(each) for each in numbers))
+        values = [self.value(each) for each in numbers]
+        if name == EXTENT_OF_RUN:
+            one = np.ones((), np.int64)
+            values[1:] = [one, one, values[1], one]
+        elif name not in EXTENTS.values():
+            raise _unknown(line)
+        return extents(self.arrays[ast.unparse(array)], *values)
 
     def value(self, node: ast.expr) -> Numbers:
         match node:
