@@ -217,7 +217,7 @@ def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         line(
             "HEADROOM", 8.0 / op.score_scale, "by what scores may top the running maximum before it is raised"
         ),
-        line("LIFT", 24.0 / op.score_scale, "how far above them it is raised: weights may be tiny"),
+        line("LIFT", 40.0 / op.score_scale, "how far above them it is raised: weights may be tiny"),
     ]
     lines.append(
         line("HIDDEN_WEIGHT", "-0.0", "the weight of a hidden key: adds nothing, and can be told from 0")
