@@ -152,7 +152,7 @@ QUERY_SCALE = 0.1767766952966369  # multiplies the products
 SCORE_SCALE = 1.4426950408889634  # log2(e): weights are powers of two
 LOWEST = -3.4028234663852886e38  # float32's lowest: where running maxima start
 HEADROOM = 5.545177444479562  # by what scores may top the running maximum before it is raised
-LIFT = 16.635532333438686  # how far above them it is raised: weights may be tiny
+LIFT = 27.725887222397812  # how far above them it is raised: weights may be tiny
 HIDDEN_WEIGHT = -0.0  # the weight of a hidden key: adds nothing, and can be told from 0
 MINUS_INFINITY = float("-inf")  # the score of a hidden key in decoding
 
