@@ -2631,13 +2631,10 @@ LINEAR = LinearKernel(
 )
 
 # The cosines and sines of positions: queries stand at index + query_offset, keys at their index.
-ROTATION = Rotation(
-    Turning(
-        dim=128, base=500000.0, scaling=Scaling.LLAMA3, factor=8.0, original_max_position_embeddings=8192
-    ),
-    computed="float32",
-    lanes=LANES,
+TURNING = Turning(
+    dim=128, base=500000.0, scaling=Scaling.LLAMA3, factor=8.0, original_max_position_embeddings=8192
 )
+ROTATION = Rotation(TURNING, computed="float32", lanes=LANES)
 
 # The layer's products: which weights and biases, how many heads they write, how wide a head is.
 QUERY_KEY_VALUE = Product(

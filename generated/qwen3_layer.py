@@ -2653,7 +2653,8 @@ LINEAR = LinearKernel(
 )
 
 # The cosines and sines of positions: queries stand at index + query_offset, keys at their index.
-ROTATION = Rotation(Turning(dim=128, base=1000000.0), computed="float32", lanes=LANES)
+TURNING = Turning(dim=128, base=1000000.0)
+ROTATION = Rotation(TURNING, computed="float32", lanes=LANES)
 
 # The layer's products: which weights and biases, how many heads they write, how wide a head is.
 QUERY_KEY_VALUE = Product(

@@ -126,14 +126,13 @@ def neighbours_of(graph: Graph) -> int:
     return 0 if rotary is None or rotary.layout is RotaryLayout.HALF else rotary.dim
 
 
-def rotation_arguments(facts: Lowering) -> Names:
-    """The arguments of the module's Rotation: of its turning, what is not the default."""
+def turning_arguments(facts: Lowering) -> Names:
+    """How fast pairs turn, as far as it is not the default."""
     rotary = rotary_of(facts.program.self_layer)
     if rotary is None:
         return ()
     given = ((each.name, getattr(rotary, each.name), each.default) for each in fields(Turning))
-    texts = [f"{name}={spelt(value)}" for name, value, default in given if value != default]
-    return (f"Turning({', '.join(texts)})", f'computed="{facts.numbers.computed.value}"', "lanes=LANES")
+    return tuple(f"{name}={spelt(value)}" for name, value, default in given if value != default)
 
 
 def spelt(value: object) -> str:

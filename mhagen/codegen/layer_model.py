@@ -25,7 +25,7 @@ class LinearModel:
     tile_parameters: Names
     tile_arguments: Names
     functions: Names
-    rotation_arguments: Names
+    turning_arguments: Names
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .facts import Lowering
-from .finish import finish_functions, finish_parameters, has_finish, rotation_arguments
+from .finish import finish_functions, finish_parameters, has_finish, turning_arguments
 from .layer_model import LinearModel
 from .model import Names
 
@@ -40,7 +40,7 @@ def linear_model(facts: Lowering) -> LinearModel:
             "columns - column" if finishes else "columns",
         ),
         functions=("linear_tile", *finish_functions(facts), "linear_tasks"),
-        rotation_arguments=rotation_arguments(facts),
+        turning_arguments=turning_arguments(facts),
     )
 
 

@@ -1,10 +1,10 @@
-"""gptj_layer: attention with 16 query heads, dim 256, inside a layer of model dim 4096.
+"""codegen_layer: attention with 16 query heads, dim 64, inside a layer of model dim 1024.
 
 What it computes
-    score  = 0.0625 * <query, key>
+    score  = 0.125 * <query, key>
     keep   = k <= q
     out    = the mean of the values under the softmax over the keys kept
-    layer(): queries and keys get rotary positions (64 of 256 numbers, interleaved, base 10000)
+    layer(): queries and keys get rotary positions (32 of 64 numbers, interleaved, base 10000)
     b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)
 
 Schedule: a task is 64 queries of one head. It takes the keys in blocks of 256: first the scores of 8 keys
@@ -132,9 +132,9 @@ else:
 QUERY_HEADS = 16
 KEY_VALUE_HEADS = 16
 GROUP_SIZE = 1  # query heads that share a key/value head
-DIM = 256  # of queries and keys
-VALUE_DIM = 256
-MODEL_DIM = 4096
+DIM = 64  # of queries and keys
+VALUE_DIM = 64
+MODEL_DIM = 1024
 
 # The schedule: what is computed together.
 LANES = 16  # float32 values in a vector register
@@ -151,45 +151,45 @@ LINEAR_DEPTH = 1024  # inputs between two passes over the outputs
 # Memory: byte offsets in the scratch of a thread.
 VECTOR = 64  # bytes
 ROW = 128  # a weight for each query of a group
-OUT_ROW = 1024  # an accumulator for each value column, filled up to whole vectors
-OUT_VECTORS = 16  # whole vectors of value columns
-DEPTH = 256  # columns of queries and keys
-WHOLE_DEPTH = 256  # those in whole vectors
-KEY_BYTES = 1024  # of a row of queries or keys
-VALUE_BYTES = 1024  # of a row of values
+OUT_ROW = 256  # an accumulator for each value column, filled up to whole vectors
+OUT_VECTORS = 4  # whole vectors of value columns
+DEPTH = 64  # columns of queries and keys
+WHOLE_DEPTH = 64  # those in whole vectors
+KEY_BYTES = 256  # of a row of queries or keys
+VALUE_BYTES = 256  # of a row of values
 CACHE_LINE = 64
 NEAR_BYTES = 1048576  # keys and values up to so many are near without fetching
-ACCUMULATORS = 32768  # behind the packed queries
-MAXIMA = 65536
-SUMS = 65664
-PEAKS = 65792
-STATE_BYTES = 65920  # all of these for one group
-WEIGHTS = 131840  # behind the states of all groups
-AHEAD = 164608  # what is fetched for the next head
-SCRATCH_BYTES = 164736
+ACCUMULATORS = 8192  # behind the packed queries
+MAXIMA = 16384
+SUMS = 16512
+PEAKS = 16640
+STATE_BYTES = 16768  # all of these for one group
+WEIGHTS = 33536  # behind the states of all groups
+AHEAD = 66304  # what is fetched for the next head
+SCRATCH_BYTES = 66432
 DECODE_QUERIES = 8  # up to so many queries, keys are split between threads
 CHUNK_KEYS = 512  # of one task of decoding
 ROWS_OF_TASK = 8  # queries times heads that share its keys
 FAR_BYTES = 16384  # how far ahead keys and values are fetched where rows share them
 VALUE_KEYS = 32  # keys whose values stay near while all rows add them
-QUERY_LINE = 1024  # a row of queries, filled up to whole vectors
+QUERY_LINE = 256  # a row of queries, filled up to whole vectors
 SCORES_LINE = 2048  # the scores of a row, later its weights
 TURN = 1024  # LANES vectors, to be added up over lanes; products lie behind
-PARTIAL_ROW = 1088  # maximum and sum, then an accumulator for each column
-ROW_SUMS = 8192  # behind the rows of queries
-ROW_PEAKS = 9472
-SCORES = 9984
-DECODE_SCRATCH_BYTES = 26368
+PARTIAL_ROW = 320  # maximum and sum, then an accumulator for each column
+ROW_SUMS = 2048  # behind the rows of queries
+ROW_PEAKS = 3328
+SCORES = 3840
+DECODE_SCRATCH_BYTES = 20224
 LINEAR_PANEL_ROW = 128  # weights of one input in a panel
 STRIP = 0  # where the rows of a strip lie as they are computed
-STRIP_ROW = 1024  # bytes of one of them
-LINEAR_SCRATCH_BYTES = 131136  # a vector more: reads end behind a row
-PAIRS = 32  # of numbers of a head that turn
-SINES = 128  # bytes behind the cosines of a position
-TURN_ROW = 256  # bytes of cosines and sines of a position
+STRIP_ROW = 256  # bytes of one of them
+LINEAR_SCRATCH_BYTES = 32832  # a vector more: reads end behind a row
+PAIRS = 16  # of numbers of a head that turn
+SINES = 64  # bytes behind the cosines of a position
+TURN_ROW = 128  # bytes of cosines and sines of a position
 
 # Numbers of the streaming softmax.
-QUERY_SCALE = 0.09016844005556021  # 0.0625 * log2(e)
+QUERY_SCALE = 0.18033688011112042  # 0.125 * log2(e)
 LOWEST = -3.4028234663852886e38  # float32's lowest: where running maxima start
 HEADROOM = 8.0  # by what scores may top the running maximum before it is raised
 LIFT = 24.0  # how far above them it is raised: weights may be tiny
@@ -1003,55 +1003,13 @@ def values_are_finite(value, value_stride, lines):
     total1 = splat(0.0)
     total2 = splat(0.0)
     total3 = splat(0.0)
-    total4 = splat(0.0)
-    total5 = splat(0.0)
-    total6 = splat(0.0)
-    total7 = splat(0.0)
-    total8 = splat(0.0)
-    total9 = splat(0.0)
-    total10 = splat(0.0)
-    total11 = splat(0.0)
-    total12 = splat(0.0)
-    total13 = splat(0.0)
-    total14 = splat(0.0)
-    total15 = splat(0.0)
     for line in range(lines):
         place = value + line * value_stride
         total0 = fma(load(place), 0.0, total0)
         total1 = fma(load(place + 1 * VECTOR), 0.0, total1)
         total2 = fma(load(place + 2 * VECTOR), 0.0, total2)
         total3 = fma(load(place + 3 * VECTOR), 0.0, total3)
-        total4 = fma(load(place + 4 * VECTOR), 0.0, total4)
-        total5 = fma(load(place + 5 * VECTOR), 0.0, total5)
-        total6 = fma(load(place + 6 * VECTOR), 0.0, total6)
-        total7 = fma(load(place + 7 * VECTOR), 0.0, total7)
-        total8 = fma(load(place + 8 * VECTOR), 0.0, total8)
-        total9 = fma(load(place + 9 * VECTOR), 0.0, total9)
-        total10 = fma(load(place + 10 * VECTOR), 0.0, total10)
-        total11 = fma(load(place + 11 * VECTOR), 0.0, total11)
-        total12 = fma(load(place + 12 * VECTOR), 0.0, total12)
-        total13 = fma(load(place + 13 * VECTOR), 0.0, total13)
-        total14 = fma(load(place + 14 * VECTOR), 0.0, total14)
-        total15 = fma(load(place + 15 * VECTOR), 0.0, total15)
-    return not any_lane(
-        total0
-        + total1
-        + total2
-        + total3
-        + total4
-        + total5
-        + total6
-        + total7
-        + total8
-        + total9
-        + total10
-        + total11
-        + total12
-        + total13
-        + total14
-        + total15
-        != 0.0
-    )
+    return not any_lane(total0 + total1 + total2 + total3 != 0.0)
 
 
 def add_to(sums, total, single):
@@ -1264,78 +1222,6 @@ def attend_block(
             single,
             shares,
             out_at + 128,
-            out_stride,
-            query_count - query,
-        )
-        add_values_32(
-            rows_at,
-            lines,
-            value_at + 256,
-            value_stride,
-            accumulators + 256,
-            single,
-            shares,
-            out_at + 256,
-            out_stride,
-            query_count - query,
-        )
-        add_values_32(
-            rows_at,
-            lines,
-            value_at + 384,
-            value_stride,
-            accumulators + 384,
-            single,
-            shares,
-            out_at + 384,
-            out_stride,
-            query_count - query,
-        )
-        add_values_32(
-            rows_at,
-            lines,
-            value_at + 512,
-            value_stride,
-            accumulators + 512,
-            single,
-            shares,
-            out_at + 512,
-            out_stride,
-            query_count - query,
-        )
-        add_values_32(
-            rows_at,
-            lines,
-            value_at + 640,
-            value_stride,
-            accumulators + 640,
-            single,
-            shares,
-            out_at + 640,
-            out_stride,
-            query_count - query,
-        )
-        add_values_32(
-            rows_at,
-            lines,
-            value_at + 768,
-            value_stride,
-            accumulators + 768,
-            single,
-            shares,
-            out_at + 768,
-            out_stride,
-            query_count - query,
-        )
-        add_values_32(
-            rows_at,
-            lines,
-            value_at + 896,
-            value_stride,
-            accumulators + 896,
-            single,
-            shares,
-            out_at + 896,
             out_stride,
             query_count - query,
         )
@@ -1592,342 +1478,6 @@ def dot_4_rows(queries, key, key_stride, keys, sums):
         sum13 = fma(key1, query, sum13)
         sum14 = fma(key2, query, sum14)
         sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 4 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 4 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 4 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 4 * CACHE_LINE)
-        key0 = load(place0 + 4 * VECTOR)
-        key1 = load(place1 + 4 * VECTOR)
-        key2 = load(place2 + 4 * VECTOR)
-        key3 = load(place3 + 4 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 4 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 4 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 4 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 4 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 5 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 5 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 5 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 5 * CACHE_LINE)
-        key0 = load(place0 + 5 * VECTOR)
-        key1 = load(place1 + 5 * VECTOR)
-        key2 = load(place2 + 5 * VECTOR)
-        key3 = load(place3 + 5 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 5 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 5 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 5 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 5 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 6 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 6 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 6 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 6 * CACHE_LINE)
-        key0 = load(place0 + 6 * VECTOR)
-        key1 = load(place1 + 6 * VECTOR)
-        key2 = load(place2 + 6 * VECTOR)
-        key3 = load(place3 + 6 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 6 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 6 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 6 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 6 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 7 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 7 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 7 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 7 * CACHE_LINE)
-        key0 = load(place0 + 7 * VECTOR)
-        key1 = load(place1 + 7 * VECTOR)
-        key2 = load(place2 + 7 * VECTOR)
-        key3 = load(place3 + 7 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 7 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 7 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 7 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 7 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 8 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 8 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 8 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 8 * CACHE_LINE)
-        key0 = load(place0 + 8 * VECTOR)
-        key1 = load(place1 + 8 * VECTOR)
-        key2 = load(place2 + 8 * VECTOR)
-        key3 = load(place3 + 8 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 8 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 8 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 8 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 8 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 9 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 9 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 9 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 9 * CACHE_LINE)
-        key0 = load(place0 + 9 * VECTOR)
-        key1 = load(place1 + 9 * VECTOR)
-        key2 = load(place2 + 9 * VECTOR)
-        key3 = load(place3 + 9 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 9 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 9 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 9 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 9 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 10 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 10 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 10 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 10 * CACHE_LINE)
-        key0 = load(place0 + 10 * VECTOR)
-        key1 = load(place1 + 10 * VECTOR)
-        key2 = load(place2 + 10 * VECTOR)
-        key3 = load(place3 + 10 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 10 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 10 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 10 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 10 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 11 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 11 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 11 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 11 * CACHE_LINE)
-        key0 = load(place0 + 11 * VECTOR)
-        key1 = load(place1 + 11 * VECTOR)
-        key2 = load(place2 + 11 * VECTOR)
-        key3 = load(place3 + 11 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 11 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 11 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 11 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 11 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 12 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 12 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 12 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 12 * CACHE_LINE)
-        key0 = load(place0 + 12 * VECTOR)
-        key1 = load(place1 + 12 * VECTOR)
-        key2 = load(place2 + 12 * VECTOR)
-        key3 = load(place3 + 12 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 12 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 12 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 12 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 12 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 13 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 13 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 13 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 13 * CACHE_LINE)
-        key0 = load(place0 + 13 * VECTOR)
-        key1 = load(place1 + 13 * VECTOR)
-        key2 = load(place2 + 13 * VECTOR)
-        key3 = load(place3 + 13 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 13 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 13 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 13 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 13 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 14 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 14 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 14 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 14 * CACHE_LINE)
-        key0 = load(place0 + 14 * VECTOR)
-        key1 = load(place1 + 14 * VECTOR)
-        key2 = load(place2 + 14 * VECTOR)
-        key3 = load(place3 + 14 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 14 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 14 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 14 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 14 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        prefetch_far(place0 + FAR_BYTES + 15 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 15 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 15 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 15 * CACHE_LINE)
-        key0 = load(place0 + 15 * VECTOR)
-        key1 = load(place1 + 15 * VECTOR)
-        key2 = load(place2 + 15 * VECTOR)
-        key3 = load(place3 + 15 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 15 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 15 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 15 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 15 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
         sum0 = add_halves_1(sum0, sum1)
         sum2 = add_halves_1(sum2, sum3)
         sum4 = add_halves_1(sum4, sum5)
@@ -1961,18 +1511,6 @@ def dot_one_row(queries, key, key_stride, keys, sums):
     query1 = load(queries + 1 * VECTOR)
     query2 = load(queries + 2 * VECTOR)
     query3 = load(queries + 3 * VECTOR)
-    query4 = load(queries + 4 * VECTOR)
-    query5 = load(queries + 5 * VECTOR)
-    query6 = load(queries + 6 * VECTOR)
-    query7 = load(queries + 7 * VECTOR)
-    query8 = load(queries + 8 * VECTOR)
-    query9 = load(queries + 9 * VECTOR)
-    query10 = load(queries + 10 * VECTOR)
-    query11 = load(queries + 11 * VECTOR)
-    query12 = load(queries + 12 * VECTOR)
-    query13 = load(queries + 13 * VECTOR)
-    query14 = load(queries + 14 * VECTOR)
-    query15 = load(queries + 15 * VECTOR)
     for i in range(keys):
         place = key + i * key_stride
         sum0 = splat(0.0)
@@ -1981,18 +1519,6 @@ def dot_one_row(queries, key, key_stride, keys, sums):
         sum1 = fma(load(place + 1 * VECTOR), query1, sum1)
         sum0 = fma(load(place + 2 * VECTOR), query2, sum0)
         sum1 = fma(load(place + 3 * VECTOR), query3, sum1)
-        sum0 = fma(load(place + 4 * VECTOR), query4, sum0)
-        sum1 = fma(load(place + 5 * VECTOR), query5, sum1)
-        sum0 = fma(load(place + 6 * VECTOR), query6, sum0)
-        sum1 = fma(load(place + 7 * VECTOR), query7, sum1)
-        sum0 = fma(load(place + 8 * VECTOR), query8, sum0)
-        sum1 = fma(load(place + 9 * VECTOR), query9, sum1)
-        sum0 = fma(load(place + 10 * VECTOR), query10, sum0)
-        sum1 = fma(load(place + 11 * VECTOR), query11, sum1)
-        sum0 = fma(load(place + 12 * VECTOR), query12, sum0)
-        sum1 = fma(load(place + 13 * VECTOR), query13, sum1)
-        sum0 = fma(load(place + 14 * VECTOR), query14, sum0)
-        sum1 = fma(load(place + 15 * VECTOR), query15, sum1)
         store(sums + i * VECTOR, sum0 + sum1)
     store(sums + TURN, sum_lanes(sums))
 
@@ -2028,75 +1554,93 @@ def weigh_row(scores, keys, peaks, partial):
     store_real(partial + 4, total)
 
 
+def add_4_rows(weights, keys, value, value_stride, partial):
+    """partial[row][column] += weights * values, for 4 rows."""
+    sum0_0 = load(partial + 0 * PARTIAL_ROW + 0 * VECTOR)
+    sum0_1 = load(partial + 0 * PARTIAL_ROW + 1 * VECTOR)
+    sum0_2 = load(partial + 0 * PARTIAL_ROW + 2 * VECTOR)
+    sum0_3 = load(partial + 0 * PARTIAL_ROW + 3 * VECTOR)
+    sum1_0 = load(partial + 1 * PARTIAL_ROW + 0 * VECTOR)
+    sum1_1 = load(partial + 1 * PARTIAL_ROW + 1 * VECTOR)
+    sum1_2 = load(partial + 1 * PARTIAL_ROW + 2 * VECTOR)
+    sum1_3 = load(partial + 1 * PARTIAL_ROW + 3 * VECTOR)
+    sum2_0 = load(partial + 2 * PARTIAL_ROW + 0 * VECTOR)
+    sum2_1 = load(partial + 2 * PARTIAL_ROW + 1 * VECTOR)
+    sum2_2 = load(partial + 2 * PARTIAL_ROW + 2 * VECTOR)
+    sum2_3 = load(partial + 2 * PARTIAL_ROW + 3 * VECTOR)
+    sum3_0 = load(partial + 3 * PARTIAL_ROW + 0 * VECTOR)
+    sum3_1 = load(partial + 3 * PARTIAL_ROW + 1 * VECTOR)
+    sum3_2 = load(partial + 3 * PARTIAL_ROW + 2 * VECTOR)
+    sum3_3 = load(partial + 3 * PARTIAL_ROW + 3 * VECTOR)
+    for i in range(keys):
+        place = value + i * value_stride
+        prefetch_far(place + FAR_BYTES + 0 * CACHE_LINE)
+        prefetch_far(place + FAR_BYTES + 1 * CACHE_LINE)
+        prefetch_far(place + FAR_BYTES + 2 * CACHE_LINE)
+        prefetch_far(place + FAR_BYTES + 3 * CACHE_LINE)
+        value0 = load(place)
+        value1 = load(place + 1 * VECTOR)
+        value2 = load(place + 2 * VECTOR)
+        value3 = load(place + 3 * VECTOR)
+        weight = load_each(weights + 0 * SCORES_LINE + 4 * i)
+        sum0_0 = fma(weight, value0, sum0_0)
+        sum0_1 = fma(weight, value1, sum0_1)
+        sum0_2 = fma(weight, value2, sum0_2)
+        sum0_3 = fma(weight, value3, sum0_3)
+        weight = load_each(weights + 1 * SCORES_LINE + 4 * i)
+        sum1_0 = fma(weight, value0, sum1_0)
+        sum1_1 = fma(weight, value1, sum1_1)
+        sum1_2 = fma(weight, value2, sum1_2)
+        sum1_3 = fma(weight, value3, sum1_3)
+        weight = load_each(weights + 2 * SCORES_LINE + 4 * i)
+        sum2_0 = fma(weight, value0, sum2_0)
+        sum2_1 = fma(weight, value1, sum2_1)
+        sum2_2 = fma(weight, value2, sum2_2)
+        sum2_3 = fma(weight, value3, sum2_3)
+        weight = load_each(weights + 3 * SCORES_LINE + 4 * i)
+        sum3_0 = fma(weight, value0, sum3_0)
+        sum3_1 = fma(weight, value1, sum3_1)
+        sum3_2 = fma(weight, value2, sum3_2)
+        sum3_3 = fma(weight, value3, sum3_3)
+    store(partial + 0 * PARTIAL_ROW + 0 * VECTOR, sum0_0)
+    store(partial + 0 * PARTIAL_ROW + 1 * VECTOR, sum0_1)
+    store(partial + 0 * PARTIAL_ROW + 2 * VECTOR, sum0_2)
+    store(partial + 0 * PARTIAL_ROW + 3 * VECTOR, sum0_3)
+    store(partial + 1 * PARTIAL_ROW + 0 * VECTOR, sum1_0)
+    store(partial + 1 * PARTIAL_ROW + 1 * VECTOR, sum1_1)
+    store(partial + 1 * PARTIAL_ROW + 2 * VECTOR, sum1_2)
+    store(partial + 1 * PARTIAL_ROW + 3 * VECTOR, sum1_3)
+    store(partial + 2 * PARTIAL_ROW + 0 * VECTOR, sum2_0)
+    store(partial + 2 * PARTIAL_ROW + 1 * VECTOR, sum2_1)
+    store(partial + 2 * PARTIAL_ROW + 2 * VECTOR, sum2_2)
+    store(partial + 2 * PARTIAL_ROW + 3 * VECTOR, sum2_3)
+    store(partial + 3 * PARTIAL_ROW + 0 * VECTOR, sum3_0)
+    store(partial + 3 * PARTIAL_ROW + 1 * VECTOR, sum3_1)
+    store(partial + 3 * PARTIAL_ROW + 2 * VECTOR, sum3_2)
+    store(partial + 3 * PARTIAL_ROW + 3 * VECTOR, sum3_3)
+
+
 def add_one_row(weights, keys, value, value_stride, partial):
     """partial[row][column] += weights * values, for one row."""
     sum0_0 = load(partial + 0 * PARTIAL_ROW + 0 * VECTOR)
     sum0_1 = load(partial + 0 * PARTIAL_ROW + 1 * VECTOR)
     sum0_2 = load(partial + 0 * PARTIAL_ROW + 2 * VECTOR)
     sum0_3 = load(partial + 0 * PARTIAL_ROW + 3 * VECTOR)
-    sum0_4 = load(partial + 0 * PARTIAL_ROW + 4 * VECTOR)
-    sum0_5 = load(partial + 0 * PARTIAL_ROW + 5 * VECTOR)
-    sum0_6 = load(partial + 0 * PARTIAL_ROW + 6 * VECTOR)
-    sum0_7 = load(partial + 0 * PARTIAL_ROW + 7 * VECTOR)
-    sum0_8 = load(partial + 0 * PARTIAL_ROW + 8 * VECTOR)
-    sum0_9 = load(partial + 0 * PARTIAL_ROW + 9 * VECTOR)
-    sum0_10 = load(partial + 0 * PARTIAL_ROW + 10 * VECTOR)
-    sum0_11 = load(partial + 0 * PARTIAL_ROW + 11 * VECTOR)
-    sum0_12 = load(partial + 0 * PARTIAL_ROW + 12 * VECTOR)
-    sum0_13 = load(partial + 0 * PARTIAL_ROW + 13 * VECTOR)
-    sum0_14 = load(partial + 0 * PARTIAL_ROW + 14 * VECTOR)
-    sum0_15 = load(partial + 0 * PARTIAL_ROW + 15 * VECTOR)
     for i in range(keys):
         place = value + i * value_stride
         value0 = load(place)
         value1 = load(place + 1 * VECTOR)
         value2 = load(place + 2 * VECTOR)
         value3 = load(place + 3 * VECTOR)
-        value4 = load(place + 4 * VECTOR)
-        value5 = load(place + 5 * VECTOR)
-        value6 = load(place + 6 * VECTOR)
-        value7 = load(place + 7 * VECTOR)
-        value8 = load(place + 8 * VECTOR)
-        value9 = load(place + 9 * VECTOR)
-        value10 = load(place + 10 * VECTOR)
-        value11 = load(place + 11 * VECTOR)
-        value12 = load(place + 12 * VECTOR)
-        value13 = load(place + 13 * VECTOR)
-        value14 = load(place + 14 * VECTOR)
-        value15 = load(place + 15 * VECTOR)
         weight = load_each(weights + 0 * SCORES_LINE + 4 * i)
         sum0_0 = fma(weight, value0, sum0_0)
         sum0_1 = fma(weight, value1, sum0_1)
         sum0_2 = fma(weight, value2, sum0_2)
         sum0_3 = fma(weight, value3, sum0_3)
-        sum0_4 = fma(weight, value4, sum0_4)
-        sum0_5 = fma(weight, value5, sum0_5)
-        sum0_6 = fma(weight, value6, sum0_6)
-        sum0_7 = fma(weight, value7, sum0_7)
-        sum0_8 = fma(weight, value8, sum0_8)
-        sum0_9 = fma(weight, value9, sum0_9)
-        sum0_10 = fma(weight, value10, sum0_10)
-        sum0_11 = fma(weight, value11, sum0_11)
-        sum0_12 = fma(weight, value12, sum0_12)
-        sum0_13 = fma(weight, value13, sum0_13)
-        sum0_14 = fma(weight, value14, sum0_14)
-        sum0_15 = fma(weight, value15, sum0_15)
     store(partial + 0 * PARTIAL_ROW + 0 * VECTOR, sum0_0)
     store(partial + 0 * PARTIAL_ROW + 1 * VECTOR, sum0_1)
     store(partial + 0 * PARTIAL_ROW + 2 * VECTOR, sum0_2)
     store(partial + 0 * PARTIAL_ROW + 3 * VECTOR, sum0_3)
-    store(partial + 0 * PARTIAL_ROW + 4 * VECTOR, sum0_4)
-    store(partial + 0 * PARTIAL_ROW + 5 * VECTOR, sum0_5)
-    store(partial + 0 * PARTIAL_ROW + 6 * VECTOR, sum0_6)
-    store(partial + 0 * PARTIAL_ROW + 7 * VECTOR, sum0_7)
-    store(partial + 0 * PARTIAL_ROW + 8 * VECTOR, sum0_8)
-    store(partial + 0 * PARTIAL_ROW + 9 * VECTOR, sum0_9)
-    store(partial + 0 * PARTIAL_ROW + 10 * VECTOR, sum0_10)
-    store(partial + 0 * PARTIAL_ROW + 11 * VECTOR, sum0_11)
-    store(partial + 0 * PARTIAL_ROW + 12 * VECTOR, sum0_12)
-    store(partial + 0 * PARTIAL_ROW + 13 * VECTOR, sum0_13)
-    store(partial + 0 * PARTIAL_ROW + 14 * VECTOR, sum0_14)
-    store(partial + 0 * PARTIAL_ROW + 15 * VECTOR, sum0_15)
 
 
 def raw_values_are_finite(value, value_stride, rows):
@@ -2105,55 +1649,13 @@ def raw_values_are_finite(value, value_stride, rows):
     total1 = splat(0.0)
     total2 = splat(0.0)
     total3 = splat(0.0)
-    total4 = splat(0.0)
-    total5 = splat(0.0)
-    total6 = splat(0.0)
-    total7 = splat(0.0)
-    total8 = splat(0.0)
-    total9 = splat(0.0)
-    total10 = splat(0.0)
-    total11 = splat(0.0)
-    total12 = splat(0.0)
-    total13 = splat(0.0)
-    total14 = splat(0.0)
-    total15 = splat(0.0)
     for row in range(rows):
         place = value + row * value_stride
         total0 = fma(load(place), 0.0, total0)
         total1 = fma(load(place + 1 * VECTOR), 0.0, total1)
         total2 = fma(load(place + 2 * VECTOR), 0.0, total2)
         total3 = fma(load(place + 3 * VECTOR), 0.0, total3)
-        total4 = fma(load(place + 4 * VECTOR), 0.0, total4)
-        total5 = fma(load(place + 5 * VECTOR), 0.0, total5)
-        total6 = fma(load(place + 6 * VECTOR), 0.0, total6)
-        total7 = fma(load(place + 7 * VECTOR), 0.0, total7)
-        total8 = fma(load(place + 8 * VECTOR), 0.0, total8)
-        total9 = fma(load(place + 9 * VECTOR), 0.0, total9)
-        total10 = fma(load(place + 10 * VECTOR), 0.0, total10)
-        total11 = fma(load(place + 11 * VECTOR), 0.0, total11)
-        total12 = fma(load(place + 12 * VECTOR), 0.0, total12)
-        total13 = fma(load(place + 13 * VECTOR), 0.0, total13)
-        total14 = fma(load(place + 14 * VECTOR), 0.0, total14)
-        total15 = fma(load(place + 15 * VECTOR), 0.0, total15)
-    return not any_lane(
-        total0
-        + total1
-        + total2
-        + total3
-        + total4
-        + total5
-        + total6
-        + total7
-        + total8
-        + total9
-        + total10
-        + total11
-        + total12
-        + total13
-        + total14
-        + total15
-        != 0.0
-    )
+    return not any_lane(total0 + total1 + total2 + total3 != 0.0)
 
 
 def add_seen_values(weights, keys, value, value_stride, partial):
@@ -2171,30 +1673,6 @@ def add_seen_values(weights, keys, value, value_stride, partial):
         store(at, fma(weight, load(place + 2 * VECTOR), load(at)))
         at = partial + 3 * VECTOR
         store(at, fma(weight, load(place + 3 * VECTOR), load(at)))
-        at = partial + 4 * VECTOR
-        store(at, fma(weight, load(place + 4 * VECTOR), load(at)))
-        at = partial + 5 * VECTOR
-        store(at, fma(weight, load(place + 5 * VECTOR), load(at)))
-        at = partial + 6 * VECTOR
-        store(at, fma(weight, load(place + 6 * VECTOR), load(at)))
-        at = partial + 7 * VECTOR
-        store(at, fma(weight, load(place + 7 * VECTOR), load(at)))
-        at = partial + 8 * VECTOR
-        store(at, fma(weight, load(place + 8 * VECTOR), load(at)))
-        at = partial + 9 * VECTOR
-        store(at, fma(weight, load(place + 9 * VECTOR), load(at)))
-        at = partial + 10 * VECTOR
-        store(at, fma(weight, load(place + 10 * VECTOR), load(at)))
-        at = partial + 11 * VECTOR
-        store(at, fma(weight, load(place + 11 * VECTOR), load(at)))
-        at = partial + 12 * VECTOR
-        store(at, fma(weight, load(place + 12 * VECTOR), load(at)))
-        at = partial + 13 * VECTOR
-        store(at, fma(weight, load(place + 13 * VECTOR), load(at)))
-        at = partial + 14 * VECTOR
-        store(at, fma(weight, load(place + 14 * VECTOR), load(at)))
-        at = partial + 15 * VECTOR
-        store(at, fma(weight, load(place + 15 * VECTOR), load(at)))
 
 
 def score_rows(scratch, key, key_stride, first, count, first_row, rows, position, first_key):
@@ -2229,6 +1707,10 @@ def add_chunk_values(scratch, value, value_stride, low, high, rows, partial, fin
             weights = scratch + SCORES + row * SCORES_LINE + 4 * first
             add_seen_values(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
             row += 1
+        while row + 4 <= rows:
+            weights = scratch + SCORES + row * SCORES_LINE + 4 * first
+            add_4_rows(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
+            row += 4
         while row + 1 <= rows:
             weights = scratch + SCORES + row * SCORES_LINE + 4 * first
             add_one_row(weights, count, value_at, value_stride, partial + row * PARTIAL_ROW + VECTOR)
@@ -2796,7 +2278,7 @@ def linear_tasks(
 
 
 KERNEL = Kernel(
-    name="gptj_layer",
+    name="codegen_layer",
     target="avx512",
     computed="float32",
     functions=(
@@ -2837,7 +2319,7 @@ KERNEL = Kernel(
 
 
 DECODE = Kernel(
-    name="gptj_layer_decode",
+    name="codegen_layer_decode",
     target="avx512",
     computed="float32",
     functions=(
@@ -2847,6 +2329,7 @@ DECODE = Kernel(
         dot_one_row,
         score_keys,
         weigh_row,
+        add_4_rows,
         add_one_row,
         raw_values_are_finite,
         add_seen_values,
@@ -2879,10 +2362,10 @@ def kernel_for(query, key):
 def attention(query, key, value, *, query_offset=None, out=None):
     """Attend from every query to the keys it sees.
 
-    Shapes   query  (batch, 16, queries, 256)
-             key    (batch, 16, keys, 256)
-             value  (batch, 16, keys, 256)
-             out    (batch, 16, queries, 256)
+    Shapes   query  (batch, 16, queries, 64)
+             key    (batch, 16, keys, 64)
+             value  (batch, 16, keys, 64)
+             out    (batch, 16, queries, 64)
              float32 unless said otherwise; any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
@@ -2946,7 +2429,7 @@ def attend(query, key, value, out, query_offset):
 
 LINEAR = LinearKernel(
     Kernel(
-        name="gptj_layer_linear",
+        name="codegen_layer_linear",
         target="avx512",
         computed="float32",
         functions=(linear_tile, finish_rows, write_rows_of_strip, linear_tasks),
@@ -2960,25 +2443,26 @@ LINEAR = LinearKernel(
 )
 
 # The cosines and sines of positions: queries stand at index + query_offset, keys at their index.
-ROTATION = Rotation(Turning(dim=64), computed="float32", lanes=LANES)
+TURNING = Turning(dim=32)
+ROTATION = Rotation(TURNING, computed="float32", lanes=LANES)
 
 # The layer's products: which weights and biases, how many heads they write, how wide a head is.
 QUERY_KEY_VALUE = Product(
     depth=MODEL_DIM,
     parts=(
-        Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=QUERIES, neighbours=64),
-        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=KEYS, neighbours=64),
+        Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=QUERIES, neighbours=32),
+        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=KEYS, neighbours=32),
         Part("wv", None, heads=KEY_VALUE_HEADS, dim=VALUE_DIM),
     ),
 )
 QUERY = Product(
     depth=MODEL_DIM,
-    parts=(Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=QUERIES, neighbours=64),),
+    parts=(Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=QUERIES, neighbours=32),),
 )
 KEY_VALUE = Product(
     depth=MODEL_DIM,
     parts=(
-        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=KEYS, neighbours=64),
+        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=KEYS, neighbours=32),
         Part("wv", None, heads=KEY_VALUE_HEADS, dim=VALUE_DIM),
     ),
 )
@@ -2991,8 +2475,8 @@ OUTPUT = Product(
 def prepare(weights):
     """Pack the weights of the layer once, for many calls of layer().
 
-    Shapes   wq (4096, 4096), wk (4096, 4096), wv (4096, 4096)
-             wo (4096, 4096)
+    Shapes   wq (1024, 1024), wk (1024, 1024), wv (1024, 1024)
+             wo (1024, 1024)
              float32, as torch.nn.Linear has them; a mapping of these names
     Raises   InputError for a missing, unknown or wrongly shaped array
     """
@@ -3002,11 +2486,11 @@ def prepare(weights):
 def layer(x, weights, *, context=None, query_offset=None):
     """The whole layer: projections, attention, output linear.
 
-    Shapes   x (batch, queries, 4096)
-             context (batch, keys, 4096), or None for x itself
+    Shapes   x (batch, queries, 1024)
+             context (batch, keys, 1024), or None for x itself
              weights: a mapping as prepare() takes it, or what prepare() returned
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
-    Returns  (batch, queries, 4096) float32
+    Returns  (batch, queries, 1024) float32
     Raises   InputError, naming the argument, what it has and what it needs
     """
     sizes = Sizes()
