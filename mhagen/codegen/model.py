@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .layer_model import LayerModel, LinearModel
+from .layer_model import FinishModel, LayerModel, LinearModel
 
 Lines = tuple[str, ...]
 Names = tuple[str, ...]
@@ -370,6 +370,7 @@ class KernelModel:
     attention: AttentionModel
     has_layer: bool
     linear: LinearModel
+    finish: FinishModel
     layer: LayerModel
 
 
