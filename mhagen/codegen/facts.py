@@ -41,6 +41,8 @@ RESERVED = frozenset(
         "STAGED_KEYS", "STAGED_VALUES", "STATE_BYTES", "STORED_VECTOR", "SUMS", "TILE_QUERIES", "VALUE_DIM",
         "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
         "GAPS", "PARTIAL_GAPS", "TOPS",
+        "GAINS_ROW", "INVERSE_DIM", "KEYS", "LINEAR_SCRATCH_BYTES", "NORM_EPS", "PAIRS", "QUERIES",
+        "ROTATION", "SINES", "STRIP", "STRIP_ROW", "TURNING", "TURN_ROW",
         "TABLE", *(f"{kernel}_{number}" for kernel in ("KERNEL", "DECODE") for number in range(MOST_ENTRIES)),
     }
 )

@@ -9,10 +9,12 @@ from .blocks import block_model, keep_model, reach_model, task_model
 from .constants import constant_groups
 from .decode import decode_model
 from .direct import direct_model
-from .entry import attention_model, decode_function_names, function_names, layer_model, linear_model
+from .entry import attention_model, decode_function_names, function_names, layer_model
 from .facts import Lowering
+from .finish import finish_model
 from .formats import numbers_model
 from .kernel import tile_model
+from .linear import linear_model
 from .model import KernelModel, ModuleModel
 from .prose import module_doc
 from .table import table_model
@@ -44,6 +46,7 @@ def lower(program: Program, table: ScheduleTable, target: Target) -> ModuleModel
         attention=attention_model(facts),
         has_layer=program.self_layer is not None,
         linear=linear_model(facts),
+        finish=finish_model(facts),
         layer=layer_model(facts),
     )
     return ModuleModel(module_doc(facts), constant_groups(facts), kernel)

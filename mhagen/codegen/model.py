@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .layer_model import LayerModel, LinearModel
+from .layer_model import FinishModel, LayerModel, LinearModel
 from .mask_model import ExtentModel, KeepModel, ReachModel
 
 Lines = tuple[str, ...]
@@ -368,6 +368,7 @@ class KernelModel:
     attention: AttentionModel
     has_layer: bool
     linear: LinearModel
+    finish: FinishModel
     layer: LayerModel
 
 

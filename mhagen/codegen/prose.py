@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from ..base.dtypes import DType
+from ..base.turning import Scaling
 from ..schedule.table import Entry
 from .entry import model_dim_of
 from .facts import Lowering
+from .finish import norm_of, rotary_of
 from .model import Lines
 from .wrapped import expression_lines
 
@@ -58,9 +60,22 @@ def meaning(facts: Lowering) -> Lines:
     where = "the softmax over the keys kept" if op.keep is not None else "the softmax over all keys"
     joined = "" if op.sink is None else " and the sink, whose value is 0"
     steps.append(f"    out    = the mean of the values under {where}{joined}")
+    steps += placed(facts)
     names = "b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)"
     needs_names = bool(op.expressions)
     return ("What it computes", *steps, *((f"    {names}",) if needs_names else ()))
+
+
+def placed(facts: Lowering) -> Lines:
+    """What layer() makes of queries and keys before their product."""
+    norm, rotary = norm_of(facts.program.self_layer), rotary_of(facts.program.self_layer)
+    steps = [] if norm is None else [f"their RMS norm (eps {norm.eps:g})"]
+    if rotary is not None:
+        scaled = "" if rotary.scaling is Scaling.NONE else f", {rotary.scaling.value} by {rotary.factor:g}"
+        numbers = f"{rotary.dim} of {facts.work.dim} numbers, {rotary.layout.value}"
+        steps.append(f"rotary positions ({numbers}, base {rotary.base:g}{scaled})")
+    text = f"layer(): queries and keys get {', then '.join(steps)}"
+    return tuple(wrap(text, WIDTH, initial_indent="    ", subsequent_indent="        ")) if steps else ()
 
 
 def natural_scale(facts: Lowering) -> float:

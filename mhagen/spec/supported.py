@@ -15,8 +15,6 @@ def unsupported_keys(spec: Spec) -> Iterator[Problem]:
         yield _unsupported(("heads", "pruned"), "pruned heads", "leave the key out")
     if spec.groups:
         yield _unsupported(("groups",), "groups of heads", "make one spec for each group")
-    if spec.projections is not None and spec.projections.rotary is not None:
-        yield _unsupported(("projections", "rotary"), "rotary positions", "leave the table out")
 
 
 def _unsupported(path: KeyPath, what: str, remedy: str) -> Problem:

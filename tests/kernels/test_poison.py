@@ -197,7 +197,7 @@ def closed(case: Case, call: Call, what: str) -> tuple[Call, Any]:
             call["shut"] = np.array([False, True, False, True])
             blind[:, 1::2] = True
         case "batch entries":
-            call["length"][1:] = [0, -7]
+            call["length"][1:] = -7
             blind[1:] = True
         case "rows":
             call["label"][:, ::3] = -1

@@ -63,12 +63,13 @@ CHANGES: dict[str, Any] = {
     "projections.model_dim": 64,
     "projections.bias": True,
     "projections.output_bias": True,
+    "projections.qk_norm": {"eps": 1e-5},
+    "projections.rotary": {"base": 10000.0},
     "outputs.statistics": ["lse", "entropy"],
 }
 NOT_YET: dict[str, Any] = {
     "heads.pruned": [1],
     "groups": [{"heads": [1], "mask": {"keep": "k <= q"}}],
-    "projections.rotary": {"base": 10000.0},
 }
 
 

@@ -56,7 +56,7 @@ TO_REAL = ("real(x)", "x + 0.5", "2.0 * x", "x / y", "where(x < 0.5, x, 0.25)", 
 @on_every_target
 def test_the_least_and_the_greatest_lane_are_found_in_any_place(machine: Machine) -> None:
     line = "store_int64(out + 16 * i, least_lane(load_int32_lanes(x + i * 4 * LANES)))"
-    other = line.replace("16 * i", "16 * i + 8").replace("least", "greatest")
+    other = "store_int64(out + 16 * i + 8, greatest_lane(load_int32_lanes(x + i * 4 * LANES)))"
     kernel = machine.compile_text(text_of(["x", "out"], line, other))
     lanes = machine.lanes
     values = np.vstack([9 * np.eye(lanes), -9 * np.eye(lanes), np.full((1, lanes), -3)]).astype(np.int32)
