@@ -2280,6 +2280,7 @@ def prepare(weights):
              bk (768,), wv (768, 768), bv (768,)
              wo (768, 768), bo (768,)
              float32, as torch.nn.Linear has them; a mapping of these names
+             wqkv, bqkv for their biases: those of query, key and value as one array, in place of the three
     Raises   InputError for a missing, unknown or wrongly shaped array
     """
     return LINEAR.prepare((QUERY_KEY_VALUE, QUERY, KEY_VALUE, OUTPUT), weights)

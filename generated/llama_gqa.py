@@ -2397,6 +2397,7 @@ def prepare(weights):
     Shapes   wq (4096, 4096), wk (1024, 4096), wv (1024, 4096)
              wo (4096, 4096)
              float32, as torch.nn.Linear has them; a mapping of these names
+             wqkv: those of query, key and value as one array, in place of the three
     Raises   InputError for a missing, unknown or wrongly shaped array
     """
     return LINEAR.prepare((QUERY_KEY_VALUE, QUERY, KEY_VALUE, OUTPUT), weights)

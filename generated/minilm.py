@@ -2160,6 +2160,7 @@ def prepare(weights):
              bk (384,), wv (384, 384), bv (384,)
              wo (384, 384), bo (384,)
              float32, as torch.nn.Linear has them; a mapping of these names
+             wqkv, bqkv for their biases: those of query, key and value as one array, in place of the three
     Raises   InputError for a missing, unknown or wrongly shaped array
     """
     return LINEAR.prepare((QUERY_KEY_VALUE, QUERY, KEY_VALUE, OUTPUT), weights)

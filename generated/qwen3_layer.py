@@ -2738,6 +2738,7 @@ def prepare(weights):
     Shapes   wq (2048, 1024), wk (1024, 1024), wv (1024, 1024)
              wo (1024, 2048), q_norm (128,), k_norm (128,)
              float32, as torch.nn.Linear has them; a mapping of these names
+             wqkv: those of query, key and value as one array, in place of the three
     Raises   InputError for a missing, unknown or wrongly shaped array
     """
     return LINEAR.prepare((QUERY_KEY_VALUE, QUERY, KEY_VALUE, OUTPUT), weights)

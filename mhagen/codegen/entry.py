@@ -256,8 +256,16 @@ def prepare_doc(facts: Lowering, graph: Graph) -> Lines:
         f"    Shapes   {', '.join(shapes[:3])}",
         *(f"             {', '.join(shapes[i : i + 3])}" for i in range(3, len(shapes), 3)),
         f"             {dtype_words(facts)}, as torch.nn.Linear has them; a mapping of these names",
+        f"             {packed_words(graph)}",
         "    Raises   InputError for a missing, unknown or wrongly shaped array",
     )
+
+
+def packed_words(graph: Graph) -> str:
+    """How weights may come that are packed: as torch.nn.MultiheadAttention.in_proj_weight."""
+    has_biases = any(value.name == "bq" for value in graph.inputs)
+    biases = ", bqkv for their biases" if has_biases else ""
+    return f"wqkv{biases}: those of query, key and value as one array, in place of the three"
 
 
 def layer_doc(facts: Lowering, graph: Graph) -> Lines:
