@@ -83,11 +83,15 @@ class _Loader(ExecutionLoader):
 
 def load(source: Source) -> ModuleType:
     """Import the source into this process, with this process's own runtime as its support."""
-    name = source.module_name
+    return load_text(source.module_name, source.text, SUPPORT_IMPORTS)
+
+
+def load_text(name: str, text: str, support: tuple[str, ...]) -> ModuleType:
+    """Import the text of a module under a name; `support` is what it imports of the runtime."""
     if name in sys.modules:
         return sys.modules[name]
-    _make_package()
-    loader = _Loader(source.text)
+    _make_package(support)
+    loader = _Loader(text)
     spec = spec_from_loader(name, loader)
     assert spec is not None
     module = module_from_spec(spec)
@@ -100,16 +104,15 @@ def load(source: Source) -> ModuleType:
     return module
 
 
-def _make_package() -> None:
+def _make_package(support: tuple[str, ...]) -> None:
     """A package in which the relative imports of generated modules find this process's runtime."""
-    if PACKAGE in sys.modules:
-        return
-    package = ModuleType(PACKAGE)
-    package.__path__ = []
-    for name in SUPPORT_IMPORTS:
+    for name in support:
         sys.modules[f"{PACKAGE}.{SUPPORT}.{name}"] = import_module(f"{runtime.__name__}.{name}")
-    sys.modules[f"{PACKAGE}.{SUPPORT}"] = runtime
-    sys.modules[PACKAGE] = package
+    if PACKAGE not in sys.modules:
+        package = ModuleType(PACKAGE)
+        package.__path__ = []
+        sys.modules[f"{PACKAGE}.{SUPPORT}"] = runtime
+        sys.modules[PACKAGE] = package
 
 
 def kernels(module: ModuleType) -> tuple[Kernel, ...]:
