@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from ..expr.tree import to_text
 from .cells import Code
 from .facts import Lowering
 from .kernel import finite_loads
-from .model import BlockModel, KeepModel, Names, TaskModel
+from .mask_model import KeepModel, ReachModel
+from .model import BlockModel, Names, TaskModel
 from .scores import tile_parameters
 from .sinks import runs_without_keys, sink_of_queries, sink_place
 from .statistics import kept_rows, lines_of_queries, rescale_lines
+from .wrapped import expression_lines
 
 
 def keep_model(facts: Lowering) -> KeepModel:
     code = facts.view_code
     if code is None or facts.work.op.keep is None:
-        return KeepModel(False, (), "", (), "", (), "", "", False)
+        return KeepModel(False, (), (), (), "", (), "", "", False)
     return KeepModel(
         masked=True,
         parameters=("q_low", "q_high", "k_low", "k_high", *facts.place(code.names)),
-        text=to_text(facts.work.op.keep),
+        text_lines=expression_lines("keep: ", facts.work.op.keep),
         interval_lines=code.lines,
         interval_result=code.result,
         finite_totals=tuple((f"total{j}", load) for j, load in enumerate(finite_loads(facts))),
@@ -27,6 +28,14 @@ def keep_model(facts: Lowering) -> KeepModel:
         whole_columns="OUT_ROW" if facts.numbers.narrow else "OUT_VECTORS * VECTOR",
         loads_tail=not facts.numbers.narrow and facts.work.value_dim % facts.lanes != 0,
     )
+
+
+def reach_model(facts: Lowering) -> ReachModel:
+    code = facts.reach_code
+    if code is None:
+        return ReachModel(False, (), (), "", "")
+    parameters = ("q_low", "q_high", "keys", *facts.place(code.names))
+    return ReachModel(True, parameters, code.lines, code.first, code.end)
 
 
 def block_model(facts: Lowering) -> BlockModel:
@@ -141,6 +150,8 @@ def task_model(facts: Lowering) -> TaskModel:
             *(("scratch + STAGED_KEYS",) if facts.numbers.staged else ()),
         ),
         view_of_task=view_of_task(facts),
+        reach_parameters=("q_low", "q_high", "keys", "single", *place_of_reach(facts)),
+        reach_of_task=("position", "position + rows - 1", "keys", "single", *place_of_reach(facts)),
         block_arguments=block_arguments(facts),
         sums_parameters=("state", "rows", *statistics, *sink_arguments),
         sums_of_block=("state", "query_count", *statistics, *sink_arguments),
@@ -164,6 +175,10 @@ def view_of_task(facts: Lowering) -> Names:
     """The arguments of visibility for all queries of a task and one block of keys."""
     place = facts.place(facts.view_code.names) if facts.view_code else ()
     return ("position", "position + rows - 1", "block", "block + block_keys - 1", *place)
+
+
+def place_of_reach(facts: Lowering) -> Names:
+    return facts.place(facts.reach_code.names) if facts.reach_code else ()
 
 
 def block_arguments(facts: Lowering) -> Names:

@@ -13,6 +13,7 @@ MOST_HELD = 16  # vectors of a query that are held in registers over all keys
 
 
 ROWS = ("scratch", "key", "key_stride", "first", "count", "first_row", "rows")
+REACH = ("position", "row_block", "all_rows", "keys")
 CHUNK = ("scratch", "key", "key_stride", "chunk_keys", "value", "value_stride", "first_row", "rows")
 
 
@@ -46,6 +47,13 @@ def decode_model(facts: Lowering) -> DecodeModel:
         view_of_keys=view(facts, "first_key + first", "first_key + first + count - 1"),
         chunk_parameters=(*CHUNK, "partial", *chunk_place(facts)),
         chunk_arguments=chunk_arguments(facts),
+        reaches=reaches(facts),
+        span="span" if reaches(facts) else "chunks",
+        reach_parameters=(*REACH, *place_of_reach(facts)),
+        reach_of_rows=reach_of_rows(facts),
+        reach_of_block=(*REACH, *place_of_reach(facts)),
+        span_parameters=span_parameters(facts),
+        span_arguments=span_parameters(facts),
         factor=facts.power("load_each(place) - top"),
         gap_lines=chunk_gap_lines(facts),
         merge_gap_lines=merge_gap_lines(facts),
@@ -53,7 +61,7 @@ def decode_model(facts: Lowering) -> DecodeModel:
         sink=sink_of_row(facts),
         merge_parameters=("partial", "chunks", "chunk_bytes", "out", *facts.statistics, *sink),
         merge_arguments=(
-            *("row_at", "chunks", "chunk_bytes", "out_at"),
+            *("row_at", "end_chunk - first_chunk" if reaches(facts) else "chunks", "chunk_bytes", "out_at"),
             *(f"{name}_at" for name in facts.statistics),
             *("position + query_number" if name == "q_first" else name for name in sink),
         ),
@@ -361,6 +369,26 @@ def chunk_place(facts: Lowering) -> Names:
         "first_head": "h" in names,
     }
     return tuple(name for name, used in places.items() if used) + facts.place(names - {"h"})
+
+
+def reaches(facts: Lowering) -> bool:
+    """Are chunks cut off? Not where that differs between the heads that are computed together."""
+    views, reach = facts.view_code, facts.reach_code
+    return views is not None and reach is not None and not {"h"} & (views.names | reach.names)
+
+
+def place_of_reach(facts: Lowering) -> Names:
+    return facts.place(facts.reach_code.names) if facts.reach_code else ()
+
+
+def reach_of_rows(facts: Lowering) -> Names:
+    first, last = "position + first_row // GROUP_SIZE", "position + last_row // GROUP_SIZE"
+    return (first, last, "keys", *place_of_reach(facts))
+
+
+def span_parameters(facts: Lowering) -> Names:
+    place = (name for name in place_of_reach(facts) if name not in ("b", "batch"))
+    return ("batch", "row_blocks", "all_rows", "keys", "offsets", *place)
 
 
 def view(facts: Lowering, low: str, high: str) -> Names:

@@ -15,6 +15,7 @@ from .facts import Lowering
 from .finish import neighbours_of, norm_of, rotary_of
 from .layer_model import LayerModel, ProductModel
 from .model import AttentionModel, DecodeModel, Lines, Names, TileModel
+from .render import INDENT, LINE_LENGTH
 from .tiles import EXTENTS
 
 Axis = int | str
@@ -70,7 +71,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
     work, graph, dtype = facts.work, facts.graph, facts.numbers.stored.value
     axes = AXES[graph.layout]
     operands, inputs = tuple(facts.captured), tuple(facts.inputs)
-    arrays = ", ".join(f'"{name}": {name}' for name in ("query", "key", "value", *inputs))
+    entries = tuple(f'"{name}": {name}' for name in ("query", "key", "value", *inputs))
     out_axes = axes_text(axes("QUERY_HEADS", "queries", "VALUE_DIM"))
     lengths = axes("QUERY_HEADS", 'sizes["queries"]', "VALUE_DIM")
     out_shape = shape_text(('sizes["batch"]', *lengths[1:]))
@@ -88,7 +89,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
             "if out is None:",
             f"    out = np.empty({out_shape}, {numpy_dtype(facts, 'query')})",
             "else:",
-            f"    inputs = {{{arrays}}}",
+            *inputs_lines(entries),
             f'    out = bind_out("out", out, "{dtype}", {out_axes}, sizes, inputs)',
         ),
         view_lines=tuple(f"{name}_heads = {name}{HEADS_FIRST}" for name in HEADS if swapped),
@@ -152,8 +153,8 @@ def attention_doc(facts: Lowering) -> Lines:
         "",
         f"    Shapes   {shapes[0][0]:{width}} {shapes[0][1]}",
         *(f"             {name:{width}} {shape}" for name, shape in shapes[1:]),
-        f"             {dtype_words(facts)} unless said otherwise; any strides, but a last axis with gaps is "
-        "copied",
+        f"             {dtype_words(facts)} unless said otherwise;",
+        "             any strides, but a last axis with gaps is copied",
         f"    Units    {offset_units(facts.graph)}",
         f"    Returns  {returned}; `out` is written if given, made otherwise",
         "    Raises   InputError, naming the argument, what it has and what it needs",
@@ -290,6 +291,14 @@ def model_dim_of(graph: Graph) -> int:
     return width
 
 
+def inputs_lines(entries: Names) -> Names:
+    """The arrays that an output must lie apart from, by name."""
+    line = f"    inputs = {{{', '.join(entries)}}}"
+    if INDENT + len(line) <= LINE_LENGTH:
+        return (line,)
+    return ("    inputs = {", *(f"        {entry}," for entry in entries), "    }")
+
+
 def function_names(facts: Lowering, tile: TileModel) -> Names:
     """The functions of the attention kernel, callees first."""
     numbers = facts.numbers
@@ -300,7 +309,9 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("zip_values",) if numbers.pairs else ()),
         *("pack_queries", "start_group", "prefetch_ahead", "raise_maxima"),
         *runs_of(facts.partial_code, facts.full_code, facts.sink_code),
-        *(name for name, _, _ in tile.extents),
+        *(extent.name for extent in tile.extents),
+        *(("extent_of_run",) if tile.bounds_runs else ()),
+        *(("widened",) if tile.bounds_reals else ()),
         *(variant.name for variant in tile.score_variants),
         "write_rows",
         *(value_tile.name for value_tile in tile.value_tiles),
@@ -308,6 +319,7 @@ def function_names(facts: Lowering, tile: TileModel) -> Names:
         *(("sink_of_queries",) if facts.sink_code is not None else ()),
         "finish_sums",
         *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
+        *(("reached_keys", "reached_blocks") if facts.reach_code is not None else ()),
         *("attend_block", "finish_group"),
         *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
         "attention_tasks",
@@ -324,15 +336,23 @@ def name_of(dtype: DType) -> str:
     return dtype.value
 
 
+def views_of_decoding(facts: Lowering) -> Names:
+    """What classifies chunks of keys."""
+    assert facts.view_code is not None
+    extents = sorted(facts.view_code.extents, key=name_of)
+    runs = ("extent_of_run",) if facts.view_code.bounds_runs else ()
+    widened = ("widened",) if facts.view_code.bounds_reals else ()
+    return (*(EXTENTS[dtype] for dtype in extents), *runs, *widened, "visibility")
+
+
 def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
     """The functions of the kernel for few queries, callees first."""
     masked = facts.view_code is not None
-    extents = sorted(facts.view_code.extents, key=name_of) if facts.view_code and decode.views else []
     return (
         "pack_rows",
         *runs_of(facts.decode_code, facts.row_sink_code),
-        *(EXTENTS[dtype] for dtype in extents),
-        *(("visibility",) if decode.views else ()),
+        *(views_of_decoding(facts) if decode.views else ()),
+        *(("reached_keys", "reached_chunks", "most_chunks") if decode.reaches else ()),
         *(variant.name for variant in decode.dots),
         *("score_keys", "weigh_row"),
         *(variant.name for variant in decode.sums),

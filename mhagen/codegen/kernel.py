@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ..expr.tree import Kind
 from .cells import LOADS, RUNS
 from .facts import Lowering
+from .mask_model import ExtentModel
 from .model import Names, TileModel, ValueColumn, ValueTile
 from .scores import score_variants
 from .tiles import EXTENT_LOADS, EXTENTS
@@ -20,7 +22,6 @@ def tile_model(facts: Lowering) -> TileModel:
     runs = sorted(
         {dtype for code in codes if code is not None for dtype in code.runs}, key=lambda dtype: dtype.value
     )
-    extents = sorted(facts.view_code.extents, key=lambda d: d.value) if facts.view_code else []
     tiles, columns = value_tiles(facts)
     return TileModel(
         key_rows=tuple(range(schedule.key_rows)),
@@ -37,7 +38,25 @@ def tile_model(facts: Lowering) -> TileModel:
         value_parameters=VALUE_PARAMETERS,
         shrink=facts.power("maxima - raised"),
         run_loads=tuple((RUNS[d], f"load_{d.value}_lanes", LOADS[d][1], d.bytes) for d in runs),
-        extents=tuple((EXTENTS[d], EXTENT_LOADS[d], d.bytes) for d in extents),
+        extents=extents(facts),
+        bounds_runs=facts.view_code is not None and facts.view_code.bounds_runs,
+        bounds_reals=facts.view_code is not None and facts.view_code.bounds_reals,
+    )
+
+
+def extents(facts: Lowering) -> tuple[ExtentModel, ...]:
+    """The functions that bound captured arrays for visibility."""
+    if facts.view_code is None:
+        return ()
+    return tuple(
+        ExtentModel(
+            name=EXTENTS[dtype],
+            load=EXTENT_LOADS[dtype],
+            bytes=dtype.bytes,
+            is_real=dtype.kind is Kind.REAL,
+            note="; NaN if one is not finite" if dtype.kind is Kind.REAL else "",
+        )
+        for dtype in sorted(facts.view_code.extents, key=lambda dtype: dtype.value)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..base.target import Target
 from ..ir.program import Program
 from ..schedule.table import ScheduleTable
-from .blocks import block_model, keep_model, task_model
+from .blocks import block_model, keep_model, reach_model, task_model
 from .constants import constant_groups
 from .decode import decode_model
 from .direct import direct_model
@@ -37,6 +37,7 @@ def lower(program: Program, table: ScheduleTable, target: Target) -> ModuleModel
         numbers=numbers_model(facts.numbers),
         tile=tile,
         keep=keep_model(facts),
+        reach=reach_model(facts),
         block=block_model(facts),
         task=task_model(facts),
         decode=decode,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .layer_model import FinishModel, LayerModel, LinearModel
+from .mask_model import ExtentModel, KeepModel, ReachModel
 
 Lines = tuple[str, ...]
 Names = tuple[str, ...]
@@ -81,7 +82,7 @@ class ScoreVariant:
     vectors: tuple[int, ...]
     places: Lines  # of each vector in a row of the group, as text
     key_rows: Lines  # the address of each key, as text
-    comment: str
+    comments: Lines
     lines: Lines  # products into scores and visibility
     peak_lines: Lines
     rises: str
@@ -127,22 +128,9 @@ class TileModel:
     run_loads: tuple[
         tuple[str, str, str, int], ...
     ]  # name, load, take, bytes of functions that read neighbours
-    extents: tuple[tuple[str, str, int], ...]  # name, load, bytes of functions that bound captured arrays
-
-
-@dataclass(frozen=True)
-class KeepModel:
-    """Visibility: how tiles are classified, and how values of hidden keys are kept out."""
-
-    masked: bool
-    parameters: Names
-    text: str
-    interval_lines: Lines
-    interval_result: str
-    finite_totals: tuple[tuple[str, str], ...]  # the name of a sum, and the load of a vector of values
-    finite_total: str
-    whole_columns: str  # the bytes of a row of values that are read in whole vectors
-    loads_tail: bool
+    extents: tuple[ExtentModel, ...]
+    bounds_runs: bool  # of captured arrays of int32
+    bounds_reals: bool
 
 
 @dataclass(frozen=True)
@@ -199,6 +187,8 @@ class TaskModel:
     or_no_keys: str  # the end of the condition under which the kernel runs
     reads_positions: bool
     view_of_task: Names
+    reach_parameters: Names
+    reach_of_task: Names
     start_arguments: Names
     block_arguments: Names
     sums_parameters: Names
@@ -256,6 +246,13 @@ class DecodeModel:
     view_of_keys: Names
     chunk_parameters: Names
     chunk_arguments: Names
+    reaches: bool  # chunks that no row can see are no tasks
+    span: str  # how many chunks a head and block of rows has that are tasks
+    reach_parameters: Names
+    reach_of_rows: Names
+    reach_of_block: Names
+    span_parameters: Names
+    span_arguments: Names
     factor: str
     gap_lines: Lines
     merge_gap_lines: Lines
@@ -362,6 +359,7 @@ class KernelModel:
     numbers: NumbersModel
     tile: TileModel
     keep: KeepModel
+    reach: ReachModel
     block: BlockModel
     task: TaskModel
     decode: DecodeModel
