@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from textwrap import wrap
-from typing import Any
 
-import numpy as np
-
+from ..tuning.head_weights import HeadMap, Shades
 from .markup import Element, element
 
 STYLE = """
@@ -24,27 +22,6 @@ MOST_COLUMNS = 4
 LEAST_HEIGHT, MOST_HEIGHT = 12.0, 600.0
 SHADES = 12  # how finely weights are shown
 LETTERS = 110  # of a line of text
-Cells = np.ndarray[Any, np.dtype[np.float64]]
-
-
-@dataclass(frozen=True)
-class HeadMap:
-    """The weights of one head: (queries, keys). The first query stands at `first_query`."""
-
-    head: int
-    cells: Cells
-    first_query: int
-
-    @property
-    def confidence(self) -> float:
-        """The greatest weight of a query, in the mean."""
-        return float(self.cells.max(axis=1, initial=0.0).mean()) if len(self.cells) else 0.0
-
-    @property
-    def entropy(self) -> float:
-        """Of the weights of a query, in the mean."""
-        terms = self.cells * np.log(np.where(self.cells > 0, self.cells, 1.0))
-        return float(-terms.sum(axis=1).mean()) + 0.0 if len(self.cells) else 0.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +59,7 @@ def frames_of(maps: tuple[HeadMap, ...], top: float) -> list[Frame]:
     if not maps:
         return []
     columns = min(len(maps), MOST_COLUMNS)
-    queries, keys = maps[0].cells.shape
+    queries, keys = maps[0].queries, maps[0].keys
     width = (WIDTH - 2 * MARGIN - (columns - 1) * GAP) / columns
     height = min(max(width * queries / max(keys, 1), LEAST_HEIGHT), MOST_HEIGHT)
     places = (divmod(number, columns) for number in range(len(maps)))
@@ -94,27 +71,26 @@ def frames_of(maps: tuple[HeadMap, ...], top: float) -> list[Frame]:
 
 def one_map(found: HeadMap, frame: Frame) -> Iterator[Element]:
     """The title of a head, and its weights: opacity is the root of a weight, so that small ones are seen."""
-    last = found.first_query + len(found.cells) - 1
+    last = found.first_query + found.queries - 1
     words = f"head {found.head}: queries {found.first_query} to {last}"
     yield text(words if frame.width > 200 else f"head {found.head}", frame.left, frame.top - 6, "quiet")
     yield element("rect", x=frame.left, y=frame.top, width=frame.width, height=frame.height, class_="plane")
-    shades = np.rint(SHADES * np.sqrt(np.nan_to_num(found.cells, nan=0.0))).astype(int)
+    shades = found.shades(SHADES)
     for shade in range(1, SHADES + 1):
-        path = "".join(runs(shades == shade, frame))
+        path = "".join(runs(shades, shade, frame))
         if path:
             yield element("path", d=path, class_="weight", fill_opacity=shade / SHADES)
 
 
-def runs(marked: np.ndarray[Any, np.dtype[np.bool_]], frame: Frame) -> Iterator[str]:
+def runs(shades: Shades, shade: int, frame: Frame) -> Iterator[str]:
     """Neighbouring cells of a row that have the shade, as one outline."""
-    rows, columns = marked.shape
-    for row in np.flatnonzero(marked.any(axis=1)):
-        top, bottom = (frame.top + frame.height * edge / rows for edge in (row, row + 1))
+    for row, cells in enumerate(shades):
+        top, bottom = (frame.top + frame.height * edge / len(shades) for edge in (row, row + 1))
         first = 0
-        for is_marked, cells in groupby(marked[row]):
-            end = first + len(tuple(cells))
-            left, right = (frame.left + frame.width * edge / columns for edge in (first, end))
-            if is_marked:
+        for look, group in groupby(cells):
+            end = first + len(tuple(group))
+            left, right = (frame.left + frame.width * edge / len(cells) for edge in (first, end))
+            if look == shade:
                 yield f"M{left:.2f} {top:.2f}H{right:.2f}V{bottom:.2f}H{left:.2f}Z"
             first = end
 
