@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from .blocks import task_parameters
 from .cells import Code
 from .facts import Lowering
 from .model import DecodeModel, DotVariant, Names, SumVariant
+from .order import bundles, head_of_row, members, most_members
+from .part_model import RowsModel
 from .sinks import sink_of_row, sink_place
 from .statistics import chunk_gap_lines, lines_of_row, merge_gap_lines
+from .switches import switch_of
 
 MOST_SUMS = 16  # registers that sums of values may take: with values and weights they fit 32 and, halved, 16
 MOST_HELD = 16  # vectors of a query that are held in registers over all keys
@@ -16,63 +20,112 @@ ROWS = ("scratch", "key", "key_stride", "first", "count", "first_row", "rows")
 CHUNK = ("scratch", "key", "key_stride", "chunk_keys", "value", "value_stride", "first_row", "rows")
 
 
-def decode_model(facts: Lowering) -> DecodeModel:
-    numbers, views = facts.numbers, facts.view_code
-    masked, sink = views is not None, sink_place(facts, facts.row_sink_code)
-    has_views = views is not None and "h" not in views.names
-    partial = "" if has_views or not masked else "0"
-    return DecodeModel(
+def rows_model(facts: Lowering) -> RowsModel:
+    """How rows of queries of one part are scored, weighed and merged."""
+    views = facts.view_code
+    masked, has_views = views is not None, has_views_of_all(facts)
+    return RowsModel(
         pack=pack(facts, tail=False),
         pack_tail=pack(facts, tail=True) if facts.depth % facts.lanes else "",
-        key_vector=key_vector(facts),
-        dots=tuple(dot_variant(facts, rows) for rows in row_counts(facts)),
         score_parameters=("products", "scores", "peaks", "count", *score_place(facts)),
         score_lines=score_lines(facts),
         score_arguments=("sums + TURN + i * VECTOR", "scores", "peaks", "count", *score_arguments(facts)),
         row_lines=row_lines(facts),
         weight=facts.power("score - maximum0"),
-        store_weight=store_weight(facts),
-        weight_bytes=numbers.stored.bytes if numbers.pairs else numbers.bytes,
-        sums=tuple(sum_variant(facts, rows) for rows in sum_counts(facts)),
-        finite_totals=tuple((f"total{j}", value_load(facts, j, "place")) for j in range(facts.value_vectors)),
-        seen_lines=seen_lines(facts),
         views=has_views,
-        always_partial=bool(partial),
+        always_partial=masked and not has_views,
         rows_parameters=(*ROWS, *rows_place(facts)),
         rows_arguments=rows_arguments(facts),
         values_parameters=", ".join(values_parameters(masked)),
         values_arguments=values_arguments(masked, has_views),
         view_of_chunk=view(facts, "first_key", "first_key + chunk_keys - 1"),
         view_of_keys=view(facts, "first_key + first", "first_key + first + count - 1"),
-        chunk_parameters=(*CHUNK, "partial", *chunk_place(facts)),
-        chunk_arguments=chunk_arguments(facts),
+        chunk_parameters=chunk_parameters(facts),
         factor=facts.power("load_each(place) - top"),
-        gap_lines=chunk_gap_lines(facts),
-        merge_gap_lines=merge_gap_lines(facts),
         finish_lines=lines_of_row(facts),
         sink=sink_of_row(facts),
-        merge_parameters=("partial", "chunks", "chunk_bytes", "out", *facts.statistics, *sink),
-        merge_arguments=(
-            *("row_at", "chunks", "chunk_bytes", "out_at"),
-            *(f"{name}_at" for name in facts.statistics),
-            *("position + query_number" if name == "q_first" else name for name in sink),
-        ),
-        parameters=parameters(facts),
-        reads_positions="position" in chunk_place(facts) or "q_first" in sink,
+        merge_parameters=merge_parameters(facts),
     )
 
 
-def parameters(facts: Lowering) -> Names:
-    """Those of attention_tasks, and the memory that chunks share."""
+def has_views_of_all(facts: Lowering) -> bool:
+    """Are tiles classified for all rows at once? Not where the mask differs between heads."""
+    return facts.view_code is not None and "h" not in facts.view_code.names
+
+
+def decode_model(facts: Lowering) -> DecodeModel:
+    numbers, parts = facts.numbers, facts.parts
+    packs = switch_of(
+        "pack_rows",
+        "Pack rows as their heads' part does.",
+        [(pack_parameters(each), pack_arguments(each)) for each in parts],
+        facts,
+    )
+    chunks = switch_of(
+        "attend_chunk",
+        "Attend to a chunk as the heads' part does.",
+        [(chunk_parameters(each), chunk_arguments(each)) for each in parts],
+        facts,
+    )
+    merges = switch_of(
+        "merge_row",
+        "Merge a row as its head's part does.",
+        [(merge_parameters(each), merge_arguments(each)) for each in parts],
+        facts,
+    )
+    return DecodeModel(
+        key_vector=key_vector(facts),
+        dots=tuple(dot_variant(facts, rows) for rows in row_counts(facts)),
+        store_weight=store_weight(facts),
+        weight_bytes=numbers.stored.bytes if numbers.pairs else numbers.bytes,
+        sums=tuple(sum_variant(facts, rows) for rows in sum_counts(facts)),
+        finite_totals=tuple((f"total{j}", value_load(facts, j, "place")) for j in range(facts.value_vectors)),
+        seen_lines=seen_lines(facts),
+        gap_lines=chunk_gap_lines(facts),
+        merge_gap_lines=merge_gap_lines(facts),
+        parameters=task_parameters(facts, ("partials", "arrivals", "counter", "scratch", "worker")),
+        reads_positions=any(reads_positions(each) for each in parts),
+        bundles=bundles(facts),
+        members=members(facts),
+        most_members=most_members(facts),
+        head_of_row=head_of_row(facts, "row"),
+        pack_parameters=pack_parameters(facts),
+        pack_arguments=packs.arguments,
+        chunk_arguments=chunks.arguments,
+        merge_arguments=merges.arguments,
+        switches=(*packs.switches, *chunks.switches, *merges.switches),
+    )
+
+
+def reads_positions(facts: Lowering) -> bool:
+    return "position" in chunk_place(facts) or "q_first" in sink_place(facts, facts.row_sink_code)
+
+
+def pack_parameters(facts: Lowering) -> Names:
+    bundle = () if facts.work.is_plain else ("first_place", "members")
+    return ("query", "query_head", "query_stride", "first_row", "rows", *bundle, "target")
+
+
+def pack_arguments(facts: Lowering) -> Names:
+    here = {"query": "query_at", "target": "scratch"}
+    return tuple(here.get(name, name) for name in pack_parameters(facts))
+
+
+def chunk_parameters(facts: Lowering) -> Names:
+    return (*CHUNK, "partial", *chunk_place(facts))
+
+
+def merge_parameters(facts: Lowering) -> Names:
+    sink = sink_place(facts, facts.row_sink_code)
+    return ("partial", "chunks", "chunk_bytes", "out", *facts.statistics, *sink)
+
+
+def merge_arguments(facts: Lowering) -> Names:
+    sink = sink_place(facts, facts.row_sink_code)
     return (
-        *("query", "query_batch", "query_head", "query_stride"),
-        *("key", "key_batch", "key_head", "key_stride"),
-        *("value", "value_batch", "value_head", "value_stride"),
-        *("out", "out_batch", "out_head", "out_stride"),
-        *facts.statistics,
-        *("batch", "queries", "keys", "offsets"),
-        *(array.parameter for array in facts.captured.values()),
-        *("partials", "arrivals", "counter", "scratch", "worker"),
+        *("row_at", "chunks", "chunk_bytes", "out_at"),
+        *(f"{name}_at" for name in facts.statistics),
+        *("position + query_number" if name == "q_first" else name for name in sink),
     )
 
 
@@ -99,7 +152,7 @@ def pack(facts: Lowering, *, tail: bool) -> str:
     line = "line + WHOLE_DEPTH // LANES * VECTOR" if tail else "line + vector * VECTOR"
     place = "place" if tail else f"place + vector * {key_vector(facts)}"
     load = key_load_of(facts, place, "DEPTH - WHOLE_DEPTH" if tail else "")
-    return f"store_pairs({line}, {load})" if numbers.pairs else f"store({line}, {load} * QUERY_SCALE)"
+    return f"store_pairs({line}, {load})" if numbers.pairs else f"store({line}, {load} * {facts.own('QUERY_SCALE')})"
 
 
 def key_load_of(facts: Lowering, place: str, count: str) -> str:
@@ -279,7 +332,7 @@ def score_lines(facts: Lowering) -> Names:
     code = facts.decode_code
     lines = ["s0_0 = load(products)"]
     if facts.numbers.pairs:
-        lines.append("s0_0 = s0_0 * QUERY_SCALE")
+        lines.append(f"s0_0 = s0_0 * {facts.own('QUERY_SCALE')}")
     lines += numbers_of_axes(code)
     lines += [
         line.format(i=0, j=0) for part in (code.tile, code.rows, code.columns, code.cells) for line in part
@@ -310,21 +363,37 @@ def score_arguments(facts: Lowering) -> Names:
 
 def row_lines(facts: Lowering) -> Names:
     """What differs between rows: the position of the query and its head."""
-    place = score_place(facts)
+    place, row = score_place(facts), "(first_row + row + i)"
+    head = head_of_row(facts, row)
+    counted = f"first_head + {head}" if facts.work.is_plain else head
     return (
-        *(("q_row = position + (first_row + row + i) // GROUP_SIZE",) if "q_first" in place else ()),
-        *(("h = first_head + (first_row + row + i) % GROUP_SIZE",) if "h" in place else ()),
+        *((f"q_row = position + {row} // {members(facts)}",) if "q_first" in place else ()),
+        *((f"h = {counted}",) if "h" in place else ()),
     )
 
 
 def rows_place(facts: Lowering) -> Names:
     """What score_rows is told of where it is."""
     names = facts.decode_code.names
-    places = {
-        "position": "q_first" in names,
-        "first_key": "k_first" in names,
-        "first_head": "h" in names,
-    }
+    return place_of_rows(
+        facts,
+        position="q_first" in names,
+        first_key="k_first" in names,
+        heads="h" in names,
+        members="q_first" in names,
+        names=names,
+    )
+
+
+def place_of_rows(
+    facts: Lowering, *, position: bool, first_key: bool, heads: bool, members: bool, names: frozenset[str]
+) -> Names:
+    """Positions, the heads of rows, and what expressions read; a plain kernel has its heads in a row."""
+    places = {"position": position, "first_key": first_key}
+    if facts.work.is_plain:
+        places |= {"first_head": heads}
+    else:
+        places |= {"first_place": heads, "members": heads or members}
     return tuple(name for name, used in places.items() if used) + facts.place(names - {"h"})
 
 
@@ -354,17 +423,20 @@ def chunk_place(facts: Lowering) -> Names:
     """What attend_chunk is told of where it is."""
     views = facts.view_code.names if facts.view_code is not None else frozenset()
     names = facts.decode_code.names | (views - {"h"})
-    has_views = facts.view_code is not None and "h" not in views
-    places = {
-        "position": has_views or "q_first" in names,
-        "first_key": has_views or "k_first" in names,
-        "first_head": "h" in names,
-    }
-    return tuple(name for name, used in places.items() if used) + facts.place(names - {"h"})
+    has_views = has_views_of_all(facts)
+    return place_of_rows(
+        facts,
+        position=has_views or "q_first" in names,
+        first_key=has_views or "k_first" in names,
+        heads="h" in names,
+        members=has_views or "q_first" in names,
+        names=names,
+    )
 
 
 def view(facts: Lowering, low: str, high: str) -> Names:
     """The arguments of visibility for all rows and a range of keys."""
     place = facts.place(facts.view_code.names) if facts.view_code is not None else ()
-    first, last = "position + first_row // GROUP_SIZE", "position + (first_row + rows - 1) // GROUP_SIZE"
+    count = members(facts)
+    first, last = f"position + first_row // {count}", f"position + (first_row + rows - 1) // {count}"
     return (first, last, low, high, *place)

@@ -8,12 +8,9 @@ from ..base.dtypes import DType
 from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..spec.fields import Align, Layout
-from .cells import RUNS, Code
-from .direct import has_direct
 from .facts import Lowering
 from .layer_model import LayerModel, LinearModel, ProductModel
-from .model import AttentionModel, DecodeModel, Lines, Names, TileModel
-from .tiles import EXTENTS
+from .model import AttentionModel, Lines
 
 Axis = int | str
 AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
@@ -25,8 +22,6 @@ HEADS_FIRST = ".transpose(0, 2, 1, 3)"
 # Statistics of a query that sees no key.
 BLIND = {"lse": "-np.inf", "max": "-np.inf", "entropy": "0.0", "confidence": "0.0"}
 EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
-
-DIRECT_FUNCTIONS = ("has_header", "headers_fit", "lengths_fit", "span", "is_apart")
 
 
 def quoted(axis: int | str) -> str:
@@ -115,6 +110,7 @@ def kernel_arguments(facts: Lowering) -> Lines:
     lines = [line for name in HEADS for line in (f"address({name})", f"*{name}.strides[:3]")]
     lines += [f"address({name})" for name in facts.statistics]
     lines += ["batch", "queries", "keys", f"address({QUERY_OFFSET})"]
+    lines += ["out.shape[1]"] if facts.packs_heads else []
     return (*lines, *(f"address({name})" for name in facts.captured))
 
 
@@ -199,7 +195,7 @@ def layer_model(facts: Lowering) -> LayerModel:
     graph, cross, statistics = facts.program.self_layer, facts.program.cross_layer, facts.statistics
     if graph is None or cross is None:
         return EMPTY_LAYER
-    products = (*input_products(graph), *input_products(cross), output_product(graph))
+    products = (*input_products(graph), *input_products(cross), output_product(facts, graph))
     operands, dtype = tuple(facts.captured), facts.numbers.stored.value
     merged = "LINEAR.merge_heads(OUTPUT, prepared, out)"
     return LayerModel(
@@ -229,11 +225,13 @@ def layer_model(facts: Lowering) -> LayerModel:
     )
 
 
-def part_text(weight: str, bias: str | None) -> str:
+def part_text(weight: str, bias: str | None, count: int, skipped: tuple[int, ...]) -> str:
     dim = {"wq": "DIM", "wk": "DIM", "wv": "VALUE_DIM"}[weight]
     heads = "QUERY_HEADS" if weight == "wq" else "KEY_VALUE_HEADS"
     named = f'"{bias}"' if bias is not None else "None"
-    return f'Part("{weight}", {named}, heads={heads}, dim={dim})'
+    made = tuple(head for head in range(count) if head not in skipped)
+    kept = f", kept={made}" if skipped else ""
+    return f'Part("{weight}", {named}, heads={heads}, dim={dim}{kept})'
 
 
 PRODUCT_NAMES = {("wq", "wk", "wv"): "QUERY_KEY_VALUE", ("wq",): "QUERY", ("wk", "wv"): "KEY_VALUE"}
@@ -246,7 +244,11 @@ def input_products(graph: Graph) -> tuple[ProductModel, ...]:
         if isinstance(node.op, ProjectHeads):
             projections = node.op.projections(node.operands[1:])
             name = PRODUCT_NAMES[tuple(names[0] for names in projections)]
-            parts = tuple(part_text(names[0], names[1] if len(names) > 1 else None) for names in projections)
+            skips = node.op.skips or ((),) * len(projections)
+            parts = tuple(
+                part_text(names[0], names[1] if len(names) > 1 else None, count, skipped)
+                for names, count, skipped in zip(projections, node.op.heads, skips, strict=True)
+            )
             products.append(ProductModel(name, "MODEL_DIM", parts))
     return tuple(products)
 
@@ -256,11 +258,16 @@ def output_node(graph: Graph) -> Node:
     return node
 
 
-def output_product(graph: Graph) -> ProductModel:
+def output_product(facts: Lowering, graph: Graph) -> ProductModel:
+    """The product behind the attention. Of pruned heads there is nothing in its input."""
     _, weight, *bias = output_node(graph).operands
     named = f'"{bias[0]}"' if bias else "None"
-    part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM)'
-    return ProductModel("OUTPUT", "QUERY_HEADS * VALUE_DIM", (part,))
+    if not facts.packs_heads:
+        part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM)'
+        return ProductModel("OUTPUT", "QUERY_HEADS * VALUE_DIM", (part,))
+    inputs = f"Inputs(QUERY_HEADS, VALUE_DIM, kept={facts.work.kept_heads})"
+    part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM, inputs={inputs})'
+    return ProductModel("OUTPUT", "KEPT_HEADS * VALUE_DIM", (part,))
 
 
 def prepare_doc(facts: Lowering, graph: Graph) -> Lines:
@@ -297,58 +304,3 @@ def model_dim_of(graph: Graph) -> int:
     width = graph.types["x"].shape[2]
     assert isinstance(width, int)
     return width
-
-
-def function_names(facts: Lowering, tile: TileModel) -> Names:
-    """The functions of the attention kernel, callees first."""
-    numbers = facts.numbers
-    masked = facts.view_code is not None
-    narrow = ("only_vector_seen",) if tile.has_narrow else ()
-    return (
-        *(("widen_keys", "widen_values") if numbers.staged else ()),
-        *(("zip_values",) if numbers.pairs else ()),
-        *("pack_queries", "start_group", "prefetch_ahead", "raise_maxima"),
-        *runs_of(facts.partial_code, facts.full_code, facts.sink_code),
-        *(name for name, _, _ in tile.extents),
-        *(variant.name for variant in tile.score_variants),
-        "write_rows",
-        *(value_tile.name for value_tile in tile.value_tiles),
-        *(("values_are_finite", "add_to", "add_values_one_by_one") if masked else ()),
-        *(("sink_of_queries",) if facts.sink_code is not None else ()),
-        "finish_sums",
-        *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
-        *("attend_block", "finish_group"),
-        *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
-        "attention_tasks",
-    )
-
-
-def runs_of(*codes: Code | None) -> Names:
-    """The functions that read neighbours for these codes."""
-    dtypes = {dtype for code in codes if code is not None for dtype in code.runs}
-    return tuple(RUNS[dtype] for dtype in sorted(dtypes, key=name_of))
-
-
-def name_of(dtype: DType) -> str:
-    return dtype.value
-
-
-def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
-    """The functions of the kernel for few queries, callees first."""
-    masked = facts.view_code is not None
-    extents = sorted(facts.view_code.extents, key=name_of) if facts.view_code and decode.views else []
-    return (
-        "pack_rows",
-        *runs_of(facts.decode_code, facts.row_sink_code),
-        *(EXTENTS[dtype] for dtype in extents),
-        *(("visibility",) if decode.views else ()),
-        *(variant.name for variant in decode.dots),
-        *("score_keys", "weigh_row"),
-        *(variant.name for variant in decode.sums),
-        *(("raw_values_are_finite", "add_seen_values") if masked else ()),
-        *("score_rows", "add_chunk_values", "attend_chunk"),
-        *(("sink_of_row",) if facts.row_sink_code is not None else ()),
-        "merge_row",
-        *((*DIRECT_FUNCTIONS, "is_short", "place_offsets") if has_direct(facts) else ()),
-        "decode_tasks",
-    )

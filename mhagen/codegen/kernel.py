@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from .cells import LOADS, RUNS
+from .cells import LOADS, RUNS, Code
 from .facts import Lowering
 from .model import Names, TileModel, ValueColumn, ValueTile
-from .scores import score_variants
 from .tiles import EXTENT_LOADS, EXTENTS
 
 VALUE_PARAMETERS = (
@@ -16,11 +15,12 @@ VALUE_PARAMETERS = (
 
 def tile_model(facts: Lowering) -> TileModel:
     schedule, lanes = facts.schedule, facts.lanes
-    codes = (facts.full_code, facts.partial_code, facts.decode_code, facts.sink_code, facts.row_sink_code)
+    codes = [code for part in facts.parts for code in codes_of(part)]
+    views = [part.view_code for part in facts.parts]
     runs = sorted(
         {dtype for code in codes if code is not None for dtype in code.runs}, key=lambda dtype: dtype.value
     )
-    extents = sorted(facts.view_code.extents, key=lambda d: d.value) if facts.view_code else []
+    extents = sorted({d for view in views if view for d in view.extents}, key=lambda d: d.value)
     tiles, columns = value_tiles(facts)
     return TileModel(
         key_rows=tuple(range(schedule.key_rows)),
@@ -29,16 +29,19 @@ def tile_model(facts: Lowering) -> TileModel:
         depth_tail=facts.depth % lanes != 0,
         dim_tail=facts.work.dim % lanes != 0,
         value_tail=facts.work.value_dim % lanes != 0,
-        score_variants=score_variants(facts),
         packed_width="LANES if rows <= LANES else GROUP_QUERIES" if schedule.query_vectors > 1 else "LANES",
         has_narrow=schedule.query_vectors > 1,
         value_tiles=tiles,
         value_columns=columns,
         value_parameters=VALUE_PARAMETERS,
-        shrink=facts.power("maxima - raised"),
         run_loads=tuple((RUNS[d], f"load_{d.value}_lanes", LOADS[d][1], d.bytes) for d in runs),
         extents=tuple((EXTENTS[d], EXTENT_LOADS[d], d.bytes) for d in extents),
     )
+
+
+def codes_of(facts: Lowering) -> tuple[Code | None, ...]:
+    """All that reads captured arrays in the functions of a part."""
+    return facts.full_code, facts.partial_code, facts.decode_code, facts.sink_code, facts.row_sink_code
 
 
 def value_tiles(facts: Lowering) -> tuple[tuple[ValueTile, ...], tuple[ValueColumn, ...]]:

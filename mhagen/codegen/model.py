@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .layer_model import LayerModel, LinearModel
+from .part_model import OrderModel, PartModel, SwitchModel
 
 Lines = tuple[str, ...]
 Names = tuple[str, ...]
@@ -52,7 +53,6 @@ class NumbersModel:
     multiply: str
     zero: str  # what every value is multiplied by to see whether it is finite
     transpose: str
-    scale: str  # what follows the arguments of transpose
     pack_note: str
     staged_parameter: str
     row_vector: str  # the constant that has the bytes of LANES stored numbers
@@ -68,24 +68,6 @@ class NumbersModel:
     lines_of_block: str
     lines_seen: str
     lines_partial: str
-
-
-@dataclass(frozen=True)
-class ScoreVariant:
-    """One function that scores a register tile: for tiles seen whole, and for those seen in part."""
-
-    name: str
-    doc: str
-    parameters: Names
-    is_narrow: bool  # for one vector of a group, the one at `lane`
-    vectors: tuple[int, ...]
-    places: Lines  # of each vector in a row of the group, as text
-    key_rows: Lines  # the address of each key, as text
-    comment: str
-    lines: Lines  # products into scores and visibility
-    peak_lines: Lines
-    rises: str
-    weight_lines: Lines
 
 
 @dataclass(frozen=True)
@@ -117,13 +99,11 @@ class TileModel:
     depth_tail: bool  # of packed queries
     dim_tail: bool  # of rows of queries and keys
     value_tail: bool
-    score_variants: tuple[ScoreVariant, ...]
     packed_width: str  # how many of a group's queries are packed
     has_narrow: bool  # one of them is for queries that fit one vector
     value_tiles: tuple[ValueTile, ...]
     value_columns: tuple[ValueColumn, ...]
     value_parameters: Names
-    shrink: str  # by what all is rescaled when maxima have been raised
     run_loads: tuple[
         tuple[str, str, str, int], ...
     ]  # name, load, take, bytes of functions that read neighbours
@@ -132,55 +112,13 @@ class TileModel:
 
 @dataclass(frozen=True)
 class KeepModel:
-    """Visibility: how tiles are classified, and how values of hidden keys are kept out."""
+    """How values of hidden keys are kept out, where any are hidden."""
 
     masked: bool
-    parameters: Names
-    text: str
-    interval_lines: Lines
-    interval_result: str
     finite_totals: tuple[tuple[str, str], ...]  # the name of a sum, and the load of a vector of values
     finite_total: str
     whole_columns: str  # the bytes of a row of values that are read in whole vectors
     loads_tail: bool
-
-
-@dataclass(frozen=True)
-class BlockModel:
-    """The parameters of attend_block and its parts, and the arguments of what they call."""
-
-    parameters: Names
-    score_parameters: Names
-    score_arguments: Names
-    rows_parameters: Names
-    rows_arguments: Names
-    view_of_block: Names
-    view_of_tile: Names
-    view_of_last_rows: Names
-    view_of_first_rows: Names
-    full_arguments: Names
-    partial_arguments: Names
-    narrow_full_arguments: Names
-    narrow_partial_arguments: Names
-    narrow_seen_arguments: Names
-    vector_parameters: Names
-    vector_arguments: Names
-    view_of_vector: Names
-
-
-@dataclass(frozen=True)
-class SinkModel:
-    """The function that makes the sink's logit, and how it joins the sums."""
-
-    is_there: bool
-    name: str
-    doc: str
-    text: str
-    parameters: Names
-    arguments: Names
-    lines: Lines
-    result: str
-    joins: Lines
 
 
 @dataclass(frozen=True)
@@ -191,9 +129,6 @@ class TaskModel:
     statistics: Names
     kept_rows: tuple[tuple[str, str], ...]  # beside the sums of a group, and what they start from
     keeps_gaps: bool
-    rescale_lines: Lines
-    finish_lines: Lines
-    sink: SinkModel
     single: str
     returns_without_keys: bool
     or_no_keys: str  # the end of the condition under which the kernel runs
@@ -201,10 +136,8 @@ class TaskModel:
     view_of_task: Names
     start_arguments: Names
     block_arguments: Names
-    sums_parameters: Names
-    sums_of_block: Names
-    finish_parameters: Names
     finish_arguments: Names
+    switches: tuple[SwitchModel, ...]
 
 
 @dataclass(frozen=True)
@@ -232,39 +165,26 @@ class SumVariant:
 class DecodeModel:
     """The kernel for few queries."""
 
-    pack: str
-    pack_tail: str
     key_vector: str
     dots: tuple[DotVariant, ...]
-    score_parameters: Names
-    score_lines: Lines
-    score_arguments: Names
-    row_lines: Lines
-    weight: str
     store_weight: str
     weight_bytes: int
     sums: tuple[SumVariant, ...]
     finite_totals: tuple[tuple[str, str], ...]
     seen_lines: Lines
-    views: bool  # whole tiles are classified; not where the mask differs between heads
-    always_partial: bool
-    rows_parameters: Names
-    rows_arguments: Names
-    values_parameters: str
-    values_arguments: Names
-    view_of_chunk: Names
-    view_of_keys: Names
-    chunk_parameters: Names
-    chunk_arguments: Names
-    factor: str
     gap_lines: Lines
     merge_gap_lines: Lines
-    finish_lines: Lines
-    sink: SinkModel
-    merge_parameters: Names
-    merge_arguments: Names
     parameters: Names
     reads_positions: bool
+    bundles: str  # how many sets of rows there are for a batch entry
+    members: str  # how many query heads a set of rows has,
+    most_members: str  # and at most
+    head_of_row: str  # a row's head, counted from the one that `query` is the address of
+    pack_parameters: Names
+    pack_arguments: Names
+    chunk_arguments: Names
+    merge_arguments: Names
+    switches: tuple[SwitchModel, ...]
 
 
 @dataclass(frozen=True)
@@ -291,6 +211,7 @@ class DirectModel:
     length_place: int  # which axis that is
     default_offset: str
     arrays: Names
+    more_arguments: Names
     ways: tuple[WayModel, ...]
 
 
@@ -362,7 +283,8 @@ class KernelModel:
     numbers: NumbersModel
     tile: TileModel
     keep: KeepModel
-    block: BlockModel
+    parts: tuple[PartModel, ...]
+    order: OrderModel
     task: TaskModel
     decode: DecodeModel
     table: TableModel

@@ -6,6 +6,7 @@ from ..base.dtypes import DType
 from ..spec.fields import Layout, Projections
 from ..spec.model import Spec
 from .graph import QUERY_OFFSET, Graph, Node, Value, make_node
+from .head_ops import GateHeads, PickHeads
 from .op import Op
 from .ops import (
     ConcatHeads,
@@ -20,7 +21,7 @@ from .ops import (
     SplitHeads,
     WeightedValues,
 )
-from .softmax_ops import STATISTICS, Softmax
+from .softmax_ops import STATISTICS, UNSEEN, Softmax
 from .types import Dimension, TensorType
 
 
@@ -125,21 +126,40 @@ class _Builder:
         return self.add(f"{name}_heads", HeadsFirst(), self.add(f"{name}_split", SplitHeads(heads), rows))
 
     def attend(self, query: Value, key: Value, value: Value) -> tuple[Value, dict[str, Value]]:
-        """The attention's output and statistics."""
-        scores = self.scores(query, key)
-        softmax = Softmax(sink=self.spec.sink_expression)
+        """The attention's output and statistics: all heads in each way, and of each way the heads that go it."""
+        ways = self.spec.alike
+        results = [self.attend_alike(way.spec, query, key, value) for way in ways]
+        found = results[0]
+        if len(ways) > 1:
+            heads = range(self.spec.heads.query)
+            of = tuple(next(i for i, way in enumerate(ways) if head in way.heads) for head in heads)
+            found = {
+                name: self.add(f"picked_{name}", PickHeads(of), *(each[name] for each in results))
+                for name in found
+            }
+        if pruned := tuple(sorted(self.spec.heads.pruned)):
+            found = {
+                name: self.add(f"gated_{name}", GateHeads(pruned, UNSEEN[name]), each)
+                for name, each in found.items()
+            }
+        out = found.pop("out")
+        return out, found
+
+    def attend_alike(self, spec: Spec, query: Value, key: Value, value: Value) -> dict[str, Value]:
+        """Output and statistics of heads that are all as the spec says."""
+        scores = self.scores(spec, query, key)
+        softmax = Softmax(sink=spec.sink_expression)
         names = () if softmax.sink is None else (QUERY_OFFSET, *softmax.captured)
         operands = (scores, *(self.values[name] for name in names))
         weights = self.add("weights", softmax, *operands)
         out = self.add("out", WeightedValues(), weights, self.repeated("value", value))
-        statistics = [statistic.value for statistic in self.spec.outputs.statistics]
-        return out, {
+        statistics = [statistic.value for statistic in spec.outputs.statistics]
+        return {"out": out} | {
             name: self.add(name, STATISTICS[name](sink=softmax.sink), *operands) for name in statistics
         }
 
-    def scores(self, query: Value, key: Value) -> Value:
+    def scores(self, spec: Spec, query: Value, key: Value) -> Value:
         """The scores as the softmax reads them: scaled, then modified, then masked."""
-        spec = self.spec
         scores = self.add("scores", Scores(), query, self.repeated("key", key))
         scores = self.add("scaled_scores", Scale(spec.scale), scores)
         if spec.score_expression is not None:

@@ -71,6 +71,8 @@ def print_fields(op: Op) -> Iterator[str]:
 def _printed(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, Op):
+        return f"{value.mnemonic()}({', '.join(print_fields(value))})"
     if isinstance(value, tuple):
         return f"({', '.join(map(_printed, value))}{',' * (len(value) == 1)})"
     return f'"{to_text(value)}"' if isinstance(value, Expr) else str(value)

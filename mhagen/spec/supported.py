@@ -11,10 +11,6 @@ from .problems import KeyPath, Problem
 
 def unsupported_keys(spec: Spec) -> Iterator[Problem]:
     """Every key that asks for what this version cannot make."""
-    if spec.heads.pruned:
-        yield _unsupported(("heads", "pruned"), "pruned heads", "leave the key out")
-    if spec.groups:
-        yield _unsupported(("groups",), "groups of heads", "make one spec for each group")
     if spec.projections is not None and spec.projections.rotary is not None:
         yield _unsupported(("projections", "rotary"), "rotary positions", "leave the table out")
 
