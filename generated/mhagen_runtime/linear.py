@@ -21,13 +21,32 @@ from .sizes import Sizes
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """Which inputs of a weight matrix are multiplied: those of some heads, in this order."""
+
+    heads: int
+    dim: int
+    kept: tuple[int, ...]
+
+    @property
+    def columns(self) -> np.ndarray:
+        return (np.array(self.kept)[:, None] * self.dim + np.arange(self.dim)).reshape(-1)
+
+
+@dataclass(frozen=True)
 class Part:
-    """One weight matrix (heads * dim, depth), as torch.nn.Linear has it, and its bias (heads * dim,)."""
+    """One weight matrix (heads * dim, depth), as torch.nn.Linear has it, and its bias (heads * dim,).
+
+    Heads that are not kept have their place in the output, which nobody writes; None: all are. Weights of
+    outputs and inputs that are left out are not read.
+    """
 
     weight: str
     bias: str | None
     heads: int
     dim: int
+    kept: tuple[int, ...] | None = None
+    inputs: Inputs | None = None
 
 
 @dataclass(frozen=True)
@@ -107,8 +126,10 @@ class LinearKernel:
         before = 0  # columns of all heads so far
         for part in product.parts:
             weight, bias = self.bound(part, product.depth, weights)
-            for first in range(0, part.heads * part.dim, part.dim):
-                for column in range(0, part.dim, width):
+            for head in range(part.heads):
+                first = head * part.dim
+                columns = range(0, part.dim, width) if part.kept is None or head in part.kept else ()
+                for column in columns:
                     count = min(width, part.dim - column)
                     chosen = slice(first + column, first + column + count)
                     panels.append(self.panel(padded(weight[chosen].T, width)))
@@ -132,8 +153,11 @@ class LinearKernel:
         self, part: Part, depth: int, weights: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
         """The part's weight and bias, checked; a bias of zeros where it has none."""
-        outputs = part.heads * part.dim
-        weight = bind(part.weight, weights[part.weight], self.dtype, (outputs, depth), Sizes())
+        outputs, inputs = part.heads * part.dim, part.inputs
+        given = depth if inputs is None else inputs.heads * inputs.dim
+        weight = bind(part.weight, weights[part.weight], self.dtype, (outputs, given), Sizes())
+        if inputs is not None:
+            weight = weight[:, inputs.columns]
         if part.bias is None:
             return bits(weight), np.zeros(outputs, self.computed)
         bias = bind(part.bias, weights[part.bias], self.dtype, (outputs,), Sizes())

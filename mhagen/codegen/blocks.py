@@ -11,7 +11,7 @@ from .part_model import BlockModel, PartModel, RowsModel, ViewModel
 from .scores import score_variants, tile_parameters
 from .sinks import runs_without_keys, sink_of_queries, sink_place
 from .statistics import kept_rows, lines_of_queries, rescale_lines
-from .switches import switch_of, view_switch
+from .switches import switch_of, view_parameters, view_switch
 
 
 def keep_model(facts: Lowering) -> KeepModel:
@@ -56,7 +56,7 @@ def view_model(facts: Lowering) -> ViewModel:
         return ViewModel(False, (), "", (), "")
     return ViewModel(
         masked=True,
-        parameters=("q_low", "q_high", "k_low", "k_high", *facts.place(code.names)),
+        parameters=view_parameters(facts),
         text=to_text(facts.work.op.keep),
         interval_lines=code.lines,
         interval_result=code.result,
@@ -147,7 +147,10 @@ def tile_arguments(facts: Lowering, code: Code) -> Names:
 def task_model(facts: Lowering) -> TaskModel:
     statistics, parts = statistics_of(facts), facts.parts
     start = switch_of(
-        "start_group", "Start a group as its head's part does.", [(start_parameters(each), start_arguments(each)) for each in parts], facts
+        "start_group",
+        "Start a group as its head's part does.",
+        [(start_parameters(each), start_arguments(each)) for each in parts],
+        facts,
     )
     view = view_switch(facts, [view_of_task(each) for each in parts])
     block = switch_of(
@@ -182,7 +185,7 @@ def task_model(facts: Lowering) -> TaskModel:
 
 
 def task_parameters(facts: Lowering, last: Names) -> Names:
-    """Those of an entry point: all arrays with their strides, the lengths, and what arrays expressions read."""
+    """Those of an entry point: all arrays with their strides, and the lengths."""
     return (
         *("query", "query_batch", "query_head", "query_stride"),
         *("key", "key_batch", "key_head", "key_stride"),

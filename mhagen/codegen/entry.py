@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..base.dtypes import DType
 from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..spec.fields import Align, Layout
@@ -225,11 +224,11 @@ def layer_model(facts: Lowering) -> LayerModel:
     )
 
 
-def part_text(weight: str, bias: str | None, count: int, skipped: tuple[int, ...]) -> str:
+def part_text(weight: str, bias: str | None, skipped: tuple[int, ...]) -> str:
     dim = {"wq": "DIM", "wk": "DIM", "wv": "VALUE_DIM"}[weight]
     heads = "QUERY_HEADS" if weight == "wq" else "KEY_VALUE_HEADS"
     named = f'"{bias}"' if bias is not None else "None"
-    made = tuple(head for head in range(count) if head not in skipped)
+    made = "KEPT" if weight == "wq" else "KEPT_KEY_VALUE"
     kept = f", kept={made}" if skipped else ""
     return f'Part("{weight}", {named}, heads={heads}, dim={dim}{kept})'
 
@@ -246,8 +245,8 @@ def input_products(graph: Graph) -> tuple[ProductModel, ...]:
             name = PRODUCT_NAMES[tuple(names[0] for names in projections)]
             skips = node.op.skips or ((),) * len(projections)
             parts = tuple(
-                part_text(names[0], names[1] if len(names) > 1 else None, count, skipped)
-                for names, count, skipped in zip(projections, node.op.heads, skips, strict=True)
+                part_text(names[0], names[1] if len(names) > 1 else None, skipped)
+                for names, skipped in zip(projections, skips, strict=True)
             )
             products.append(ProductModel(name, "MODEL_DIM", parts))
     return tuple(products)
@@ -265,7 +264,7 @@ def output_product(facts: Lowering, graph: Graph) -> ProductModel:
     if not facts.packs_heads:
         part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM)'
         return ProductModel("OUTPUT", "QUERY_HEADS * VALUE_DIM", (part,))
-    inputs = f"Inputs(QUERY_HEADS, VALUE_DIM, kept={facts.work.kept_heads})"
+    inputs = "Inputs(QUERY_HEADS, VALUE_DIM, kept=KEPT)"
     part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM, inputs={inputs})'
     return ProductModel("OUTPUT", "KEPT_HEADS * VALUE_DIM", (part,))
 

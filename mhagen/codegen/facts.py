@@ -41,7 +41,7 @@ RESERVED = frozenset(
         "STAGED_KEYS", "STAGED_VALUES", "STATE_BYTES", "STORED_VECTOR", "SUMS", "TILE_QUERIES", "VALUE_DIM",
         "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
         "GAPS", "PARTIAL_GAPS", "TOPS",
-        "BUNDLES", "KEPT", "KEPT_HEADS", "MEMBERS",
+        "BUNDLES", "KEPT", "KEPT_HEADS", "KEPT_KEY_VALUE", "MEMBERS",
         "TABLE", *(f"{kernel}_{number}" for kernel in ("KERNEL", "DECODE") for number in range(MOST_ENTRIES)),
     }
 )

@@ -36,7 +36,7 @@ def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tup
         *(name for part in parts for name in names_of_blocks(part, tile)),
         *(switch.name for switch in task.switches),
         *(() if facts.work.is_plain else ("head_at", "turn_of")),
-        *(("clear_head",) if facts.prunes else ()),
+        *(("clear_head", "clear_heads") if facts.prunes else ()),
         *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
         "attention_tasks",
     )
@@ -79,7 +79,7 @@ def decode_function_names(facts: Lowering, decode: DecodeModel, parts: tuple[Par
         *(part.decode.sink.name for part in parts if part.decode.sink.is_there),
         *each_of(parts, "merge_row"),
         *(switch.name for switch in decode.switches),
-        *(("clear_head",) if facts.prunes else ()),
+        *(("clear_head", "clear_heads") if facts.prunes else ()),
         *((*DIRECT_FUNCTIONS, "is_short", "place_offsets") if has_direct(facts) else ()),
         "decode_tasks",
     )

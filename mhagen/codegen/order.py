@@ -20,7 +20,9 @@ PLAIN = OrderModel(
     prunes=False,
     is_uneven=False,
     kept_heads="QUERY_HEADS",
+    seat_lines=(),
     seat="h",
+    next_lines=(),
     next_head="next_kv * GROUP_SIZE",
     next_seat="next_kv * GROUP_SIZE",
     head_lines=(),
@@ -34,6 +36,7 @@ PLAIN = OrderModel(
     clear_doc="",
     clear_parameters=(),
     clear_arguments=(),
+    clear_all_parameters=(),
     cleared_rows="",
     blind=(),
 )
@@ -44,37 +47,43 @@ def order_model(facts: Lowering) -> OrderModel:
     if work.is_plain:
         return PLAIN
     parts = ", part" if len(work.parts) > 1 else ""
-    kind, next_kind = (", kind", ", next_kind") if parts else ("", "")
+    kind, rest = (", kind", ", _") if parts else ("", "")
     of_place = "members of a bundle, and the part that they belong to" if parts else "members of a bundle"
     return OrderModel(
         is_there=True,
         prunes=facts.prunes,
         is_uneven=len({len(bundle) for bundle in work.bundles}) > 1,
         kept_heads="KEPT_HEADS",
-        seat=seat(facts, "h", "place"),
+        seat_lines=seat_lines(facts, ""),
+        seat="seat" if facts.packs_heads else "h",
+        next_lines=seat_lines(facts, "next_"),
         next_head="next_h",
-        next_seat=seat(facts, "next_h", "next_place"),
+        next_seat="next_seat" if facts.packs_heads else "next_h",
         head_lines=tuple(head_lines((*work.kept_heads, *work.pruned_heads))),
         turn_doc=f"Batch entry, place{parts} of a head: part by part, and of each, entry by entry."
         if parts
         else "Batch entry and place of a head: entry by entry.",
         turn_lines=tuple(turn_lines(facts)),
         turn_results=f"b, place{kind}",
-        next_results=f"next_b, next_place{next_kind}",
+        next_results=f"next_b, next_place{rest}",
         bundle_doc=f"The first place and the number of {of_place}.",
         bundle_lines=tuple(bundle_lines(facts)),
         bundle_results=f"first_place, members{kind}",
         clear_doc="A pruned head: 0, and the statistics of a query that sees no key.",
         clear_parameters=clear_parameters(facts),
         clear_arguments=clear_arguments(facts),
+        clear_all_parameters=clear_all_parameters(facts),
         cleared_rows="queries if out_heads == QUERY_HEADS else 0" if facts.packs_heads else "queries",
-        blind=tuple((name, BLIND[said]) for name, said in zip(facts.statistics, work.op.statistics, strict=True)),
+        blind=tuple(
+            (name, BLIND[said]) for name, said in zip(facts.statistics, work.op.statistics, strict=True)
+        ),
     )
 
 
-def seat(facts: Lowering, head: str, place: str) -> str:
+def seat_lines(facts: Lowering, which: str) -> Lines:
     """Where the output of a head goes: a layer's has no places for pruned heads."""
-    return f"({head} if out_heads == QUERY_HEADS else {place})" if facts.packs_heads else head
+    line = f"{which}seat = {which}h if out_heads == QUERY_HEADS else {which}place"
+    return (line,) if facts.packs_heads else ()
 
 
 def head_lines(heads: Sequence[int]) -> Iterator[str]:
@@ -159,3 +168,10 @@ def clear_arguments(facts: Lowering) -> Lines:
     statistics = (f"{name} + {size} * (b * QUERY_HEADS + h) * queries" for name in facts.statistics)
     heads = ("out_heads",) if facts.packs_heads else ()
     return ("queries", "out + b * out_batch + h * out_head", "out_stride", *heads, *statistics)
+
+
+def clear_all_parameters(facts: Lowering) -> Names:
+    """What clears all pruned heads knows of the call, and of the claims that are left for it."""
+    heads = ("out_heads",) if facts.packs_heads else ()
+    place = ("out", "out_batch", "out_head", "out_stride", *heads, *facts.statistics)
+    return ("task", "computed", "counter", "batch", "queries", *place)

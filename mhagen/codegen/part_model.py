@@ -150,7 +150,9 @@ class OrderModel:
     prunes: bool
     is_uneven: bool  # bundles differ in how many members they have
     kept_heads: str
+    seat_lines: Lines
     seat: str  # the place of a head's output
+    next_lines: Lines
     next_head: str
     next_seat: str
     head_lines: Lines
@@ -164,5 +166,6 @@ class OrderModel:
     clear_doc: str
     clear_parameters: Names
     clear_arguments: Names
+    clear_all_parameters: Names
     cleared_rows: str
     blind: tuple[tuple[str, str], ...]  # the statistics of a query that sees no key

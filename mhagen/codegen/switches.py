@@ -22,12 +22,10 @@ class Switched:
 
 
 def switch_of(name: str, doc: str, calls: Sequence[Call], facts: Lowering) -> Switched:
-    """Calls of each part's function of this name. A part's parameters are named as the arguments that all share."""
+    """Calls of each part's function of this name; parameters of one name have one argument in all parts."""
     if len(calls) == 1:
         return Switched(calls[0][1], ())
-    together = {
-        parameter: argument for call in calls for parameter, argument in zip(*call, strict=True)
-    }
+    together = {parameter: argument for call in calls for parameter, argument in zip(*call, strict=True)}
     cases = tuple(
         CaseModel(part.number, f"{name}{part.suffix}", parameters)
         for part, (parameters, _) in zip(facts.parts, calls, strict=True)
@@ -43,10 +41,7 @@ def view_switch(facts: Lowering, arguments: Sequence[Names]) -> Switched:
     seen = [part for part in facts.parts if part.view_code is not None]
     if not seen:
         return Switched((), ())
-    calls = {
-        part.number: (("q_low", "q_high", "k_low", "k_high", *facts.place(view_names(part))), arguments[part.number])
-        for part in seen
-    }
+    calls = {part.number: (view_parameters(part), arguments[part.number]) for part in seen}
     together = {p: argument for call in calls.values() for p, argument in zip(*call, strict=True)}
     cases = tuple(
         CaseModel(part.number, f"return visibility{part.suffix}", calls[part.number][0]) for part in seen
@@ -56,5 +51,7 @@ def view_switch(facts: Lowering, arguments: Sequence[Names]) -> Switched:
     return Switched(("kind", *together.values()), (switch,))
 
 
-def view_names(facts: Lowering) -> frozenset[str]:
-    return frozenset() if facts.view_code is None else facts.view_code.names
+def view_parameters(facts: Lowering) -> Names:
+    """Those of visibility, where there is a mask."""
+    names = frozenset() if facts.view_code is None else facts.view_code.names
+    return ("q_low", "q_high", "k_low", "k_high", *facts.place(names))

@@ -126,7 +126,7 @@ class _Builder:
         return self.add(f"{name}_heads", HeadsFirst(), self.add(f"{name}_split", SplitHeads(heads), rows))
 
     def attend(self, query: Value, key: Value, value: Value) -> tuple[Value, dict[str, Value]]:
-        """The attention's output and statistics: all heads in each way, and of each way the heads that go it."""
+        """The attention's output and statistics: all heads in each way, then of each way its heads."""
         ways = self.spec.alike
         results = [self.attend_alike(way.spec, query, key, value) for way in ways]
         found = results[0]

@@ -107,9 +107,9 @@ class StreamedAttention(Op):
     reads: Layout = Layout.BHSD
     writes: Layout = Layout.BHSD
 
-    def with_layouts(self, **layouts: Layout) -> StreamedAttention:
+    def with_layouts(self, reads: Layout, writes: Layout) -> StreamedAttention:
         """The same attention of arrays that lie in another way."""
-        return replace(self, **layouts)
+        return replace(self, reads=reads, writes=writes)
 
     def infer(
         self,
@@ -159,7 +159,7 @@ class StreamedAttention(Op):
 
 @dataclass(frozen=True)
 class GroupedAttention(Op):
-    """Attention whose heads differ: each is computed as one of several streamed attentions has it, or not at all.
+    """Attention whose heads differ: each as one of several streamed attentions has it, or not at all.
 
     Meaning  results[b, h, ...] = those of parts[of[h]]; where of[h] is -1, out is 0 and statistics are those
              of a query that sees no key
@@ -189,14 +189,16 @@ class GroupedAttention(Op):
     def writes(self) -> Layout:
         return self.parts[0].writes
 
-    def with_layouts(self, **layouts: Layout) -> GroupedAttention:
+    def with_layouts(self, reads: Layout, writes: Layout) -> GroupedAttention:
         """The same attention of arrays that lie in another way."""
-        return replace(self, parts=tuple(replace(part, **layouts) for part in self.parts))
+        return replace(self, parts=tuple(part.with_layouts(reads, writes) for part in self.parts))
 
     def infer(self, query: TensorType, *operands: TensorType) -> Types:
         heads = query.shape[2 if self.reads is Layout.BSHD else 1]
         if len(self.of) != heads or not set(self.of) <= {UNCOMPUTED, *range(len(self.parts))}:
-            raise TypeRuleError(f"{self.of} does not say of {heads} heads which of {len(self.parts)} parts has them")
+            raise TypeRuleError(
+                f"{self.of} does not say of {heads} heads which of {len(self.parts)} parts has them"
+            )
         found = {part.infer(query, *operands) for part in self.parts}
         if len(found) != 1 or len({(each.statistics, each.reads, each.writes) for each in self.parts}) != 1:
             raise TypeRuleError("parts differ in what they read or give")

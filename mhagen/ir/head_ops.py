@@ -42,7 +42,9 @@ class PickHeads(Op):
         if any(other != first for other in others):
             raise TypeRuleError(f"tensors to pick from differ: {', '.join(map(str, tensors))}")
         if len(self.of) != heads_of(first) or not set(self.of) <= set(range(len(tensors))):
-            raise TypeRuleError(f"{self.of} does not say of {first} which of {len(tensors)} tensors has a head")
+            raise TypeRuleError(
+                f"{self.of} does not say of {first} which of {len(tensors)} tensors has a head"
+            )
         return (first,)
 
     def evaluate(self, *tensors: Floats) -> Results:

@@ -31,7 +31,7 @@ def read_rows_first(graph: Graph, node: Node) -> Graph | None:
     if len(rows) < 3:
         return None
     operands = (*rows, *node.operands[3:])
-    reader = replace(node, op=node.op.with_layouts(reads=Layout.BSHD), operands=operands)
+    reader = replace(node, op=node.op.with_layouts(Layout.BSHD, node.op.writes), operands=operands)
     return splice(graph, [node], [reader], at=node)
 
 
@@ -42,5 +42,7 @@ def write_rows_first(graph: Graph, node: Node) -> Graph | None:
     if attention is None or not isinstance(attention.op, StreamedAttention | GroupedAttention):
         return None
     results = (*node.results, *attention.results[1:])
-    writer = replace(attention, op=attention.op.with_layouts(writes=Layout.BSHD), results=results)
+    writer = replace(
+        attention, op=attention.op.with_layouts(attention.op.reads, Layout.BSHD), results=results
+    )
     return splice(graph, [attention, node], [writer], at=attention)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..expr.intervals import NEVER, Interval, bounds
+from ..expr.ranges import range_of
 from ..expr.tree import Expr
 from ..ir.fused_ops import UNCOMPUTED, GroupedAttention, StreamedAttention
 from ..ir.graph import QUERY_OFFSET, Graph, Node, make_node
 from ..ir.head_ops import GateHeads, PickHeads
 from .rewrite import splice, sweep, value
-from .simplify_mask import RANGES
 
 # Where a mask is looked at to see which heads have the most to do: every so many positions.
 SAMPLES = range(0, 8192, 512)
@@ -17,7 +17,7 @@ SAMPLES = range(0, 8192, 512)
 def gather_heads(graph: Graph) -> Graph:
     """Make one attention of those that heads are picked from, and leave out the heads that are gated off.
 
-    Before   out_i = streamed_attention(query, key, value), keep_i; gate_heads(pick_heads(out_0, out_1, of=(0, 1)))
+    Before   gate_heads(pick_heads(streamed_attention(keep_0), streamed_attention(keep_1), of=(0, 1)), (2,))
     After    grouped_attention(query, key, value, of=(0, 1, -1), parts=(streamed_attention(keep_0), ...))
     Needs    stream_softmax, and all simplification before it: attentions that mean the same look the same
     Leaves   one attention; of parts, each once, only those that heads have, those with the most to do first;
@@ -63,8 +63,7 @@ def share_seen(graph: Graph, keep: Expr | None) -> float:
     """About which share of the pairs of queries and keys is seen; what arrays decide, counts as seen."""
     if keep is None:
         return 1.0
-    names = {value.name: value.type.dtype for value in graph.inputs}
-    arrays = {name: RANGES[dtype] for name, dtype in names.items()}
+    arrays = {each.name: range_of(each.type.dtype) for each in graph.inputs}
     some = Interval(0, 0)
     places = [
         {"q": Interval(q, q), "k": Interval(k, k), "b": some, "h": some} for q in SAMPLES for k in SAMPLES

@@ -13,15 +13,15 @@ def skip_pruned_heads(graph: Graph) -> Graph:
     """Leave the heads out of the projections that an attention between them does not compute.
 
     Before   output_linear(grouped_attention(project_heads(x, wq, wk, wv, heads=(4, 2))), of=(0, -1, -1, -1))
-    After    the same with project_heads(..., skips=((1, 2, 3), (1,), (1,))), output_linear(..., skips=(1, 2, 3))
+    After    the same with project_heads(skips=((1, 2, 3), (1,), (1,))) and output_linear(skips=(1, 2, 3))
     Needs    gather_heads, which knows the heads; drop_concat, whose op reads heads
     Leaves   a key/value head without a query head skipped too
     Numbers  none: what is skipped is nowhere read, or is multiplied with 0
     """
-    return rewrite(rewrite(graph, skip_outputs), skip_inputs)
+    return rewrite(rewrite(graph, skip_projections), skip_columns)
 
 
-def skip_outputs(graph: Graph, node: Node) -> Graph | None:
+def skip_projections(graph: Graph, node: Node) -> Graph | None:
     """In the projections in front of an attention."""
     if not isinstance(node.op, ProjectHeads) or node.op.skips:
         return None
@@ -44,7 +44,7 @@ def unread_heads(graph: Graph, name: str) -> tuple[int, ...]:
     return ()
 
 
-def skip_inputs(graph: Graph, node: Node) -> Graph | None:
+def skip_columns(graph: Graph, node: Node) -> Graph | None:
     """In the projection behind it."""
     if not isinstance(node.op, OutputLinear) or node.op.skips:
         return None

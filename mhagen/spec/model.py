@@ -85,7 +85,7 @@ class Spec(Fields):
 
     @property
     def alike(self) -> tuple[HeadsAlike, ...]:
-        """All query heads, sorted by what is said of them: first those that no group names, then the groups."""
+        """All query heads by what is said of them: first those that no group names, then the groups."""
         named = {head for group in self.groups for head in group.heads}
         others = tuple(head for head in range(self.heads.query) if head not in named)
         found = (HeadsAlike(others, self._as(Group(heads=(0,)))),) if others else ()
@@ -96,7 +96,8 @@ class Spec(Fields):
         scores, softmax = self.scores, self.softmax
         own = {
             "scores": Scores(
-                scale=first(group.scores.scale, scores.scale), modify=first(group.scores.modify, scores.modify)
+                scale=first(group.scores.scale, scores.scale),
+                modify=first(group.scores.modify, scores.modify),
             ),
             "mask": Mask(keep=first(group.mask.keep, self.mask.keep), align=self.mask.align),
             "softmax": Softmax(sink=first(group.softmax.sink, softmax.sink)),

@@ -49,6 +49,15 @@ LAYERS = {
             length="int32 batch",
             ranges={"length": (-1, 40)},
         ),
+        layer(
+            "gated",
+            "6/3 16/12",
+            20,
+            biases="qkv out",
+            keep="k <= q",
+            pruned=[4, 0, 1],
+            groups=[{"heads": [3, 4], "mask": {"keep": "True"}, "scores": {"scale": 0.5}}],
+        ),
         layer("square", "2/2 16/16", 32, biases="qkv", layout="bshd"),
     )
 }

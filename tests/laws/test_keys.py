@@ -52,6 +52,8 @@ CHANGES: dict[str, Any] = {
     "heads.key_value": 1,
     "heads.dim": 48,
     "heads.value_dim": 40,
+    "heads.pruned": [1],
+    "groups": [{"heads": [1], "mask": {"keep": "k <= q"}}],
     "scores.scale": 0.5,
     "scores.modify": "score - slope[h] * (k - q) / reach",
     "mask.keep": "k <= q and q - k <= window",
@@ -66,8 +68,6 @@ CHANGES: dict[str, Any] = {
     "outputs.statistics": ["lse", "entropy"],
 }
 NOT_YET: dict[str, Any] = {
-    "heads.pruned": [1],
-    "groups": [{"heads": [1], "mask": {"keep": "k <= q"}}],
     "projections.rotary": {"base": 10000.0},
 }
 
