@@ -168,7 +168,7 @@ DECODE_SCRATCH_BYTES = 20224
 QUERY_SCALE = 0.18033688011112042  # 0.125 * log2(e)
 LOWEST = -3.4028234663852886e38  # float32's lowest: where running maxima start
 HEADROOM = 8.0  # by what scores may top the running maximum before it is raised
-LIFT = 24.0  # how far above them it is raised: weights may be tiny
+LIFT = 40.0  # how far above them it is raised: weights may be tiny
 HIDDEN_WEIGHT = -0.0  # the weight of a hidden key: adds nothing, and can be told from 0
 MINUS_INFINITY = float("-inf")  # the score of a hidden key in decoding
 

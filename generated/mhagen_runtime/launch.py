@@ -41,6 +41,7 @@ DIRECT_SHARED = 1 << 17  # and behind that, partial results of few queries
 COMPILER_SOURCES = (
     "callees",
     "compiler",
+    "divisions",
     "elementary",
     "elementary_double",
     "exponents",

@@ -256,7 +256,7 @@ def lines_of_headroom(facts: Lowering) -> list[ConstantLine]:
     by = "by what scores may top the running maximum before it is raised"
     return [
         line(facts.own("HEADROOM"), 8.0 / scale, by),
-        line(facts.own("LIFT"), 24.0 / scale, "how far above them it is raised: weights may be tiny"),
+        line(facts.own("LIFT"), 40.0 / scale, "how far above them it is raised: weights may be tiny"),
     ]
 
 

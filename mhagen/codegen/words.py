@@ -73,13 +73,12 @@ def choice(expr: Apply, values: list[str], vector: bool) -> str:
 
 def division(expr: Apply, values: list[str], vector: bool) -> str:
     whole = expr.operator is Operator.FLOOR_DIVIDE
-    if expr.kind is Kind.INTEGER and vector:
-        return f"{'floor_divide' if whole else 'modulo'}({values[0]}, {values[1]})"
-    if expr.kind is Kind.INTEGER:
-        return f"{values[0]} {'//' if whole else '%'} {values[1]}"
-    quotient = f"round_down(splat(1.0) * {values[0]} / {values[1]})"
-    # Rounded by itself, the product would lose the digits that are left over.
-    return quotient if whole else f"fma(-{values[1]}, {quotient}, {values[0]})"
+    name = "floor_divide" if whole else "modulo"
+    if expr.kind is Kind.REAL:
+        return f"{name}(splat(1.0) * {values[0]}, splat(1.0) * {values[1]})"
+    if vector:
+        return f"{name}({values[0]}, {values[1]})"
+    return f"{values[0]} {'//' if whole else '%'} {values[1]}"
 
 
 def power(expr: Apply, values: list[str]) -> str:

@@ -246,23 +246,6 @@ def emit_log2(builder: ir.IRBuilder, x: ir.Value, wide: ir.VectorType) -> ir.Val
     return with_ends_of_log(builder, x, lanewise(builder, "fma", s, tail, exponent))
 
 
-def emit_floor_division(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Quotient and remainder as Python's: the remainder has the divisor's sign.
-
-    Numbers   x // 0 = x, x % 0 = 0, the least integer // -1 is itself: the instruction would end the process
-    """
-    zero, one = constant(x.type, 0), constant(x.type, 1)
-    faults = builder.icmp_unsigned("<=", builder.add(y, one), one)  # y is -1 or 0
-    negate = builder.icmp_signed("==", y, constant(x.type, -1))
-    x = builder.select(negate, builder.neg(x), x)
-    y = builder.select(faults, one, y)
-    quotient, remainder = builder.sdiv(x, y), builder.srem(x, y)
-    signs_differ = builder.icmp_signed("<", builder.xor(remainder, y), zero)
-    off = builder.and_(signs_differ, builder.icmp_signed("!=", remainder, zero))
-    quotient = builder.sub(quotient, builder.zext(off, x.type))
-    return quotient, builder.add(remainder, builder.select(off, y, zero))
-
-
 def transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
     """A square of lanes turned over: log2(lanes) rounds that swap ever larger blocks (Eklundh)."""
     lanes, step = len(rows), 1

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llvmlite import ir
 from numba.core import types
 
+from .divisions import emit_floor_division, emit_real_floor_division
 from .elementary import (
     add_halves,
     emit_exp,
     emit_exp2,
-    emit_floor_division,
     emit_log,
     emit_power,
     emit_sigmoid,
@@ -99,14 +101,18 @@ def minimum_or_nan(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
     return m.builder.select(chosen, x, y)
 
 
+def division_of(x: ir.Value) -> Callable[[ir.IRBuilder, ir.Value, ir.Value], tuple[ir.Value, ir.Value]]:
+    return emit_real_floor_division if x.type.element in REALS else emit_floor_division
+
+
 @meaning(SHARED, SHARED, SHARED)
 def floor_divide(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
-    return emit_floor_division(m.builder, x, y)[0]
+    return division_of(x)(m.builder, x, y)[0]
 
 
 @meaning(SHARED, SHARED, SHARED)
 def modulo(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
-    return emit_floor_division(m.builder, x, y)[1]
+    return division_of(x)(m.builder, x, y)[1]
 
 
 @meaning(SHARED, SHARED)

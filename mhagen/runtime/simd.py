@@ -209,12 +209,18 @@ def minimum_or_nan(x: Vector, y: Vector) -> Vector:
 
 
 def floor_divide(x: Vector, y: Vector) -> Vector:
-    """Integers: the floor of x / y, as Python's //; x where y is 0, and for the least integer // -1."""
+    """The floor of x / y, as Python's //.
+
+    Numbers  integers: x where y is 0, and for the least integer // -1; reals: as NumPy's, x / 0 where y is 0
+    """
     raise compiled_only("floor_divide")
 
 
 def modulo(x: Vector, y: Vector) -> Vector:
-    """Integers: x - y * (x // y), as Python's %; 0 where y is 0."""
+    """x - y * (x // y), as Python's %.
+
+    Numbers  integers: 0 where y is 0; reals: exact, but rounded once where the signs differ; NaN where y is 0
+    """
     raise compiled_only("modulo")
 
 

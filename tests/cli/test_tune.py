@@ -35,7 +35,7 @@ from mhagen.tuning.campaign import Progress
 from mhagen.tuning.candidates import neighbours, subject_of
 from mhagen.tuning.destinations import kept, require_destinations
 from mhagen.tuning.gain import Interval
-from mhagen.tuning.records import RecordWarning, default_records
+from mhagen.tuning.records import FOLDER, Records, RecordWarning, default_records
 from mhagen.tuning.result import End, Outcome, Tried, Tuning
 from mhagen.tuning.t4 import t4_document
 from mhagen.tuning.trial import Call, Trial
@@ -319,12 +319,23 @@ def test_a_terminal_sees_the_time_go_on(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Tuning]]:
-    """One real campaign, as short as can be."""
+    """One real campaign, as short as can be here and now."""
     folder = tmp_path_factory.mktemp("tuned")
     path = written(folder / "tiny.toml", TINY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MHAGEN_CACHE_DIR", str(folder / "cache"))
-        yield path, package.tune(path, [(1, 40, 40)], budget=15.0, strategy="model", save=True)
+        for budget in (20.0, 40.0, 80.0):
+            result = package.tune(path, [(1, 40, 40)], budget=budget, strategy="model", save=True)
+            if result.measured:
+                break
+        yield path, result
+
+
+def test_a_campaign_measures_candidates_beside_the_default(tuned: tuple[Path, Tuning]) -> None:
+    _, result = tuned
+    right = [each for each in result.tried if each.verdict is Verdict.OK]
+    assert 0 < result.measured <= result.compiled and right
+    assert all(each.trial.schedule != result.default and each.ratio is not None for each in right)
 
 
 def test_a_campaign_leaves_a_table_that_builds_use(tuned: tuple[Path, Tuning]) -> None:
@@ -401,11 +412,16 @@ def test_an_interrupt_keeps_what_was_measured_and_leaves_no_process(tmp_path: Pa
         text=True,
         start_new_session=True,
     )
-    time.sleep(4)
+    records = Records(tmp_path / "cache" / FOLDER)
+    deadline = time.monotonic() + 90
+    while not list(records.all()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    before = set(records.all())
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=30)
     assert running.returncode == 130
     assert "what was measured is kept" in err and not out
+    assert before and before <= set(records.all())
     assert not processes_with(str(tmp_path))
 
 

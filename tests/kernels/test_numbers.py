@@ -126,10 +126,10 @@ def test_scores_need_not_look_at_the_products(case: Case) -> None:
 
 
 def test_a_remainder_of_large_numbers_is_exact() -> None:
-    """As long as a real holds the whole quotient: the product of it and the divisor has more digits."""
-    step = np.arange(1, 70, dtype=np.float32) / 8
+    """Whether or not a real holds the quotient, or the product of it and the divisor."""
+    step = np.concatenate([np.arange(1, 70) / 8, 10.0 ** np.arange(-44, 38)]).astype(np.float32)
     call = Shape(1, 2 * len(step), 1).random(REMAINDER) | {"step": np.concatenate([step, -step])}
-    expected = np.remainder(np.float64(-2137549), call["step"].astype(np.float64))
+    expected = np.remainder(np.float64(-2137549), call["step"].astype(np.float64)).astype(np.float32)
     np.testing.assert_array_equal(REMAINDER.module.attention(**call).lse[0, 0], expected)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
-from mhagen.runtime import elementary, registers
+from mhagen.runtime import divisions, elementary, registers
 from mhagen.runtime.host import Cpu
 from mhagen.runtime.native import Function, load_function
 from mhagen.runtime.registers import F32, F64, I32, I64
@@ -60,7 +60,7 @@ def loop(builder: ir.IRBuilder, count: ir.Value, body: Callable[[ir.Value], None
     body(number)
     following = builder.add(number, ir.Constant(I64, 1))
     number.add_incoming(ir.Constant(I64, 0), before)
-    number.add_incoming(following, block)
+    number.add_incoming(following, builder.block)  # the body may have blocks of its own
     builder.cbranch(builder.icmp_signed("<", following, count), block, after)
     builder.position_at_end(after)
 
@@ -308,3 +308,22 @@ def test_a_square_of_any_lanes_is_turned_over(machine: Machine, element: ir.Type
     found = np.empty_like(source)
     native(machine, module, 2)(address(source), address(found))
     assert np.array_equal(found, source.T)
+
+
+@on_every_target
+@pytest.mark.parametrize("which", ["quotient", "remainder"])
+def test_floor_division_is_that_of_numpy_to_the_last_bit(machine: Machine, which: str) -> None:
+    def emit_one(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+        return divisions.emit_real_floor_division(builder, x, y)[which == "remainder"]
+
+    rng = np.random.default_rng(0)
+    ends = [0.0, 1.0, 3.0, 0.1, 1e300, 5e-324, 2.3e-308, 1.7976931348623157e308, np.inf, np.nan]
+    special = tuples_of(np.array([*ends, *(-each for each in ends)]), 2)
+    random = rng.integers(0, 2**64, (2, 4096), dtype=np.uint64).view(np.float64)
+    x, y = whole_vectors(np.concatenate([special, random], axis=1))
+    found = np.empty(len(x))
+    kind = ir.VectorType(F64, machine.target.lanes // 2)
+    compiled(machine, kind, emit_one)(address(x), address(y), address(found), len(x) // kind.count)
+    with np.errstate(all="ignore"):
+        expected = np.remainder(x, y) if which == "remainder" else np.floor_divide(x, y)
+    np.testing.assert_array_equal(found, expected)

@@ -43,6 +43,10 @@ EXPRESSIONS = (
     "minimum_or_nan(x, y)",
     "absolute(x)",
     "round_down(x)",
+    "floor_divide(x, y)",
+    "modulo(x, y)",
+    "modulo(x, 3.0)",
+    "modulo(-1e9, y)",
     "square_root(x)",
     "real(x)",
     "splat(0.1)",
@@ -76,6 +80,8 @@ def fma(x: Reals, y: Reals, z: Reals) -> Reals:
 
 IN_NUMPY = {
     "fma": fma,
+    "floor_divide": np.floor_divide,
+    "modulo": np.remainder,
     "maximum": lambda x, y: np.where(x > y, x, y),
     "minimum": lambda x, y: np.where(x < y, x, y),
     "maximum_or_nan": lambda x, y: np.where((x > y) | np.isnan(x), x, y),
