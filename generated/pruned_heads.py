@@ -2096,23 +2096,25 @@ def linear_tile(x, x_stride, rows, panel, depth, sums_at, out_stride, bias, star
 
 
 def linear_tasks(
-    x, x_stride, rows, panels, biases, places, panel_count, depth, out, counter, scratch, worker
+    x, x_stride, rows, panels, biases, places, strip_count, depth, out, counter, scratch, worker
 ):
-    """Claim panel after panel of a product until none is left.
+    """Claim strip after strip of a product until none is left: a panel, or all panels of a head.
 
-    places has four numbers a panel: where its head begins (in columns of all heads before it), the columns of
-    the head, the first column of the panel in the head, and how many columns it has.
+    places has eight numbers a strip: where its head begins (in columns of all heads before it), the columns
+    of the head, the first column of the strip in the head, how many columns it has, its first panel;
+    the last three are not read here.
     """
     row_blocks = (rows + LINEAR_BLOCK_ROWS - 1) // LINEAR_BLOCK_ROWS
     task = claim(counter)
-    while task < row_blocks * panel_count:
-        # Panels of one block of rows in turn: the rows stay in the cache, the weights stream through.
-        panel = task % panel_count
-        first_row = task // panel_count * LINEAR_BLOCK_ROWS
+    while task < row_blocks * strip_count:
+        # Strips of one block of rows in turn: the rows stay in the cache, the weights stream through.
+        strip = task % strip_count
+        first_row = task // strip_count * LINEAR_BLOCK_ROWS
         end_row = min(first_row + LINEAR_BLOCK_ROWS, rows)
-        place = places + 32 * panel
+        place = places + 64 * strip
         head_columns = load_int64(place + 8)
         columns = load_int64(place + 24)
+        panel = load_int64(place + 32)
         head = out + 4 * (load_int64(place) * rows + load_int64(place + 16))
         bias = biases + panel * LINEAR_PANEL_ROW
         for start in range(0, depth, LINEAR_DEPTH):

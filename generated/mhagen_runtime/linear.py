@@ -3,7 +3,8 @@
 Terms
     panel       a few columns of weights (VECTORS * LANES outputs), inputs down: what a register tile streams
     part        one weight matrix, whose outputs are heads side by side
-    place       where a panel's outputs go: see linear_tasks in a generated module
+    strip       the panels of one task: one, or all of a head that is normalised or turned when they are done
+    place       where a strip's outputs go: see linear_tasks in a generated module
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import InputError
+from ..base.errors import InputError
 from .arguments import bind
 from .headers import address
 from .launch import Kernel
+from .rotary import Turns
 from .sizes import Sizes
+
+# What becomes of the heads of a part: nothing, or what queries and keys need before they meet.
+PLAIN, QUERIES, KEYS = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,34 @@ class Inputs:
 class Part:
     """One weight matrix (heads * dim, depth), as torch.nn.Linear has it, and its bias (heads * dim,).
 
-    Heads that are not kept have their place in the output, which nobody writes; None: all are. Weights of
-    outputs and inputs that are left out are not read.
+    Terms    role: PLAIN; QUERIES or KEYS: heads are normalised with the weights `norm` and turned by their
+             positions, where the layer does so; neighbours: so many first numbers of a head turn with their
+             neighbours. The kernel turns a number with one that is half of them further on, so packing puts
+             those at even places first: of queries and keys alike, so their products are the same
+             kept: the heads that are made, None for all; places of others in the output stay unwritten;
+             inputs: those that are multiplied, None for all. Weights that are left out are not read
     """
 
     weight: str
     bias: str | None
     heads: int
     dim: int
+    role: int = PLAIN
+    norm: str | None = None
+    neighbours: int = 0
     kept: tuple[int, ...] | None = None
     inputs: Inputs | None = None
+
+    @property
+    def made(self) -> tuple[int, ...]:
+        """The heads that are made, from the first."""
+        return tuple(range(self.heads)) if self.kept is None else tuple(sorted(self.kept))
+
+    @property
+    def order(self) -> np.ndarray:
+        """The numbers of a head in the order in which the kernel has them."""
+        turned = np.arange(self.neighbours)
+        return np.concatenate((turned[::2], turned[1::2], np.arange(self.neighbours, self.dim)))
 
 
 @dataclass(frozen=True)
@@ -58,7 +81,8 @@ class Product:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for part in self.parts for name in (part.weight, part.bias) if name is not None)
+        names = (name for part in self.parts for name in (part.weight, part.bias, part.norm))
+        return tuple(name for name in names if name is not None)
 
 
 @dataclass(frozen=True)
@@ -69,7 +93,8 @@ class Panels:
         np.ndarray
     )  # (panels, depth, columns) as it is computed, or (panels, depth / 2, columns, 2) pairs
     biases: np.ndarray  # (panels, columns) as it is computed
-    places: np.ndarray  # (panels, 4) int64
+    places: np.ndarray  # (strips, 8) int64
+    gains: np.ndarray  # (parts, numbers of a head) as it is computed: the weights of norms
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +119,15 @@ class LinearKernel:
     """The kernel of a layer's products and the packing it needs."""
 
     def __init__(
-        self, kernel: Kernel, *, dtype: str, pairs: bool, rows_of_task: int, columns_of_panel: int
+        self,
+        kernel: Kernel,
+        *,
+        dtype: str,
+        pairs: bool,
+        rows_of_task: int,
+        columns_of_panel: int,
+        norms: bool = False,
+        rotates: bool = False,
     ) -> None:
         self.kernel = kernel
         self.dtype = dtype
@@ -102,6 +135,8 @@ class LinearKernel:
         self.pairs = pairs  # products read pairs of bfloat16: rows of x as they lie, and weights two by two
         self.rows_of_task = rows_of_task
         self.columns_of_panel = columns_of_panel
+        self.norms = norms  # the kernel reads the weights of norms
+        self.rotates = rotates  # it reads the turns of positions
 
     def prepare(self, products: tuple[Product, ...], weights: Mapping[str, np.ndarray]) -> Prepared:
         """Pack the weights of all products.
@@ -122,26 +157,40 @@ class LinearKernel:
 
     def pack(self, product: Product, weights: Mapping[str, np.ndarray]) -> Panels:
         width = self.columns_of_panel
-        panels, biases, places = [], [], []
+        panels: list[np.ndarray] = []
+        biases, places = [], []
         before = 0  # columns of all heads so far
-        for part in product.parts:
+        for number, part in enumerate(product.parts):
             weight, bias = self.bound(part, product.depth, weights)
-            for head in range(part.heads):
-                first = head * part.dim
-                columns = range(0, part.dim, width) if part.kept is None or head in part.kept else ()
-                for column in columns:
-                    count = min(width, part.dim - column)
-                    chosen = slice(first + column, first + column + count)
-                    panels.append(self.panel(padded(weight[chosen].T, width)))
-                    biases.append(padded(bias[chosen], width))
-                    places.append((before, part.dim, column, count))
-                before += part.dim
+            for first in part.dim * np.array(part.made):
+                rows, numbers = weight[first + part.order], bias[first + part.order]
+                for column in range(0, part.dim, part.dim if part.role != PLAIN else width):
+                    count = part.dim if part.role != PLAIN else min(width, part.dim - column)
+                    places.append(
+                        (before + first, part.dim, column, count, len(panels), part.role, number, 0)
+                    )
+                    for start in range(column, column + count, width):
+                        chosen = slice(start, min(start + width, column + count))
+                        panels.append(self.panel(padded(rows[chosen].T, width)))
+                        biases.append(padded(numbers[chosen], width))
+            before += part.heads * part.dim
         # stack follows the strides of its parts, which are transposed; the kernel wants rows of a panel.
         packed = np.ascontiguousarray(np.stack(panels))
-        arrays = packed, np.stack(biases), np.array(places, np.int64)
+        arrays = packed, np.stack(biases), np.array(places, np.int64), self.gains(product, weights)
         for array in arrays:
             array.setflags(write=False)  # shared by calls, and places say where a kernel writes
         return Panels(*arrays)
+
+    def gains(self, product: Product, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The weights of norms, a row for each part in whole panels; kernels read on behind the last."""
+        panel = self.columns_of_panel
+        dim = max((part.dim for part in product.parts if part.norm is not None), default=0)
+        rows = np.zeros((len(product.parts) + 1, -(-dim // panel) * panel), self.computed)
+        for row, part in zip(rows, product.parts, strict=False):
+            if part.norm is not None:
+                given = bind(part.norm, weights[part.norm], self.dtype, (part.dim,), Sizes())
+                row[: part.dim] = widened(bits(given), self.dtype, self.computed)[part.order]
+        return rows
 
     def panel(self, columns: np.ndarray) -> np.ndarray:
         """Columns of weights (depth, width) as the kernel reads them."""
@@ -163,7 +212,9 @@ class LinearKernel:
         bias = bind(part.bias, weights[part.bias], self.dtype, (outputs,), Sizes())
         return bits(weight), widened(bits(bias), self.dtype, self.computed)
 
-    def project(self, product: Product, prepared: Prepared, x: np.ndarray) -> tuple[np.ndarray, ...]:
+    def project(
+        self, product: Product, prepared: Prepared, x: np.ndarray, turns: Turns | None = None
+    ) -> tuple[np.ndarray, ...]:
         """The heads of every part: arrays (batch, heads, length, dim), one of them contiguous per head.
 
         Shapes   x (batch, length, depth)
@@ -171,9 +222,8 @@ class LinearKernel:
         batch, length, _ = x.shape
         rows = batch * length
         out = np.empty(rows * sum(part.heads * part.dim for part in product.parts), x.dtype)
-        self.multiply(
-            product, prepared.of(product, self.columns_of_panel), x.reshape(rows, product.depth), out
-        )
+        panels = prepared.of(product, self.columns_of_panel)
+        self.multiply(product, panels, x.reshape(rows, product.depth), out, turns)
         results, start = [], 0
         for part in product.parts:
             end = start + rows * part.heads * part.dim
@@ -195,7 +245,9 @@ class LinearKernel:
         )
         return out
 
-    def multiply(self, product: Product, panels: Panels, x: np.ndarray, out: np.ndarray) -> None:
+    def multiply(
+        self, product: Product, panels: Panels, x: np.ndarray, out: np.ndarray, turns: Turns | None = None
+    ) -> None:
         rows = x.shape[0]
         if rows == 0:
             return
@@ -213,10 +265,19 @@ class LinearKernel:
                 count,
                 panels.weights.shape[1],
                 address(out),
+                *((address(panels.gains),) if self.norms else ()),
+                *(turn_addresses(turns) if self.rotates else ()),
             ),
             tasks=count * -(-rows // self.rows_of_task),
-            multiply_adds=rows * count * self.columns_of_panel * product.depth,
+            multiply_adds=rows * len(panels.weights) * self.columns_of_panel * product.depth,
         )
+
+
+def turn_addresses(turns: Turns | None) -> tuple[int, int, int]:
+    """Where the turns are; nowhere for a product none of whose heads turn."""
+    if turns is None:
+        return 0, 0, 0
+    return address(turns.turns), address(turns.of_queries), address(turns.of_keys)
 
 
 def bits(values: np.ndarray) -> np.ndarray:

@@ -97,6 +97,8 @@ class Example:
             arrays |= {f"b{letter}": normal(rng, spec.dtype, (n,)) for letter, n in rows.items()}
         if spec.projections.output_bias:
             arrays["bo"] = normal(rng, spec.dtype, (width,))
+        if spec.projections.qk_norm is not None:
+            arrays |= {name: normal(rng, spec.dtype, (heads.dim,)) for name in ("q_norm", "k_norm")}
         return arrays
 
     def x(self, spec: Spec) -> np.ndarray[Any, Any]:

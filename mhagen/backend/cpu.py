@@ -31,6 +31,7 @@ SUPPORT_IMPORTS = (
     "headers",
     "launch",
     "linear",
+    "rotary",
     "simd",
     "simd_formats",
     "sizes",
@@ -38,7 +39,7 @@ SUPPORT_IMPORTS = (
     "threads",
 )  # what modules import of it
 # What of base the runtime imports; a test compares this with the imports themselves.
-SUPPORT_OF_BASE = ("digest", "errors", "settings", "target", "version")
+SUPPORT_OF_BASE = ("digest", "errors", "settings", "target", "turning", "version")
 FROM_BASE = re.compile(r"^(\s*from )\.\.base\.?", re.MULTILINE)
 
 

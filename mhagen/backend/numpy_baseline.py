@@ -15,6 +15,7 @@ from ..base.dtypes import DType
 from ..expr.evaluate import evaluate
 from ..spec.fields import Layout
 from ..spec.model import Spec
+from ..spec.projections import RotaryLayout
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Array: TypeAlias = NDArray[Any]
@@ -49,9 +50,26 @@ class NumpyBaseline:
         query = split_heads(linear(x, weights, "q"), heads.query)
         key = split_heads(linear(x, weights, "k"), heads.key_value)
         value = split_heads(linear(x, weights, "v"), heads.key_value)
+        query = self._placed(query, weights, "q_norm", query_offset, x.shape[1])
+        key = self._placed(key, weights, "k_norm", 0, x.shape[1])
         out = self._attend(query, key, value, query_offset, inputs)
         rows = out.swapaxes(1, 2).reshape(*x.shape[:2], -1)
         return linear(rows, weights, "o")
+
+    def _placed(
+        self, heads: Floats, weights: Mapping[str, Floats], norm: str, first: int, keys: int
+    ) -> Floats:
+        """Heads of queries or keys after their norm, turned by their positions."""
+        assert self.spec.projections is not None
+        qk_norm, rotary = self.spec.projections.qk_norm, self.spec.projections.rotary
+        if qk_norm is not None:
+            squares = np.mean(heads * heads, axis=-1, keepdims=True)
+            heads = heads / np.sqrt(squares + self.real(qk_norm.eps)) * weights[norm]
+        if rotary is None:
+            return heads
+        turning = rotary.turning(self.spec.heads.dim)
+        angles = np.outer(np.arange(first, first + heads.shape[2]), turning.rates(keys))
+        return turned(heads, angles, turning.attention_factor, rotary.layout)
 
     def _attend(
         self, query: Floats, key: Floats, value: Floats, query_offset: int, inputs: Mapping[str, Array]
@@ -147,6 +165,19 @@ def softmax(scores: Floats, sink: Floats | None) -> Floats:
 def linear(x: Floats, weights: Mapping[str, Floats], letter: str) -> Floats:
     rows: Floats = x @ weights[f"w{letter}"].T
     return rows + weights[f"b{letter}"] if f"b{letter}" in weights else rows
+
+
+def turned(heads: Floats, angles: Array, factor: float, layout: RotaryLayout) -> Floats:
+    """Heads whose first numbers are turned in pairs: (length, pairs) angles."""
+    pairs = angles.shape[1]
+    half = layout is RotaryLayout.HALF
+    firsts = slice(0, pairs) if half else slice(0, 2 * pairs, 2)
+    seconds = slice(pairs, 2 * pairs) if half else slice(1, 2 * pairs, 2)
+    cosines, sines = ((factor * wave(angles)).astype(heads.dtype) for wave in (np.cos, np.sin))
+    result = heads.copy()
+    result[..., firsts] = heads[..., firsts] * cosines - heads[..., seconds] * sines
+    result[..., seconds] = heads[..., seconds] * cosines + heads[..., firsts] * sines
+    return result
 
 
 def split_heads(rows: Floats, heads: int) -> Floats:

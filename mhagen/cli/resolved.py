@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..base.turning import Scaling
 from ..spec.fields import Align, Layout
 from ..spec.model import Spec
 
@@ -96,6 +97,13 @@ def _layer(spec: Spec) -> Iterator[str]:
     biases = [f"b{letter} ({count},)" for letter, count in rows.items()] if spec.projections.bias else []
     biases += [f"bo ({width},)"] if spec.projections.output_bias else []
     yield ", ".join(biases) if biases else "no biases"
+    if (norm := spec.projections.qk_norm) is not None:
+        yield f"queries and keys: RMS norm, eps {norm.eps:g}, q_norm ({heads.dim},), k_norm ({heads.dim},)"
+    if (rotary := spec.projections.rotary) is not None:
+        turning = rotary.turning(heads.dim)
+        scaled = "" if turning.scaling is Scaling.NONE else f", {turning.scaling.value} by {turning.factor:g}"
+        pairs = f"{turning.dim} of {heads.dim} numbers, {rotary.layout.value}"
+        yield f"queries and keys: rotary positions, {pairs}, base {turning.base:g}{scaled}"
 
 
 def _returned(spec: Spec) -> Iterator[str]:

@@ -7,6 +7,7 @@ from ..runtime.launch import DIRECT_SHARED, DIRECT_TABLE, MULTIPLY_ADDS_OF_A_THR
 from .direct import has_direct
 from .entry import model_dim_of
 from .facts import Lowering
+from .finish import finish_lines
 from .model import ConstantGroup, ConstantLine
 from .statistics import kept_rows
 
@@ -137,6 +138,7 @@ def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     if facts.program.self_layer is not None:
         size = facts.schedule.linear_vectors * numbers.vector_bytes
         lines.append(line("LINEAR_PANEL_ROW", size, "weights of one input in a panel"))
+    lines += finish_lines(facts)
     return tuple(lines)
 
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
+from ..ir.head_ops import NormalizeHeads
 from ..spec.fields import Align, Layout
 from .facts import Lowering
-from .layer_model import LayerModel, LinearModel, ProductModel
+from .finish import neighbours_of, norm_of, rotary_of
+from .layer_model import LayerModel, ProductModel
 from .model import AttentionModel, Lines
 
 Axis = int | str
@@ -153,42 +155,6 @@ def attention_doc(facts: Lowering) -> Lines:
     )
 
 
-def linear_model(facts: Lowering) -> LinearModel:
-    numbers, schedule = facts.numbers, facts.schedule
-    return LinearModel(
-        dtype=numbers.stored.value,
-        pairs=numbers.pairs,
-        splits=not numbers.narrow,
-        rows=tuple(range(schedule.linear_rows)),
-        vectors=tuple(range(schedule.linear_vectors)),
-        step=numbers.step,
-        out_bytes=numbers.stored.bytes,
-        store_first=numbers.store_first,
-        tile_parameters=(
-            *("x", "x_stride", "rows", "panel", "depth", "sums_at", "out_stride", "bias"),
-            *(("starts",) if not numbers.narrow else ()),
-            "columns",
-        ),
-        parameters=(
-            *("x", "x_stride", "rows", "panels", "biases", "places", "panel_count", "depth", "out"),
-            *("counter", "scratch", "worker"),
-        ),
-        tile_arguments=(
-            *(
-                f"x + row * x_stride + {numbers.step} * start",
-                "x_stride",
-                "end_row - row",
-                "weights",
-                "inputs",
-            ),
-            f"head + {numbers.stored.bytes} * row * head_columns",
-            *(f"{numbers.stored.bytes} * head_columns", "bias"),
-            *(("start == 0",) if not numbers.narrow else ()),
-            "columns",
-        ),
-    )
-
-
 def layer_model(facts: Lowering) -> LayerModel:
     """The layer around the attention; EMPTY_LAYER for a graph without projections."""
     graph, cross, statistics = facts.program.self_layer, facts.program.cross_layer, facts.statistics
@@ -196,6 +162,7 @@ def layer_model(facts: Lowering) -> LayerModel:
         return EMPTY_LAYER
     products = (*input_products(graph), *input_products(cross), output_product(facts, graph))
     operands, dtype = tuple(facts.captured), facts.numbers.stored.value
+    turns = ", turns" if rotary_of(graph) is not None else ""
     merged = "LINEAR.merge_heads(OUTPUT, prepared, out)"
     return LayerModel(
         products=products,
@@ -213,24 +180,36 @@ def layer_model(facts: Lowering) -> LayerModel:
             *offset_line(graph),
         ),
         project_lines=(
+            *((f'turns = ROTATION.turns(sizes["queries"], sizes["keys"], {QUERY_OFFSET})',) if turns else ()),
             "if context is None:",
-            "    query, key, value = LINEAR.project(QUERY_KEY_VALUE, prepared, x)",
+            f"    query, key, value = LINEAR.project(QUERY_KEY_VALUE, prepared, x{turns})",
             "else:",
-            "    (query,) = LINEAR.project(QUERY, prepared, x)",
-            "    key, value = LINEAR.project(KEY_VALUE, prepared, context)",
+            f"    (query,) = LINEAR.project(QUERY, prepared, x{turns})",
+            f"    key, value = LINEAR.project(KEY_VALUE, prepared, context{turns})",
         ),
         attend_arguments=("query", "key", "value", f"out{HEADS_FIRST}", *statistics, QUERY_OFFSET, *operands),
         returns=f"Attention({merged}, {', '.join(statistics)})" if statistics else merged,
     )
 
 
-def part_text(weight: str, bias: str | None, skipped: tuple[int, ...]) -> str:
+def part_text(graph: Graph, weight: str, bias: str | None, skipped: tuple[int, ...]) -> str:
     dim = {"wq": "DIM", "wk": "DIM", "wv": "VALUE_DIM"}[weight]
     heads = "QUERY_HEADS" if weight == "wq" else "KEY_VALUE_HEADS"
     named = f'"{bias}"' if bias is not None else "None"
     made = "KEPT" if weight == "wq" else "KEPT_KEY_VALUE"
-    kept = f", kept={made}" if skipped else ""
-    return f'Part("{weight}", {named}, heads={heads}, dim={dim}{kept})'
+    told = (f", kept={made}" if skipped else "") + finish_text(graph, weight)
+    return f'Part("{weight}", {named}, heads={heads}, dim={dim}{told})'
+
+
+def finish_text(graph: Graph, weight: str) -> str:
+    """What a part is told of the norms and turns of its heads."""
+    norm, rotary = norm_of(graph), rotary_of(graph)
+    if weight == "wv" or (norm is None and rotary is None):
+        return ""
+    role = ", role=QUERIES" if weight == "wq" else ", role=KEYS"
+    named = "" if norm is None else f', norm="{weight[1]}_norm"'
+    neighbours = neighbours_of(graph)
+    return role + named + (f", neighbours={neighbours}" if neighbours else "")
 
 
 PRODUCT_NAMES = {("wq", "wk", "wv"): "QUERY_KEY_VALUE", ("wq",): "QUERY", ("wk", "wv"): "KEY_VALUE"}
@@ -245,7 +224,7 @@ def input_products(graph: Graph) -> tuple[ProductModel, ...]:
             name = PRODUCT_NAMES[tuple(names[0] for names in projections)]
             skips = node.op.skips or ((),) * len(projections)
             parts = tuple(
-                part_text(names[0], names[1] if len(names) > 1 else None, skipped)
+                part_text(graph, names[0], names[1] if len(names) > 1 else None, skipped)
                 for names, skipped in zip(projections, skips, strict=True)
             )
             products.append(ProductModel(name, "MODEL_DIM", parts))
@@ -271,7 +250,9 @@ def output_product(facts: Lowering, graph: Graph) -> ProductModel:
 
 def prepare_doc(facts: Lowering, graph: Graph) -> Lines:
     nodes = [node for node in graph.nodes if isinstance(node.op, ProjectHeads | OutputLinear)]
-    shapes = [f"{name} {shape_text(graph.types[name].shape)}" for node in nodes for name in node.operands[1:]]
+    weights = [name for node in nodes for name in node.operands[1:]]
+    weights += [node.operands[1] for node in graph.nodes if isinstance(node.op, NormalizeHeads)]
+    shapes = [f"{name} {shape_text(graph.types[name].shape)}" for name in weights]
     return (
         "Pack the weights of the layer once, for many calls of layer().",
         "",

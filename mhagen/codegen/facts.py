@@ -42,6 +42,8 @@ RESERVED = frozenset(
         "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
         "GAPS", "PARTIAL_GAPS", "TOPS",
         "BUNDLES", "KEPT", "KEPT_HEADS", "KEPT_KEY_VALUE", "MEMBERS",
+        "GAINS_ROW", "INVERSE_DIM", "KEYS", "LINEAR_SCRATCH_BYTES", "NORM_EPS", "PAIRS", "QUERIES",
+        "ROTATION", "SINES", "STRIP", "STRIP_ROW", "TURNING", "TURN_ROW",
         "TABLE", *(f"{kernel}_{number}" for kernel in ("KERNEL", "DECODE") for number in range(MOST_ENTRIES)),
     }
 )

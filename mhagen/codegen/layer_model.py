@@ -18,11 +18,34 @@ class LinearModel:
     step: int  # bytes of x that one step of a product reads
     out_bytes: int
     store_first: str
+    stored_vector: str
     rows: tuple[int, ...]
     vectors: tuple[int, ...]
     parameters: Names
     tile_parameters: Names
     tile_arguments: Names
+    functions: Names
+    turning_arguments: Names
+
+
+@dataclass(frozen=True)
+class FinishModel:
+    """What becomes of the heads of queries and keys between their product and memory."""
+
+    is_there: bool
+    norms: bool
+    turns: bool
+    rests: bool  # heads have numbers that do not turn
+    first_rest: str
+    parameters: Names
+    tail_parameters: Names
+    prepare_lines: Lines
+    arguments: Names
+    tail_arguments: Names
+    store_first: str
+    out_bytes: int
+    scratch_bytes: str
+    places_doc: str
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from .blocks import keep_model, part_model, task_model
 from .constants import constant_groups
 from .decode import decode_model, rows_model
 from .direct import direct_model
-from .entry import attention_model, layer_model, linear_model
+from .entry import attention_model, layer_model
 from .facts import Lowering
+from .finish import finish_model
 from .formats import numbers_model
 from .functions import decode_function_names, function_names
 from .kernel import tile_model
+from .linear import linear_model
 from .model import KernelModel, ModuleModel
 from .order import order_model
 from .prose import module_doc
@@ -47,6 +49,7 @@ def lower(program: Program, table: ScheduleTable, target: Target) -> ModuleModel
         attention=attention_model(facts),
         has_layer=program.self_layer is not None,
         linear=linear_model(facts),
+        finish=finish_model(facts),
         layer=layer_model(facts),
     )
     return ModuleModel(module_doc(facts), constant_groups(facts), kernel)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .layer_model import LayerModel, LinearModel
+from .layer_model import FinishModel, LayerModel, LinearModel
 from .part_model import OrderModel, PartModel, SwitchModel
 
 Lines = tuple[str, ...]
@@ -292,6 +292,7 @@ class KernelModel:
     attention: AttentionModel
     has_layer: bool
     linear: LinearModel
+    finish: FinishModel
     layer: LayerModel
 
 

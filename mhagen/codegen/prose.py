@@ -8,10 +8,12 @@ from itertools import groupby
 from textwrap import wrap
 
 from ..base.dtypes import DType
+from ..base.turning import Scaling
 from ..expr.tree import to_text
 from ..schedule.table import Entry
 from .entry import model_dim_of
 from .facts import Lowering
+from .finish import norm_of, rotary_of
 from .model import Lines
 
 WIDTH = 108
@@ -54,6 +56,7 @@ def meaning(facts: Lowering) -> Lines:
     if facts.prunes:
         pruned = heads_in_words(facts.work.pruned_heads)
         lines.append(f"    {pruned}: pruned. The output is 0 there, and nothing is computed or read")
+    lines = [*lines, *placed(facts)]
     names = "b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)"
     needs_names = any(part.work.op.expressions for part in parts)
     return ("What it computes", *lines, *((f"    {names}",) if needs_names else ()))
@@ -92,6 +95,18 @@ def meaning_of_part(facts: Lowering) -> list[str]:
     where = "the softmax over the keys kept" if op.keep is not None else "the softmax over all keys"
     joined = "" if op.sink is None else " and the sink, whose value is 0"
     return [*steps, f"    out    = the mean of the values under {where}{joined}"]
+
+
+def placed(facts: Lowering) -> Lines:
+    """What layer() makes of queries and keys before their product."""
+    norm, rotary = norm_of(facts.program.self_layer), rotary_of(facts.program.self_layer)
+    steps = [] if norm is None else [f"their RMS norm (eps {norm.eps:g})"]
+    if rotary is not None:
+        scaled = "" if rotary.scaling is Scaling.NONE else f", {rotary.scaling.value} by {rotary.factor:g}"
+        numbers = f"{rotary.dim} of {facts.work.dim} numbers, {rotary.layout.value}"
+        steps.append(f"rotary positions ({numbers}, base {rotary.base:g}{scaled})")
+    text = f"layer(): queries and keys get {', then '.join(steps)}"
+    return tuple(wrap(text, WIDTH, initial_indent="    ", subsequent_indent="        ")) if steps else ()
 
 
 def natural_scale(facts: Lowering) -> float:

@@ -37,7 +37,8 @@ SUPPORT: dict[str, frozenset[str]] = {
         )
     ),
     "launch": frozenset(("Kernel",)),
-    "linear": frozenset(("Inputs", "LinearKernel", "Part", "Prepared", "Product")),
+    "linear": frozenset(("Inputs", "KEYS", "LinearKernel", "Part", "Prepared", "Product", "QUERIES")),
+    "rotary": frozenset(("Rotation", "Scaling", "Turning")),
     "simd": words_of(simd),
     "simd_formats": words_of(simd_formats),
     "sizes": frozenset(("Sizes",)),
@@ -97,8 +98,13 @@ def filled(template: str, model: DataclassInstance) -> str:
 def support_imports(body: str) -> tuple[SupportImport, ...]:
     """What the text of a body takes from the runtime support beside it."""
     used = frozenset(node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name))
-    found = ((module, tuple(sorted(used & names))) for module, names in SUPPORT.items())
+    found = ((module, tuple(sorted(used & names, key=import_order))) for module, names in SUPPORT.items())
     return tuple(SupportImport(module, names) for module, names in found if names)
+
+
+def import_order(name: str) -> tuple[bool, str]:
+    """Constants, then classes, then functions, each by name."""
+    return not name.isupper(), name
 
 
 def layout(

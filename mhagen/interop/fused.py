@@ -56,6 +56,8 @@ def fused(problem: Problem) -> Fused:
     spec = problem.spec
     if spec.softmax.sink is not None:
         raise UnsupportedError("it has no softmax sink")
+    if (layer := spec.projections) is not None and (layer.rotary is not None or layer.qk_norm is not None):
+        raise UnsupportedError("its layer neither normalises queries and keys nor turns them by position")
     softcap, bias = split(spec.score_expression)
     keep = spec.keep_expression
     if keep is None or problem.visible_pairs == problem.pairs:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from ..base.dtypes import DType
-from ..spec.fields import Layout, Projections
+from ..spec.fields import Layout
 from ..spec.model import Spec
+from ..spec.projections import Projections
 from .graph import QUERY_OFFSET, Graph, Node, Value, make_node
-from .head_ops import GateHeads, PickHeads
+from .head_ops import NormalizeHeads, Rotary
 from .op import Op
 from .ops import (
     ConcatHeads,
@@ -21,6 +24,7 @@ from .ops import (
     SplitHeads,
     WeightedValues,
 )
+from .pick_ops import GateHeads, PickHeads
 from .softmax_ops import STATISTICS, UNSEEN, Softmax
 from .types import Dimension, TensorType
 
@@ -28,9 +32,9 @@ from .types import Dimension, TensorType
 def build_graph(spec: Spec, *, self_attention: bool = True) -> Graph:
     """The naive graph of the layer, where the spec has projections, else of the attention alone.
 
-    Inputs are, in this order: query, key, value; or x, context (in cross-attention), wq, wk, wv, wo and the
-    biases; then query_offset, and the arrays of [inputs]. In self-attention keys and values are made from
-    x, so the axis `keys` is the axis `queries`.
+    Inputs are, in this order: query, key, value; or x, context (in cross-attention), wq, wk, wv, wo, the
+    biases, q_norm and k_norm; then query_offset, and the arrays of [inputs]. In self-attention keys and
+    values are made from x, so the axis `keys` is the axis `queries`.
     """
     if spec.projections is None:
         return _attention_graph(spec)
@@ -69,6 +73,7 @@ def _layer_graph(spec: Spec, projections: Projections, self_attention: bool) -> 
     query = builder.project("query", x, weights, spec.heads.query)
     key = builder.project("key", sources[-1], weights, spec.heads.key_value)
     value = builder.project("value", sources[-1], weights, spec.heads.key_value)
+    query, key = builder.placed(projections, query, key)
     out, statistics = builder.attend(query, key, value)
     rows = builder.add("out_rows", ConcatHeads(), builder.add("out_heads", HeadsLast(), out))
     y = builder.add("y", Linear(), rows, *_parameters("o", weights))
@@ -87,6 +92,8 @@ def _weights(spec: Spec, projections: Projections) -> dict[str, Value]:
     shapes["wo"] = (width, heads.query * heads.value_dim)
     biased = ("qkv" if projections.bias else "") + ("o" if projections.output_bias else "")
     shapes |= {f"b{letter}": (rows[letter],) for letter in biased}
+    if projections.qk_norm is not None:
+        shapes |= {"q_norm": (heads.dim,), "k_norm": (heads.dim,)}
     return {name: Value(name, TensorType(spec.dtype, shape)) for name, shape in shapes.items()}
 
 
@@ -124,6 +131,19 @@ class _Builder:
     def project(self, name: str, source: Value, weights: dict[str, Value], heads: int) -> Value:
         rows = self.add(name, Linear(), source, *_parameters(name[0], weights))
         return self.add(f"{name}_heads", HeadsFirst(), self.add(f"{name}_split", SplitHeads(heads), rows))
+
+    def placed(self, projections: Projections, query: Value, key: Value) -> tuple[Value, Value]:
+        """Queries and keys after their norm, turned by their positions."""
+        if projections.qk_norm is not None:
+            op = NormalizeHeads(projections.qk_norm.eps)
+            query = self.add("query_normal", op, query, self.values["q_norm"])
+            key = self.add("key_normal", op, key, self.values["k_norm"])
+        if projections.rotary is None:
+            return query, key
+        rotary = projections.rotary
+        turning = Rotary(**asdict(rotary.turning(self.spec.heads.dim)), layout=rotary.layout)
+        turned = self.add("query_turned", turning, query, self.values[QUERY_OFFSET], key)
+        return turned, self.add("key_turned", turning, key)
 
     def attend(self, query: Value, key: Value, value: Value) -> tuple[Value, dict[str, Value]]:
         """The attention's output and statistics: all heads in each way, then of each way its heads."""

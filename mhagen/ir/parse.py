@@ -13,7 +13,7 @@ from ..base.source import Source, Span
 from ..expr.parse import ArrayType, ExpressionErrors, parse_expression
 from ..expr.tree import NAMES, Expr, Number
 from ..spec.fields import Align, Layout
-from . import fused_ops, head_ops, ops, softmax_ops
+from . import fused_ops, head_ops, ops, pick_ops, softmax_ops
 from .graph import Graph, Node, Value
 from .op import Op
 from .types import SHORT_NAMES, Dimension, TensorType
@@ -31,6 +31,8 @@ VOCABULARY: Mapping[str, type[Op]] = {
         ops.HeadsFirst,
         ops.HeadsLast,
         ops.RepeatHeads,
+        head_ops.NormalizeHeads,
+        head_ops.Rotary,
         ops.Scores,
         ops.Scale,
         ops.ModifyScores,
@@ -41,8 +43,8 @@ VOCABULARY: Mapping[str, type[Op]] = {
         softmax_ops.Entropy,
         softmax_ops.Confidence,
         ops.WeightedValues,
-        head_ops.PickHeads,
-        head_ops.GateHeads,
+        pick_ops.PickHeads,
+        pick_ops.GateHeads,
         fused_ops.ProjectHeads,
         fused_ops.StreamedAttention,
         fused_ops.GroupedAttention,
@@ -180,6 +182,8 @@ class _Reader:
     def field_value(self, hint: object) -> FieldValue:
         if isinstance(hint, type) and issubclass(hint, Enum):
             return self.choice(hint)
+        if hint is bool:
+            return self.truth()
         if self.token.sort == "string":
             return self.expression()
         if self.token.text == "(":

@@ -22,7 +22,7 @@ from .op import Array, Floats, Integers
 # Where a query may stand: passes rely on it.
 POSITIONS = NAME_RANGES["q"]
 # The names of a layer's weights; everything else a layer reads is an argument of its own.
-WEIGHTS = ("wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo")
+WEIGHTS = ("wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo", "q_norm", "k_norm")
 
 
 class Reference:

@@ -7,7 +7,7 @@ from ..expr.ranges import range_of
 from ..expr.tree import Expr
 from ..ir.fused_ops import UNCOMPUTED, GroupedAttention, StreamedAttention
 from ..ir.graph import QUERY_OFFSET, Graph, Node, make_node
-from ..ir.head_ops import GateHeads, PickHeads
+from ..ir.pick_ops import GateHeads, PickHeads
 from .rewrite import splice, sweep, value
 
 # Where a mask is looked at to see which heads have the most to do: every so many positions.

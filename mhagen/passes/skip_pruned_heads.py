@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..ir.fused_ops import UNCOMPUTED, GroupedAttention, OutputLinear, ProjectHeads
 from ..ir.graph import Graph, Node
+from ..ir.head_ops import NormalizeHeads, Rotary
 from .rewrite import rewrite, splice
 
 
@@ -34,6 +35,8 @@ def skip_projections(graph: Graph, node: Node) -> Graph | None:
 def unread_heads(graph: Graph, name: str) -> tuple[int, ...]:
     """The heads of a query, key or value that an attention does not compute with."""
     for user in graph.users(name):
+        if isinstance(user.op, NormalizeHeads | Rotary) and name == user.operands[0]:
+            return unread_heads(graph, user.result)
         if isinstance(user.op, GroupedAttention):
             query_heads = pruned_heads(user.op)
             if name == user.operands[0]:

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from ..ir.fused_ops import StreamedAttention
 from ..ir.graph import QUERY_OFFSET, Graph, Node, make_node
-from ..ir.head_ops import GateHeads, PickHeads
 from ..ir.op import Op
 from ..ir.ops import Mask, ModifyScores, Scale, Scores, WeightedValues
+from ..ir.pick_ops import GateHeads, PickHeads
 from ..ir.softmax_ops import STATISTICS, Softmax
 from ..ir.types import Base
 from .rewrite import rewrite, splice, sweep, value

@@ -9,9 +9,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     WithJsonSchema,
@@ -24,9 +22,10 @@ from ..expr.interval import MOST_HEADS
 from ..expr.tree import INTEGER_LIMIT, REAL_LIMIT, Number
 from .names import NAME_PATTERN, similar_name, why_not_a_module, why_not_a_variable, why_not_an_input
 from .problems import shown
+from .projections import Projections as Projections
+from .tables import Table
 
 MOST_DIM = 1024
-MOST_MODEL_DIM = 65536
 
 
 class Layout(Enum):
@@ -158,12 +157,6 @@ QueryHead: TypeAlias = Annotated[int, Field(ge=0, lt=MOST_HEADS)]
 HeadList: TypeAlias = Annotated[tuple[QueryHead, ...], BeforeValidator(_from_list)]
 
 
-class Table(BaseModel):
-    """A table of a spec: fixed once made, and without a key that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 class Heads(Table):
     """How many heads there are, and how wide they are."""
 
@@ -272,30 +265,6 @@ class Group(Table):
     scores: Scores = Field(default=Scores(), description="Their own [scores], as far as given.")
     mask: GroupMask = Field(default=GroupMask(), description="Their own [mask], as far as given.")
     softmax: Softmax = Field(default=Softmax(), description="Their own [softmax], as far as given.")
-
-
-class Rotary(Table):
-    """Rotary position embedding of queries and keys."""
-
-    base: float = Field(
-        default=10000.0,
-        gt=0,
-        le=REAL_LIMIT,
-        allow_inf_nan=False,
-        description="Base of the rotation frequencies.",
-        examples=[10000.0],
-    )
-
-
-class Projections(Table):
-    """The linear maps around attention that make a whole layer; without them there is only attention()."""
-
-    model_dim: int = Field(
-        ge=1, le=MOST_MODEL_DIM, description="Width of a row of x, in numbers.", examples=[768]
-    )
-    bias: bool = Field(default=False, description="Whether query, key and value add biases bq, bk, bv.")
-    output_bias: bool = Field(default=False, description="Whether the output adds a bias bo.")
-    rotary: Rotary | None = Field(default=None, description="Turn queries and keys by their position.")
 
 
 class Outputs(Table):

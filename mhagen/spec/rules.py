@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ..base.errors import Diagnostic
 from .given import Given
 from .problems import KeyPath, Problem, shown
+from .rotary_rules import rotary_problems
 
 _SHOWN_DIVISORS = 8
 
@@ -21,7 +22,7 @@ def rule_problems(given: Given) -> Iterator[Problem]:
     yield from _groups_are_apart(given)
     yield from _names_differ(given)
     yield from _statistics_differ(given)
-    yield from _rotary_turns_pairs(given)
+    yield from rotary_problems(given)
 
 
 def _heads_divide(given: Given) -> Iterator[Problem]:
@@ -98,11 +99,3 @@ def _statistics_differ(given: Given) -> Iterator[Problem]:
     for index, statistic in enumerate(statistics):
         if isinstance(statistic, str) and statistic in statistics[:index]:
             yield _repeated(("outputs", "statistics", index), statistic)
-
-
-def _rotary_turns_pairs(given: Given) -> Iterator[Problem]:
-    dim = given.integer("heads", "dim")
-    if given.at("projections", "rotary") is not None and dim is not None and dim % 2:
-        message = f"rotary positions turn pairs of numbers, and heads.dim = {dim} is odd"
-        diagnostic = Diagnostic("rotary-needs-even-dim", message, f"{dim - 1} or {dim + 1}")
-        yield Problem(("heads", "dim"), diagnostic)

@@ -88,11 +88,11 @@ def needed_at(path: KeyPath) -> str:
     if isinstance(choices := schema.get("enum"), list):
         return "one of " + ", ".join(str(choice) for choice in choices)
     words = _TYPES.get(str(schema.get("type")), "something else")
-    if schema.get("exclusiveMinimum") == 0:
-        return f"{words} above 0"
+    if isinstance(above := schema.get("exclusiveMinimum"), int | float):
+        return f"{words} above {above:g}"
     low, high = _range(schema)
     if high is None:
-        return words
+        return f"{words} of {low} or more" if low > 0 else words
     count = "" if schema.get("type") == "integer" else " entries"
     between = "of" if count else "from"
     return f"{words} {between} {low} to {high}{count}"

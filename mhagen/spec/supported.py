@@ -18,8 +18,6 @@ def unsupported_keys(spec: Spec) -> Iterator[Problem]:
             "a log-sum-exp of groups of which some have sinks that read arrays along the keys, and others not"
         )
         yield _unsupported(("groups",), what, "leave lse out, or make one spec for each group")
-    if spec.projections is not None and spec.projections.rotary is not None:
-        yield _unsupported(("projections", "rotary"), "rotary positions", "leave the table out")
 
 
 def sinks_along_keys(spec: Spec) -> Iterator[bool]:

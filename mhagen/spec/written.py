@@ -31,7 +31,7 @@ def _table(path: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[str]:
         for each in [value] if isinstance(value, Mapping) else value:
             if not isinstance(value, Mapping):
                 yield from ("", f"[[{name}]]")
-            elif not all(isinstance(part, Mapping) for part in value.values()):
+            elif not value or not all(isinstance(part, Mapping) for part in value.values()):
                 yield from ("", f"[{name}]")
             yield from _table((*path, key), each)
 

@@ -50,6 +50,11 @@ CONDITIONS = (
 )
 SINKS = ("0.0", "2 * slope[h] - 1", "where(q < window, b, -h)", "bias[h, q, 0] + 1")
 STATISTICS = ("lse", "max", "entropy", "confidence")
+SCALINGS = (
+    {"type": "linear", "factor": 2.0},
+    {"type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 2},
+    {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
+)
 JOINS = (" and ", " or ")
 LONGEST = 5
 LENGTHS = st.integers(0, LONGEST)
@@ -79,6 +84,17 @@ def spec_with(heads, modify=None, keep=None, sink=None, **keys):
 
 
 @st.composite
+def placings(draw, dim):
+    """What becomes of queries and keys: a norm, and rotary positions where a head has a pair of numbers."""
+    placed = {"qk_norm": {"eps": 0.5}} if draw(st.booleans()) else {}
+    if dim > 1 and draw(st.booleans()):
+        scaling = draw(st.none() | st.sampled_from(SCALINGS))
+        rotary = {"layout": draw(st.sampled_from(["half", "interleaved"])), "dim": dim // 2 * 2, "base": 10.0}
+        placed["rotary"] = rotary if scaling is None or dim < 4 else {**rotary, "scaling": scaling}
+    return placed
+
+
+@st.composite
 def specs(draw):
     """A spec as a dict: every feature of a spec that shapes a graph may be there."""
     key_value = draw(st.integers(1, 2))
@@ -105,6 +121,7 @@ def specs(draw):
             "bias": draw(st.booleans()),
             "output_bias": draw(st.booleans()),
         }
+        spec["projections"] |= draw(placings(heads["dim"]))
     return spec
 
 

@@ -13,10 +13,15 @@ from mhagen.spec.model import Spec
 from .specs import Case, case, register
 
 Array = np.ndarray[Any, Any]
+Table = dict[str, Any]
 
 
-def layer(name: str, heads: str, model_dim: int, biases: str = "", **given: Any) -> Case:
-    projections = {"model_dim": model_dim, "bias": "qkv" in biases, "output_bias": "out" in biases}
+def layer(
+    name: str, heads: str, model_dim: int, biases: str = "", placed: Table | None = None, **given: Any
+) -> Case:
+    """`placed` is what becomes of queries and keys: qk_norm and rotary."""
+    biased = {"bias": "qkv" in biases, "output_bias": "out" in biases}
+    projections = {"model_dim": model_dim, **biased, **(placed or {})}
     return register(case(name, heads, projections=projections, **given))
 
 
@@ -27,6 +32,7 @@ FULL: dict[str, Any] = {
     "keep": "k <= q",
     "align": "end",
 }
+PARTLY_TURNED: Table = {"qk_norm": {}, "rotary": {"layout": "interleaved", "dim": 42, "base": 100.0}}
 LAYERS = {
     each.spec.name: each
     for each in (
@@ -59,6 +65,8 @@ LAYERS = {
             groups=[{"heads": [3, 4], "mask": {"keep": "True"}, "scores": {"scale": 0.5}}],
         ),
         layer("square", "2/2 16/16", 32, biases="qkv", layout="bshd"),
+        layer("turned", "4/2 70/24", 60, "qkv", PARTLY_TURNED, keep="k <= q", align="end"),
+        layer("normal", "3/1 13/40", 33, placed={"qk_norm": {"eps": 1e-3}}),
     )
 }
 
