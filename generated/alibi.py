@@ -463,7 +463,8 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
         s7_0 = fma(key, query0, s7_0)
         s7_1 = fma(key, query1, s7_1)
 
-    # modify: score + slope[h] * (k - q); keep: k <= q
+    # modify: score + slope[h] * (k - q)
+    # keep: k <= q
     slope_a = load_float32(slope_array + 4 * min(max(h, 0), 11))
     k0 = k_first + min(0, tile_keys - 1)
     k1 = k_first + min(1, tile_keys - 1)
@@ -784,7 +785,8 @@ def score_tile_narrow_partial(
         key = load_each(key7 + 4 * d)
         s7_0 = fma(key, query0, s7_0)
 
-    # modify: score + slope[h] * (k - q); keep: k <= q
+    # modify: score + slope[h] * (k - q)
+    # keep: k <= q
     slope_a = load_float32(slope_array + 4 * min(max(h, 0), 11))
     k0 = k_first + min(0, tile_keys - 1)
     k1 = k_first + min(1, tile_keys - 1)
@@ -1083,6 +1085,19 @@ def hide_lines(weights, first, end):
     """Make the weights of these lines those of hidden keys."""
     for place in range(first * ROW, end * ROW, VECTOR):
         store(weights + place, splat(HIDDEN_WEIGHT))
+
+
+def reached_keys(q_low, q_high, keys):
+    """The first key that any of these queries may see, and the one behind the last: all others are hidden."""
+    return 0, min(keys, q_high + 1)
+
+
+def reached_blocks(q_low, q_high, keys, single):
+    """The first key of the first block that these queries need, and the one behind their last key."""
+    if single:
+        return 0, keys  # it writes the output, also where nothing is seen
+    first_key, end_key = reached_keys(q_low, q_high, keys)
+    return first_key // BLOCK_KEYS * BLOCK_KEYS, end_key
 
 
 def only_vector_seen(query_count, q_first, k_low, k_high):
@@ -1387,7 +1402,8 @@ def attention_tasks(
             store_int64(ahead + 56, keys)
             store_int64(ahead + 80, out + next_b * out_batch + next_kv * GROUP_SIZE * out_head)
             store_int64(ahead + 88, out_stride)
-        for block in range(0, keys, BLOCK_KEYS):
+        first_block, end_key = reached_blocks(position, position + rows - 1, keys, single)
+        for block in range(first_block, end_key, BLOCK_KEYS):
             block_keys = min(BLOCK_KEYS, keys - block)
             view = visibility(position, position + rows - 1, block, block + block_keys - 1)
             if view == HIDDEN and not single:
@@ -1844,6 +1860,10 @@ def attend_chunk(
         first_key,
         first_key + chunk_keys - 1,
     )
+    if chunk_view == HIDDEN:
+        for row in range(rows):
+            store_first(partial + row * PARTIAL_ROW, splat(LOWEST), 1)
+        return
     low, high = chunk_keys, 0
     for first in range(0, chunk_keys, LANES):
         count = min(LANES, chunk_keys - first)
@@ -1901,6 +1921,28 @@ def merge_row(partial, chunks, chunk_bytes, out):
         store(out + vector * VECTOR, share * out_lanes)
 
 
+def reached_chunks(position, row_block, all_rows, keys):
+    """The first chunk with a key that some row of a block may see, and the one behind the last."""
+    first_row = row_block * ROWS_OF_TASK
+    last_row = min(first_row + ROWS_OF_TASK, all_rows) - 1
+    first_key, end_key = reached_keys(
+        position + first_row // GROUP_SIZE, position + last_row // GROUP_SIZE, keys
+    )
+    first_chunk = first_key // CHUNK_KEYS
+    return first_chunk, max(first_chunk, (end_key + CHUNK_KEYS - 1) // CHUNK_KEYS)
+
+
+def most_chunks(batch, row_blocks, all_rows, keys, offsets):
+    """How many chunks the block of rows has that sees the most: at least 1, for every block is written."""
+    most = 1
+    for b in range(batch):
+        position = load_int64(offsets + 8 * b)
+        for row_block in range(row_blocks):
+            first_chunk, end_chunk = reached_chunks(position, row_block, all_rows, keys)
+            most = max(most, end_chunk - first_chunk)
+    return most
+
+
 def decode_tasks(
     query,
     query_batch,
@@ -1939,15 +1981,19 @@ def decode_tasks(
     all_rows = queries * GROUP_SIZE
     row_blocks = (all_rows + ROWS_OF_TASK - 1) // ROWS_OF_TASK
     chunk_bytes = all_rows * PARTIAL_ROW
+    # Only chunks that some row sees are tasks: so many for each head and block of rows.
+    span = most_chunks(batch, row_blocks, all_rows, keys, offsets)
     task = claim(counter)
-    while task < batch * KEY_VALUE_HEADS * chunks * row_blocks:
+    while task < batch * KEY_VALUE_HEADS * span * row_blocks:
         row_block = task % row_blocks
-        chunk = task // row_blocks % chunks
-        head = task // (row_blocks * chunks)
+        head = task // (row_blocks * span)
         key_value_head = head % KEY_VALUE_HEADS
         b = head // KEY_VALUE_HEADS
         first_row = row_block * ROWS_OF_TASK
         rows = min(ROWS_OF_TASK, all_rows - first_row)
+        position = load_int64(offsets + 8 * b)
+        first_chunk, end_chunk = reached_chunks(position, row_block, all_rows, keys)
+        chunk = first_chunk + task // row_blocks % span
         first_key = chunk * CHUNK_KEYS
         chunk_keys = min(CHUNK_KEYS, keys - first_key)
         first_head = key_value_head * GROUP_SIZE
@@ -1955,30 +2001,30 @@ def decode_tasks(
         key_at = key + b * key_batch + key_value_head * key_head + first_key * key_stride
         value_at = value + b * value_batch + key_value_head * value_head + first_key * value_stride
         partial = partials + head * chunks * chunk_bytes + first_row * PARTIAL_ROW
-        position = load_int64(offsets + 8 * b)
         pack_rows(query_at, query_head, query_stride, first_row, rows, scratch)
-        attend_chunk(
-            scratch,
-            key_at,
-            key_stride,
-            chunk_keys,
-            value_at,
-            value_stride,
-            first_row,
-            rows,
-            partial + chunk * chunk_bytes,
-            position,
-            first_key,
-            first_head,
-            slope_array,
-        )
-        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == chunks - 1:
+        if chunk < end_chunk:
+            attend_chunk(
+                scratch,
+                key_at,
+                key_stride,
+                chunk_keys,
+                value_at,
+                value_stride,
+                first_row,
+                rows,
+                partial + chunk * chunk_bytes,
+                position,
+                first_key,
+                first_head,
+                slope_array,
+            )
+        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == span - 1:
             for row in range(first_row, first_row + rows):
                 query_number = row // GROUP_SIZE
                 h = first_head + row % GROUP_SIZE
                 out_at = out + b * out_batch + h * out_head + query_number * out_stride
-                row_at = partial + (row - first_row) * PARTIAL_ROW
-                merge_row(row_at, chunks, chunk_bytes, out_at)
+                row_at = partial + first_chunk * chunk_bytes + (row - first_row) * PARTIAL_ROW
+                merge_row(row_at, end_chunk - first_chunk, chunk_bytes, out_at)
         task = claim(counter)
 
 
@@ -2006,6 +2052,8 @@ KERNEL = Kernel(
         only_vector_seen,
         score_block,
         seen_rows,
+        reached_keys,
+        reached_blocks,
         attend_block,
         finish_group,
         attention_tasks,
@@ -2021,6 +2069,9 @@ DECODE = Kernel(
     functions=(
         pack_rows,
         visibility,
+        reached_keys,
+        reached_chunks,
+        most_chunks,
         dot_4_rows,
         dot_one_row,
         score_keys,
@@ -2047,7 +2098,8 @@ def attention(query, key, value, *, slope, query_offset=None, out=None):
              value  (batch, 12, keys, 64)
              out    (batch, 12, queries, 64)
              slope  (12,) float32
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

@@ -38,7 +38,9 @@ if __package__:
         claim,
         exp2,
         fma,
+        greatest_lane,
         lane_numbers,
+        least_lane,
         load,
         load_bits,
         load_each,
@@ -78,7 +80,9 @@ else:
         claim,
         exp2,
         fma,
+        greatest_lane,
         lane_numbers,
+        least_lane,
         load,
         load_bits,
         load_each,
@@ -264,14 +268,19 @@ def load_run_int32(array, start, length):
     return take_int32(array, minimum(maximum(wide(lane_numbers()) + start, 0), length - 1))
 
 
-def extent_int32(array, start, outer_count, outer_stride, count, stride):
-    """The least and the greatest element of a rectangle of an array, its strides counted in elements."""
-    low = high = load_int32(array + 4 * start)
-    for outer in range(outer_count):
-        for inner in range(count):
-            element = load_int32(array + 4 * (start + outer * outer_stride + inner * stride))
-            low, high = min(low, element), max(high, element)
-    return low, high
+def extent_of_run(array, start, count):
+    """The least and the greatest of some neighbours of an array of int32."""
+    first, behind = array + 4 * start, array + 4 * (start + count)
+    if count < LANES:
+        low = high = load_int32(first)
+        for place in range(first, behind, 4):
+            low, high = min(low, load_int32(place)), max(high, load_int32(place))
+        return low, high
+    last = load_int32_lanes(behind - 4 * LANES)
+    lows, highs = last, last
+    for place in range(first, behind - 4 * LANES, 4 * LANES):
+        lows, highs = minimum(lows, load_int32_lanes(place)), maximum(highs, load_int32_lanes(place))
+    return least_lane(lows), greatest_lane(highs)
 
 
 def score_tile(state, weights, row, key, key_stride):
@@ -1057,25 +1066,34 @@ def visibility(q_low, q_high, k_low, k_high, b, keys, segment_array):
     high1 = 1 if k_low <= q_high else 0
     low2 = min(max(q_low, 0), keys - 1)
     high2 = min(max(q_high, 0), keys - 1)
-    least3, greatest3 = extent_int32(segment_array, (b) * keys + low2, 1, 1, high2 - low2 + 1, 1)
-    low4 = least3
-    high4 = greatest3
-    low5 = min(max(k_low, 0), keys - 1)
-    high5 = min(max(k_high, 0), keys - 1)
-    least6, greatest6 = extent_int32(segment_array, (b) * keys + low5, 1, 1, high5 - low5 + 1, 1)
-    low7 = least6
-    high7 = greatest6
-    low8 = 1 if low4 == high4 == low7 == high7 else 0
-    high8 = 1 if low4 <= high7 and low7 <= high4 else 0
-    low9 = min(low1, low8)
-    high9 = min(high1, high8)
-    return low9 + high9
+    least3, greatest3 = extent_of_run(segment_array, b * keys + low2, high2 - low2 + 1)
+    low4 = min(max(k_low, 0), keys - 1)
+    high4 = min(max(k_high, 0), keys - 1)
+    least5, greatest5 = extent_of_run(segment_array, b * keys + low4, high4 - low4 + 1)
+    low6 = 1 if least3 == greatest3 == least5 == greatest5 else 0
+    high6 = 1 if least3 <= greatest5 and least5 <= greatest3 else 0
+    low7 = min(low1, low6)
+    high7 = min(high1, high6)
+    return low7 + high7
 
 
 def hide_lines(weights, first, end):
     """Make the weights of these lines those of hidden keys."""
     for place in range(first * ROW, end * ROW, VECTOR):
         store(weights + place, splat(HIDDEN_WEIGHT))
+
+
+def reached_keys(q_low, q_high, keys):
+    """The first key that any of these queries may see, and the one behind the last: all others are hidden."""
+    return 0, min(keys, q_high + 1)
+
+
+def reached_blocks(q_low, q_high, keys, single):
+    """The first key of the first block that these queries need, and the one behind their last key."""
+    if single:
+        return 0, keys  # it writes the output, also where nothing is seen
+    first_key, end_key = reached_keys(q_low, q_high, keys)
+    return first_key // BLOCK_KEYS * BLOCK_KEYS, end_key
 
 
 def only_vector_seen(query_count, q_first, k_low, k_high, b, keys, segment_array):
@@ -1388,7 +1406,8 @@ def attention_tasks(
             store_int64(ahead + 56, keys)
             store_int64(ahead + 80, out + next_b * out_batch + next_kv * GROUP_SIZE * out_head)
             store_int64(ahead + 88, out_stride)
-        for block in range(0, keys, BLOCK_KEYS):
+        first_block, end_key = reached_blocks(position, position + rows - 1, keys, single)
+        for block in range(first_block, end_key, BLOCK_KEYS):
             block_keys = min(BLOCK_KEYS, keys - block)
             view = visibility(
                 position, position + rows - 1, block, block + block_keys - 1, b, keys, segment_array
@@ -1871,6 +1890,10 @@ def attend_chunk(
         keys,
         segment_array,
     )
+    if chunk_view == HIDDEN:
+        for row in range(rows):
+            store_first(partial + row * PARTIAL_ROW, splat(LOWEST), 1)
+        return
     low, high = chunk_keys, 0
     for first in range(0, chunk_keys, LANES):
         count = min(LANES, chunk_keys - first)
@@ -1933,6 +1956,28 @@ def merge_row(partial, chunks, chunk_bytes, out, lse):
         store(out + vector * VECTOR, share * out_lanes)
 
 
+def reached_chunks(position, row_block, all_rows, keys):
+    """The first chunk with a key that some row of a block may see, and the one behind the last."""
+    first_row = row_block * ROWS_OF_TASK
+    last_row = min(first_row + ROWS_OF_TASK, all_rows) - 1
+    first_key, end_key = reached_keys(
+        position + first_row // GROUP_SIZE, position + last_row // GROUP_SIZE, keys
+    )
+    first_chunk = first_key // CHUNK_KEYS
+    return first_chunk, max(first_chunk, (end_key + CHUNK_KEYS - 1) // CHUNK_KEYS)
+
+
+def most_chunks(batch, row_blocks, all_rows, keys, offsets):
+    """How many chunks the block of rows has that sees the most: at least 1, for every block is written."""
+    most = 1
+    for b in range(batch):
+        position = load_int64(offsets + 8 * b)
+        for row_block in range(row_blocks):
+            first_chunk, end_chunk = reached_chunks(position, row_block, all_rows, keys)
+            most = max(most, end_chunk - first_chunk)
+    return most
+
+
 def decode_tasks(
     query,
     query_batch,
@@ -1972,15 +2017,19 @@ def decode_tasks(
     all_rows = queries * GROUP_SIZE
     row_blocks = (all_rows + ROWS_OF_TASK - 1) // ROWS_OF_TASK
     chunk_bytes = all_rows * PARTIAL_ROW
+    # Only chunks that some row sees are tasks: so many for each head and block of rows.
+    span = most_chunks(batch, row_blocks, all_rows, keys, offsets)
     task = claim(counter)
-    while task < batch * KEY_VALUE_HEADS * chunks * row_blocks:
+    while task < batch * KEY_VALUE_HEADS * span * row_blocks:
         row_block = task % row_blocks
-        chunk = task // row_blocks % chunks
-        head = task // (row_blocks * chunks)
+        head = task // (row_blocks * span)
         key_value_head = head % KEY_VALUE_HEADS
         b = head // KEY_VALUE_HEADS
         first_row = row_block * ROWS_OF_TASK
         rows = min(ROWS_OF_TASK, all_rows - first_row)
+        position = load_int64(offsets + 8 * b)
+        first_chunk, end_chunk = reached_chunks(position, row_block, all_rows, keys)
+        chunk = first_chunk + task // row_blocks % span
         first_key = chunk * CHUNK_KEYS
         chunk_keys = min(CHUNK_KEYS, keys - first_key)
         first_head = key_value_head * GROUP_SIZE
@@ -1988,32 +2037,32 @@ def decode_tasks(
         key_at = key + b * key_batch + key_value_head * key_head + first_key * key_stride
         value_at = value + b * value_batch + key_value_head * value_head + first_key * value_stride
         partial = partials + head * chunks * chunk_bytes + first_row * PARTIAL_ROW
-        position = load_int64(offsets + 8 * b)
         pack_rows(query_at, query_head, query_stride, first_row, rows, scratch)
-        attend_chunk(
-            scratch,
-            key_at,
-            key_stride,
-            chunk_keys,
-            value_at,
-            value_stride,
-            first_row,
-            rows,
-            partial + chunk * chunk_bytes,
-            position,
-            first_key,
-            b,
-            keys,
-            segment_array,
-        )
-        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == chunks - 1:
+        if chunk < end_chunk:
+            attend_chunk(
+                scratch,
+                key_at,
+                key_stride,
+                chunk_keys,
+                value_at,
+                value_stride,
+                first_row,
+                rows,
+                partial + chunk * chunk_bytes,
+                position,
+                first_key,
+                b,
+                keys,
+                segment_array,
+            )
+        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == span - 1:
             for row in range(first_row, first_row + rows):
                 query_number = row // GROUP_SIZE
                 h = first_head + row % GROUP_SIZE
                 out_at = out + b * out_batch + h * out_head + query_number * out_stride
-                row_at = partial + (row - first_row) * PARTIAL_ROW
+                row_at = partial + first_chunk * chunk_bytes + (row - first_row) * PARTIAL_ROW
                 lse_at = lse + 4 * ((b * QUERY_HEADS + h) * queries + query_number)
-                merge_row(row_at, chunks, chunk_bytes, out_at, lse_at)
+                merge_row(row_at, end_chunk - first_chunk, chunk_bytes, out_at, lse_at)
         task = claim(counter)
 
 
@@ -2027,7 +2076,7 @@ KERNEL = Kernel(
         prefetch_ahead,
         raise_maxima,
         load_run_int32,
-        extent_int32,
+        extent_of_run,
         score_tile,
         score_tile_partial,
         score_tile_narrow,
@@ -2043,6 +2092,8 @@ KERNEL = Kernel(
         only_vector_seen,
         score_block,
         seen_rows,
+        reached_keys,
+        reached_blocks,
         attend_block,
         finish_group,
         attention_tasks,
@@ -2058,8 +2109,11 @@ DECODE = Kernel(
     functions=(
         pack_rows,
         load_run_int32,
-        extent_int32,
+        extent_of_run,
         visibility,
+        reached_keys,
+        reached_chunks,
+        most_chunks,
         dot_4_rows,
         dot_one_row,
         score_keys,
@@ -2093,7 +2147,8 @@ def attention(query, key, value, *, segment, query_offset=None, out=None):
              value    (batch, 4, keys, 64)
              out      (batch, 16, queries, 64)
              segment  (batch, keys) int32
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  Attention(out, lse); `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

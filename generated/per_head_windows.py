@@ -1710,6 +1710,19 @@ def hide_lines(weights, first, end):
         store(weights + place, splat(HIDDEN_WEIGHT))
 
 
+def reached_keys_like_head_0(q_low, q_high, keys):
+    """The first key that any of these queries may see, and the one behind the last: all others are hidden."""
+    return 0, min(keys, q_high + 1)
+
+
+def reached_blocks_like_head_0(q_low, q_high, keys, single):
+    """The first key of the first block that these queries need, and the one behind their last key."""
+    if single:
+        return 0, keys  # it writes the output, also where nothing is seen
+    first_key, end_key = reached_keys_like_head_0(q_low, q_high, keys)
+    return first_key // BLOCK_KEYS * BLOCK_KEYS, end_key
+
+
 def only_vector_seen_like_head_0(query_count, q_first, k_low, k_high):
     """Where the one vector of queries lies that sees any of these keys, in bytes; -1 if several do."""
     found = -1
@@ -1884,6 +1897,20 @@ def finish_group_like_head_0(state, rows, out, out_stride):
     """Divide by the sums and write the output; a query that saw no key gives 0."""
     finish_sums_like_head_0(state, rows)
     write_rows(state + ACCUMULATORS, state + SUMS, min(rows, GROUP_QUERIES), out, out_stride)
+
+
+def reached_keys_like_head_1(q_low, q_high, keys):
+    """The first key that any of these queries may see, and the one behind the last: all others are hidden."""
+    low1 = q_low - WINDOW
+    return max(0, low1 + 1), min(keys, q_high + 1)
+
+
+def reached_blocks_like_head_1(q_low, q_high, keys, single):
+    """The first key of the first block that these queries need, and the one behind their last key."""
+    if single:
+        return 0, keys  # it writes the output, also where nothing is seen
+    first_key, end_key = reached_keys_like_head_1(q_low, q_high, keys)
+    return first_key // BLOCK_KEYS * BLOCK_KEYS, end_key
 
 
 def only_vector_seen_like_head_1(query_count, q_first, k_low, k_high):
@@ -2079,6 +2106,15 @@ def visibility(kind, q_low, q_high, k_low, k_high):
     return FULL
 
 
+def reached_blocks(kind, q_low, q_high, keys, single):
+    """Which keys a head of this kind needs to look at."""
+    if kind == 0:
+        return reached_blocks_like_head_0(q_low, q_high, keys, single)
+    if kind == 1:
+        return reached_blocks_like_head_1(q_low, q_high, keys, single)
+    return 0, keys
+
+
 def attend_block(
     kind,
     state,
@@ -2236,7 +2272,8 @@ def attention_tasks(
             store_int64(ahead + 56, keys)
             store_int64(ahead + 80, out + next_b * out_batch + next_h * out_head)
             store_int64(ahead + 88, out_stride)
-        for block in range(0, keys, BLOCK_KEYS):
+        first_block, end_key = reached_blocks(kind, position, position + rows - 1, keys, single)
+        for block in range(first_block, end_key, BLOCK_KEYS):
             block_keys = min(BLOCK_KEYS, keys - block)
             view = visibility(kind, position, position + rows - 1, block, block + block_keys - 1)
             if view == HIDDEN and not single:
@@ -2723,6 +2760,10 @@ def attend_chunk_like_head_0(
         first_key,
         first_key + chunk_keys - 1,
     )
+    if chunk_view == HIDDEN:
+        for row in range(rows):
+            store_first(partial + row * PARTIAL_ROW, splat(LOWEST), 1)
+        return
     low, high = chunk_keys, 0
     for first in range(0, chunk_keys, LANES):
         count = min(LANES, chunk_keys - first)
@@ -2848,6 +2889,10 @@ def attend_chunk_like_head_1(
         first_key,
         first_key + chunk_keys - 1,
     )
+    if chunk_view == HIDDEN:
+        for row in range(rows):
+            store_first(partial + row * PARTIAL_ROW, splat(LOWEST), 1)
+        return
     low, high = chunk_keys, 0
     for first in range(0, chunk_keys, LANES):
         count = min(LANES, chunk_keys - first)
@@ -3029,7 +3074,6 @@ def decode_tasks(
     task = claim(counter)
     while task < batch * BUNDLES * chunks * row_blocks:
         row_block = task % row_blocks
-        chunk = task // row_blocks % chunks
         head = task // (row_blocks * chunks)
         b = head % batch
         first_place, members, kind = bundle_at(head // batch)
@@ -3039,13 +3083,14 @@ def decode_tasks(
         if rows <= 0:  # others of these rows have more members
             task = claim(counter)
             continue
+        position = load_int64(offsets + 8 * b)
+        chunk = task // row_blocks % chunks
         first_key = chunk * CHUNK_KEYS
         chunk_keys = min(CHUNK_KEYS, keys - first_key)
         query_at = query + b * query_batch
         key_at = key + b * key_batch + key_value_head * key_head + first_key * key_stride
         value_at = value + b * value_batch + key_value_head * value_head + first_key * value_stride
         partial = partials + head * chunks * chunk_bytes + first_row * PARTIAL_ROW
-        position = load_int64(offsets + 8 * b)
         pack_rows(kind, query_at, query_head, query_stride, first_row, rows, first_place, members, scratch)
         attend_chunk(
             kind,
@@ -3310,15 +3355,20 @@ KERNEL = Kernel(
         only_vector_seen_like_head_0,
         score_block_like_head_0,
         seen_rows_like_head_0,
+        reached_keys_like_head_0,
+        reached_blocks_like_head_0,
         attend_block_like_head_0,
         finish_group_like_head_0,
         only_vector_seen_like_head_1,
         score_block_like_head_1,
         seen_rows_like_head_1,
+        reached_keys_like_head_1,
+        reached_blocks_like_head_1,
         attend_block_like_head_1,
         finish_group_like_head_1,
         start_group,
         visibility,
+        reached_blocks,
         attend_block,
         finish_group,
         head_at,
@@ -3399,7 +3449,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
              key    (batch, 8, keys, 64)
              value  (batch, 8, keys, 64)
              out    (batch, 32, queries, 64)
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is keys - queries
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

@@ -258,16 +258,6 @@ def raise_maxima(state, weights, lines):
             store(place, shrink * load(place))
 
 
-def extent_int32(array, start, outer_count, outer_stride, count, stride):
-    """The least and the greatest element of a rectangle of an array, its strides counted in elements."""
-    low = high = load_int32(array + 4 * start)
-    for outer in range(outer_count):
-        for inner in range(count):
-            element = load_int32(array + 4 * (start + outer * outer_stride + inner * stride))
-            low, high = min(low, element), max(high, element)
-    return low, high
-
-
 def score_tile(state, weights, row, key, key_stride):
     """Score KEY_ROWS keys, all of them seen, for one group of queries, and store their weights."""
     key0 = key
@@ -1038,18 +1028,30 @@ def visibility(q_low, q_high, k_low, k_high, b, length_array):
 
     keep: k < length[b]
     """
-    least1, greatest1 = extent_int32(length_array, b, 1, 1, 1, 1)
-    low2 = least1
-    high2 = greatest1
-    low3 = 1 if k_high < low2 else 0
-    high3 = 1 if k_low < high2 else 0
-    return low3 + high3
+    only1 = load_int32(length_array + 4 * b)
+    low2 = 1 if k_high < only1 else 0
+    high2 = 1 if k_low < only1 else 0
+    return low2 + high2
 
 
 def hide_lines(weights, first, end):
     """Make the weights of these lines those of hidden keys."""
     for place in range(first * ROW, end * ROW, VECTOR):
         store(weights + place, splat(HIDDEN_WEIGHT))
+
+
+def reached_keys(q_low, q_high, keys, b, length_array):
+    """The first key that any of these queries may see, and the one behind the last: all others are hidden."""
+    only1 = load_int32(length_array + 4 * b)
+    return 0, min(keys, only1)
+
+
+def reached_blocks(q_low, q_high, keys, single, b, length_array):
+    """The first key of the first block that these queries need, and the one behind their last key."""
+    if single:
+        return 0, keys  # it writes the output, also where nothing is seen
+    first_key, end_key = reached_keys(q_low, q_high, keys, b, length_array)
+    return first_key // BLOCK_KEYS * BLOCK_KEYS, end_key
 
 
 def only_vector_seen(query_count, q_first, k_low, k_high, b, length_array):
@@ -1383,7 +1385,8 @@ def attention_tasks(
             store_int64(ahead + 56, keys)
             store_int64(ahead + 80, out + next_b * out_batch + next_seat * out_head)
             store_int64(ahead + 88, out_stride)
-        for block in range(0, keys, BLOCK_KEYS):
+        first_block, end_key = reached_blocks(position, position + rows - 1, keys, single, b, length_array)
+        for block in range(first_block, end_key, BLOCK_KEYS):
             block_keys = min(BLOCK_KEYS, keys - block)
             view = visibility(position, position + rows - 1, block, block + block_keys - 1, b, length_array)
             if view == HIDDEN and not single:
@@ -1834,6 +1837,10 @@ def attend_chunk(
         b,
         length_array,
     )
+    if chunk_view == HIDDEN:
+        for row in range(rows):
+            store_first(partial + row * PARTIAL_ROW, splat(LOWEST), 1)
+        return
     low, high = chunk_keys, 0
     for first in range(0, chunk_keys, LANES):
         count = min(LANES, chunk_keys - first)
@@ -1939,20 +1946,20 @@ def decode_tasks(
     task = claim(counter)
     while task < batch * BUNDLES * chunks * row_blocks:
         row_block = task % row_blocks
-        chunk = task // row_blocks % chunks
         head = task // (row_blocks * chunks)
         b = head % batch
         first_place, members = bundle_at(head // batch)
         key_value_head = head_at(first_place) // GROUP_SIZE
         first_row = row_block * ROWS_OF_TASK
         rows = min(ROWS_OF_TASK, queries * members - first_row)
+        position = load_int64(offsets + 8 * b)
+        chunk = task // row_blocks % chunks
         first_key = chunk * CHUNK_KEYS
         chunk_keys = min(CHUNK_KEYS, keys - first_key)
         query_at = query + b * query_batch
         key_at = key + b * key_batch + key_value_head * key_head + first_key * key_stride
         value_at = value + b * value_batch + key_value_head * value_head + first_key * value_stride
         partial = partials + head * chunks * chunk_bytes + first_row * PARTIAL_ROW
-        position = load_int64(offsets + 8 * b)
         pack_rows(query_at, query_head, query_stride, first_row, rows, first_place, members, scratch)
         attend_chunk(
             scratch,
@@ -2145,7 +2152,6 @@ KERNEL = Kernel(
         start_group,
         prefetch_ahead,
         raise_maxima,
-        extent_int32,
         score_tile,
         score_tile_partial,
         score_tile_narrow,
@@ -2161,6 +2167,8 @@ KERNEL = Kernel(
         only_vector_seen,
         score_block,
         seen_rows,
+        reached_keys,
+        reached_blocks,
         attend_block,
         finish_group,
         head_at,
@@ -2181,7 +2189,6 @@ DECODE = Kernel(
         head_at,
         bundle_at,
         pack_rows,
-        extent_int32,
         visibility,
         dot_4_rows,
         dot_one_row,
@@ -2211,7 +2218,8 @@ def attention(query, key, value, *, length, query_offset=None, out=None):
              value   (batch, 12, keys, 64)
              out     (batch, 12, queries, 64)
              length  (batch,) int32
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs
@@ -2322,6 +2330,7 @@ def prepare(weights):
              bk (768,), wv (768, 768), bv (768,)
              wo (768, 768), bo (768,)
              float32, as torch.nn.Linear has them; a mapping of these names
+             wqkv, bqkv for their biases: those of query, key and value as one array, in place of the three
     Raises   InputError for a missing, unknown or wrongly shaped array
     """
     return LINEAR.prepare((QUERY_KEY_VALUE, QUERY, KEY_VALUE, OUTPUT), weights)

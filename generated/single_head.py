@@ -1505,12 +1505,12 @@ def decode_tasks(
     task = claim(counter)
     while task < batch * KEY_VALUE_HEADS * chunks * row_blocks:
         row_block = task % row_blocks
-        chunk = task // row_blocks % chunks
         head = task // (row_blocks * chunks)
         key_value_head = head % KEY_VALUE_HEADS
         b = head // KEY_VALUE_HEADS
         first_row = row_block * ROWS_OF_TASK
         rows = min(ROWS_OF_TASK, all_rows - first_row)
+        chunk = task // row_blocks % chunks
         first_key = chunk * CHUNK_KEYS
         chunk_keys = min(CHUNK_KEYS, keys - first_key)
         first_head = key_value_head * GROUP_SIZE
@@ -1822,7 +1822,8 @@ def attention(query, key, value, *, query_offset=None, out=None):
              key    (batch, 1, keys, 64)
              value  (batch, 1, keys, 64)
              out    (batch, 1, queries, 64)
-             float32 unless said otherwise; any strides, but a last axis with gaps is copied
+             float32 unless said otherwise;
+             any strides, but a last axis with gaps is copied
     Units    query_offset, the position of the first query: an int or ints (batch,); None is 0
     Returns  out; `out` is written if given, made otherwise
     Raises   InputError, naming the argument, what it has and what it needs

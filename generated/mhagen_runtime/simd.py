@@ -188,6 +188,16 @@ def any_lane(condition: Mask) -> bool:
     raise compiled_only("any_lane")
 
 
+def greatest_lane(x: Vector) -> int:
+    """The greatest of all lanes, of integers."""
+    raise compiled_only("greatest_lane")
+
+
+def least_lane(x: Vector) -> int:
+    """The least of all lanes, of integers."""
+    raise compiled_only("least_lane")
+
+
 def maximum(x: Vector, y: Vector) -> Vector:
     """The greater, lane by lane; y where either is NaN."""
     raise compiled_only("maximum")

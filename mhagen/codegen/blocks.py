@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from ..expr.tree import to_text
 from .cells import Code
 from .facts import Lowering
 from .kernel import finite_loads
-from .model import KeepModel, Names, TaskModel
-from .part_model import BlockModel, PartModel, RowsModel, ViewModel
+from .mask_model import KeepModel, ReachModel, ViewModel
+from .model import Names, TaskModel
+from .part_model import BlockModel, PartModel, RowsModel
 from .scores import score_variants, tile_parameters
 from .sinks import runs_without_keys, sink_of_queries, sink_place
 from .statistics import kept_rows, lines_of_queries, rescale_lines
-from .switches import switch_of, view_parameters, view_switch
+from .switches import reach_switch, switch_of, view_parameters, view_switch
+from .wrapped import expression_lines
 
 
 def keep_model(facts: Lowering) -> KeepModel:
@@ -40,6 +41,7 @@ def part_model(facts: Lowering, rows: RowsModel) -> PartModel:
         rescale_lines=rescale_lines(facts),
         score_variants=score_variants(facts),
         view=view_model(facts),
+        reach=reach_model(facts),
         block=block_model(facts),
         sink=sink_of_queries(facts),
         sums_parameters=("state", "rows", *statistics, *sink_arguments),
@@ -53,14 +55,23 @@ def part_model(facts: Lowering, rows: RowsModel) -> PartModel:
 def view_model(facts: Lowering) -> ViewModel:
     code = facts.view_code
     if code is None or facts.work.op.keep is None:
-        return ViewModel(False, (), "", (), "")
+        return ViewModel(False, (), (), (), "")
     return ViewModel(
         masked=True,
         parameters=view_parameters(facts),
-        text=to_text(facts.work.op.keep),
+        text_lines=expression_lines("keep: ", facts.work.op.keep),
         interval_lines=code.lines,
         interval_result=code.result,
     )
+
+
+def reach_model(facts: Lowering) -> ReachModel:
+    code = facts.reach_code
+    if code is None:
+        return ReachModel(False, (), (), "", "", ())
+    parameters = ("q_low", "q_high", "keys", *facts.place(code.names))
+    blocks = ("q_low", "q_high", "keys", "single", *place_of_reach(facts))
+    return ReachModel(True, parameters, code.lines, code.first, code.end, blocks)
 
 
 def block_model(facts: Lowering) -> BlockModel:
@@ -153,6 +164,7 @@ def task_model(facts: Lowering) -> TaskModel:
         facts,
     )
     view = view_switch(facts, [view_of_task(each) for each in parts])
+    reach = reach_switch(facts, [reach_of_task(each) for each in parts])
     block = switch_of(
         "attend_block",
         "Attend to a block as its head's part does.",
@@ -177,10 +189,12 @@ def task_model(facts: Lowering) -> TaskModel:
         or_no_keys=" or keys == 0" if sinks else "",
         reads_positions=any("q_first" in block_positions(each) for each in parts),
         view_of_task=view.arguments,
+        reaches=any(each.reach_code is not None for each in parts),
+        reach_of_task=reach.arguments,
         start_arguments=start.arguments,
         block_arguments=block.arguments,
         finish_arguments=finish.arguments,
-        switches=(*start.switches, *view.switches, *block.switches, *finish.switches),
+        switches=(*start.switches, *view.switches, *reach.switches, *block.switches, *finish.switches),
     )
 
 
@@ -236,6 +250,15 @@ def view_of_task(facts: Lowering) -> Names:
     """The arguments of visibility for all queries of a task and one block of keys."""
     place = facts.place(facts.view_code.names) if facts.view_code else ()
     return ("position", "position + rows - 1", "block", "block + block_keys - 1", *place)
+
+
+def reach_of_task(facts: Lowering) -> Names:
+    """The arguments of reached_blocks."""
+    return ("position", "position + rows - 1", "keys", "single", *place_of_reach(facts))
+
+
+def place_of_reach(facts: Lowering) -> Names:
+    return facts.place(facts.reach_code.names) if facts.reach_code else ()
 
 
 def block_arguments(facts: Lowering) -> Names:

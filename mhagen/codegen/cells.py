@@ -27,12 +27,14 @@ from .words import (
     division,
     grouped,
     in_lanes,
+    is_single,
     makes_vector,
     power,
 )
 
 LENGTHS = ("batch", "queries", "keys")  # axes whose length is known at the call only
 INLINE_WIDTH = 60
+LINE_WIDTH = 84  # of what stands in one line behind `seen15_0 = `
 REAL_ARITHMETIC = (Operator.ADD, Operator.SUBTRACT, Operator.MULTIPLY)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -131,6 +133,8 @@ class Emitter:
         number = self.stems[stem]
         self.stems[stem] += 1
         name = f"{stem}_{LETTERS[number % 26]}{number // 26 or ''}{SUFFIXES[level]}"
+        if text.startswith("(") and is_single(text):
+            text = text[1:-1]
         self.lines[level].append(f"{name} = {text}")
         return name
 
@@ -228,6 +232,18 @@ class Emitter:
         return texts
 
     def sides(self, expr: Apply, level: Level) -> list[str]:
+        return self.fitting(expr.arguments, self.texts_of_sides(expr, level), level)
+
+    def fitting(self, parts: tuple[Expr, ...], texts: list[str], level: Level) -> list[str]:
+        """Side by side they fit a line: the longest of them get names."""
+        texts = list(texts)
+        while sum(map(len, texts)) + 3 * len(texts) > LINE_WIDTH:
+            longest = max(range(len(texts)), key=lambda i: len(texts[i]))
+            stem = "part" if parts[longest].kind is Kind.INTEGER and "real(" in texts[longest] else None
+            texts[longest] = self.assign(stem or STEMS[parts[longest].kind], level, texts[longest])
+        return texts
+
+    def texts_of_sides(self, expr: Apply, level: Level) -> list[str]:
         if expr.operator is Operator.DIVIDE:
             return [grouped(self.real_value(argument, level)) for argument in expr.arguments]
         if expr.operator in REAL_ARITHMETIC and expr.kind is Kind.REAL:
@@ -285,6 +301,8 @@ class Emitter:
         place = ""
         for index, axis in zip(indices, axes, strict=True):
             inside = self.clamped(index, axis, level, lanes=lanes)
+            if len(place) + len(inside) > LINE_WIDTH:
+                place = self.assign("place", level, place)
             place = f"{grouped(place)} * {self.size(axis)} + {inside}" if place else inside
         return self.assign("place", level, place) if len(place) > INLINE_WIDTH else place
 

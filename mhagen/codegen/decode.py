@@ -23,6 +23,7 @@ from .statistics import chunk_gap_lines, lines_of_row, merge_gap_lines
 from .switches import switch_of
 
 ROWS = ("scratch", "key", "key_stride", "first", "count", "first_row", "rows")
+REACH = ("position", "row_block", "all_rows", "keys")
 CHUNK = ("scratch", "key", "key_stride", "chunk_keys", "value", "value_stride", "first_row", "rows")
 
 
@@ -87,6 +88,13 @@ def decode_model(facts: Lowering) -> DecodeModel:
         sums=tuple(sum_variant(facts, rows) for rows in sum_counts(facts)),
         finite_totals=tuple((f"total{j}", value_load(facts, j, "place")) for j in range(facts.value_vectors)),
         seen_lines=seen_lines(facts),
+        reaches=reaches(facts),
+        span="span" if reaches(facts) else "chunks",
+        reach_parameters=(*REACH, *place_of_reach(facts)),
+        reach_of_rows=reach_of_rows(facts),
+        reach_of_block=(*REACH, *place_of_reach(facts)),
+        span_parameters=span_parameters(facts),
+        span_arguments=span_parameters(facts),
         gap_lines=chunk_gap_lines(facts),
         merge_gap_lines=merge_gap_lines(facts),
         parameters=task_parameters(facts, ("partials", "arrivals", "counter", "scratch", "worker")),
@@ -129,7 +137,7 @@ def merge_parameters(facts: Lowering) -> Names:
 def merge_arguments(facts: Lowering) -> Names:
     sink = sink_place(facts, facts.row_sink_code)
     return (
-        *("row_at", "chunks", "chunk_bytes", "out_at"),
+        *("row_at", "end_chunk - first_chunk" if reaches(facts) else "chunks", "chunk_bytes", "out_at"),
         *(f"{name}_at" for name in facts.statistics),
         *("position + query_number" if name == "q_first" else name for name in sink),
     )
@@ -246,6 +254,28 @@ def chunk_place(facts: Lowering) -> Names:
         members=has_views or "q_first" in names,
         names=names,
     )
+
+
+def reaches(facts: Lowering) -> bool:
+    """Are chunks cut off? Not where that differs between the heads of a kernel."""
+    if not facts.work.is_plain:
+        return False
+    views, reach = facts.view_code, facts.reach_code
+    return views is not None and reach is not None and not {"h"} & (views.names | reach.names)
+
+
+def place_of_reach(facts: Lowering) -> Names:
+    return facts.place(facts.reach_code.names) if facts.reach_code else ()
+
+
+def reach_of_rows(facts: Lowering) -> Names:
+    first, last = "position + first_row // GROUP_SIZE", "position + last_row // GROUP_SIZE"
+    return (first, last, "keys", *place_of_reach(facts))
+
+
+def span_parameters(facts: Lowering) -> Names:
+    place = (name for name in place_of_reach(facts) if name not in ("b", "batch"))
+    return ("batch", "row_blocks", "all_rows", "keys", "offsets", *place)
 
 
 def view(facts: Lowering, low: str, high: str) -> Names:

@@ -11,7 +11,8 @@ from ..spec.fields import Align, Layout
 from .facts import Lowering
 from .finish import neighbours_of, norm_of, rotary_of
 from .layer_model import LayerModel, ProductModel
-from .model import AttentionModel, Lines
+from .model import AttentionModel, Lines, Names
+from .render import INDENT, LINE_LENGTH
 
 Axis = int | str
 AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
@@ -64,7 +65,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
     work, graph, dtype = facts.work, facts.graph, facts.numbers.stored.value
     axes = AXES[graph.layout]
     operands, inputs = tuple(facts.captured), tuple(facts.inputs)
-    arrays = ", ".join(f'"{name}": {name}' for name in ("query", "key", "value", *inputs))
+    entries = tuple(f'"{name}": {name}' for name in ("query", "key", "value", *inputs))
     out_axes = axes_text(axes("QUERY_HEADS", "queries", "VALUE_DIM"))
     lengths = axes("QUERY_HEADS", 'sizes["queries"]', "VALUE_DIM")
     out_shape = shape_text(('sizes["batch"]', *lengths[1:]))
@@ -82,7 +83,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
             "if out is None:",
             f"    out = np.empty({out_shape}, {numpy_dtype(facts, 'query')})",
             "else:",
-            f"    inputs = {{{arrays}}}",
+            *inputs_lines(entries),
             f'    out = bind_out("out", out, "{dtype}", {out_axes}, sizes, inputs)',
         ),
         view_lines=tuple(f"{name}_heads = {name}{HEADS_FIRST}" for name in HEADS if swapped),
@@ -147,8 +148,8 @@ def attention_doc(facts: Lowering) -> Lines:
         "",
         f"    Shapes   {shapes[0][0]:{width}} {shapes[0][1]}",
         *(f"             {name:{width}} {shape}" for name, shape in shapes[1:]),
-        f"             {dtype_words(facts)} unless said otherwise; any strides, but a last axis with gaps is "
-        "copied",
+        f"             {dtype_words(facts)} unless said otherwise;",
+        "             any strides, but a last axis with gaps is copied",
         f"    Units    {offset_units(facts.graph)}",
         f"    Returns  {returned}; `out` is written if given, made otherwise",
         "    Raises   InputError, naming the argument, what it has and what it needs",
@@ -259,8 +260,16 @@ def prepare_doc(facts: Lowering, graph: Graph) -> Lines:
         f"    Shapes   {', '.join(shapes[:3])}",
         *(f"             {', '.join(shapes[i : i + 3])}" for i in range(3, len(shapes), 3)),
         f"             {dtype_words(facts)}, as torch.nn.Linear has them; a mapping of these names",
+        f"             {packed_words(graph)}",
         "    Raises   InputError for a missing, unknown or wrongly shaped array",
     )
+
+
+def packed_words(graph: Graph) -> str:
+    """How weights may come that are packed: as torch.nn.MultiheadAttention.in_proj_weight."""
+    has_biases = any(value.name == "bq" for value in graph.inputs)
+    biases = ", bqkv for their biases" if has_biases else ""
+    return f"wqkv{biases}: those of query, key and value as one array, in place of the three"
 
 
 def layer_doc(facts: Lowering, graph: Graph) -> Lines:
@@ -284,3 +293,11 @@ def model_dim_of(graph: Graph) -> int:
     width = graph.types["x"].shape[2]
     assert isinstance(width, int)
     return width
+
+
+def inputs_lines(entries: Names) -> Names:
+    """The arrays that an output must lie apart from, by name."""
+    line = f"    inputs = {{{', '.join(entries)}}}"
+    if INDENT + len(line) <= LINE_LENGTH:
+        return (line,)
+    return ("    inputs = {", *(f"        {entry}," for entry in entries), "    }")

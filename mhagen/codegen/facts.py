@@ -19,6 +19,7 @@ from ..schedule.workload import Workload, workload_of
 from .cells import Code, emit_cells
 from .levels import Captured, Lanes
 from .model import Names
+from .reach import ReachCode, emit_reach
 from .tiles import TileCode, emit_visibility
 
 # Names that the module gives to its own constants; a constant of the spec that would collide gets a suffix.
@@ -252,6 +253,12 @@ class Lowering:
         if self.work.op.keep is None:
             return None
         return emit_visibility(self.work.op.keep, self.captured, self.constant_names)
+
+    @cached_property
+    def reach_code(self) -> ReachCode | None:
+        if self.work.op.keep is None:
+            return None
+        return emit_reach(self.work.op.keep, self.captured, self.constant_names)
 
     def place(self, names: Iterable[str]) -> Names:
         """Parameters of place among the names: indices, lengths, then captured arrays."""

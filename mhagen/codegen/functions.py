@@ -24,7 +24,9 @@ def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tup
         "prefetch_ahead",
         *each_of(parts, "raise_maxima"),
         *runs_of(*codes),
-        *(name for name, _, _ in tile.extents),
+        *(extent.name for extent in tile.extents),
+        *(("extent_of_run",) if tile.bounds_runs else ()),
+        *(("widened",) if tile.bounds_reals else ()),
         *(variant.name for part in parts for variant in part.score_variants),
         "write_rows",
         *(value_tile.name for value_tile in tile.value_tiles),
@@ -45,7 +47,8 @@ def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tup
 def names_of_blocks(part: PartModel, tile: TileModel) -> Names:
     narrow = ("only_vector_seen",) if tile.has_narrow else ()
     masked = (*narrow, "score_block", "seen_rows") if part.view.masked else ()
-    return each_of((part,), *masked, "attend_block", "finish_group")
+    reached = ("reached_keys", "reached_blocks") if part.reach.is_there else ()
+    return each_of((part,), *masked, *reached, "attend_block", "finish_group")
 
 
 def each_of(parts: tuple[PartModel, ...], *names: str) -> Names:
@@ -63,14 +66,18 @@ def decode_function_names(facts: Lowering, decode: DecodeModel, parts: tuple[Par
     """The functions of the kernel for few queries."""
     masked = any(part.view.masked for part in parts)
     views = [part.view_code for part, model in zip(facts.parts, parts, strict=True) if model.decode.views]
-    extents = sorted({d for view in views if view is not None for d in view.extents}, key=lambda d: d.value)
+    codes = [view for view in views if view is not None]
+    extents = sorted({dtype for view in codes for dtype in view.extents}, key=lambda dtype: dtype.value)
     ordered = () if facts.work.is_plain else ("head_at", "bundle_at")
     return (
         *ordered,
         *each_of(parts, "pack_rows"),
         *runs_of(*(code for part in facts.parts for code in (part.decode_code, part.row_sink_code))),
         *(EXTENTS[dtype] for dtype in extents),
+        *(("extent_of_run",) if any(view.bounds_runs for view in codes) else ()),
+        *(("widened",) if any(view.bounds_reals for view in codes) else ()),
         *(f"visibility{part.suffix}" for part in parts if part.decode.views),
+        *(("reached_keys", "reached_chunks", "most_chunks") if decode.reaches else ()),
         *(variant.name for variant in decode.dots),
         *each_of(parts, "score_keys", "weigh_row"),
         *(variant.name for variant in decode.sums),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ..base.dtypes import DType
+from ..expr.tree import Kind
 from .cells import LOADS, RUNS, Code
 from .facts import Lowering
+from .mask_model import ExtentModel
 from .model import Names, TileModel, ValueColumn, ValueTile
 from .tiles import EXTENT_LOADS, EXTENTS
 
@@ -16,11 +19,10 @@ VALUE_PARAMETERS = (
 def tile_model(facts: Lowering) -> TileModel:
     schedule, lanes = facts.schedule, facts.lanes
     codes = [code for part in facts.parts for code in codes_of(part)]
-    views = [part.view_code for part in facts.parts]
+    views = [part.view_code for part in facts.parts if part.view_code is not None]
     runs = sorted(
         {dtype for code in codes if code is not None for dtype in code.runs}, key=lambda dtype: dtype.value
     )
-    extents = sorted({d for view in views if view for d in view.extents}, key=lambda d: d.value)
     tiles, columns = value_tiles(facts)
     return TileModel(
         key_rows=tuple(range(schedule.key_rows)),
@@ -35,7 +37,23 @@ def tile_model(facts: Lowering) -> TileModel:
         value_columns=columns,
         value_parameters=VALUE_PARAMETERS,
         run_loads=tuple((RUNS[d], f"load_{d.value}_lanes", LOADS[d][1], d.bytes) for d in runs),
-        extents=tuple((EXTENTS[d], EXTENT_LOADS[d], d.bytes) for d in extents),
+        extents=extents({dtype for view in views for dtype in view.extents}),
+        bounds_runs=any(view.bounds_runs for view in views),
+        bounds_reals=any(view.bounds_reals for view in views),
+    )
+
+
+def extents(dtypes: set[DType]) -> tuple[ExtentModel, ...]:
+    """The functions that bound captured arrays of these for visibility."""
+    return tuple(
+        ExtentModel(
+            name=EXTENTS[dtype],
+            load=EXTENT_LOADS[dtype],
+            bytes=dtype.bytes,
+            is_real=dtype.kind is Kind.REAL,
+            note="; NaN if one is not finite" if dtype.kind is Kind.REAL else "",
+        )
+        for dtype in sorted(dtypes, key=lambda dtype: dtype.value)
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .layer_model import FinishModel, LayerModel, LinearModel
+from .mask_model import ExtentModel, KeepModel
 from .part_model import OrderModel, PartModel, SwitchModel
 
 Lines = tuple[str, ...]
@@ -107,18 +108,9 @@ class TileModel:
     run_loads: tuple[
         tuple[str, str, str, int], ...
     ]  # name, load, take, bytes of functions that read neighbours
-    extents: tuple[tuple[str, str, int], ...]  # name, load, bytes of functions that bound captured arrays
-
-
-@dataclass(frozen=True)
-class KeepModel:
-    """How values of hidden keys are kept out, where any are hidden."""
-
-    masked: bool
-    finite_totals: tuple[tuple[str, str], ...]  # the name of a sum, and the load of a vector of values
-    finite_total: str
-    whole_columns: str  # the bytes of a row of values that are read in whole vectors
-    loads_tail: bool
+    extents: tuple[ExtentModel, ...]
+    bounds_runs: bool  # of captured arrays of int32
+    bounds_reals: bool
 
 
 @dataclass(frozen=True)
@@ -134,6 +126,8 @@ class TaskModel:
     or_no_keys: str  # the end of the condition under which the kernel runs
     reads_positions: bool
     view_of_task: Names
+    reaches: bool  # loops over keys begin and end where the mask says
+    reach_of_task: Names
     start_arguments: Names
     block_arguments: Names
     finish_arguments: Names
@@ -172,6 +166,13 @@ class DecodeModel:
     sums: tuple[SumVariant, ...]
     finite_totals: tuple[tuple[str, str], ...]
     seen_lines: Lines
+    reaches: bool  # chunks that no row can see are no tasks
+    span: str  # how many chunks a head and block of rows has that are tasks
+    reach_parameters: Names
+    reach_of_rows: Names
+    reach_of_block: Names
+    span_parameters: Names
+    span_arguments: Names
     gap_lines: Lines
     merge_gap_lines: Lines
     parameters: Names

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .mask_model import ReachModel, ViewModel
+
 Lines = tuple[str, ...]
 Names = tuple[str, ...]
 
@@ -19,22 +21,11 @@ class ScoreVariant:
     vectors: tuple[int, ...]
     places: Lines  # of each vector in a row of the group, as text
     key_rows: Lines  # the address of each key, as text
-    comment: str
+    comments: Lines
     lines: Lines  # products into scores and visibility
     peak_lines: Lines
     rises: str
     weight_lines: Lines
-
-
-@dataclass(frozen=True)
-class ViewModel:
-    """Visibility: how tiles are classified."""
-
-    masked: bool
-    parameters: Names
-    text: str
-    interval_lines: Lines
-    interval_result: str
 
 
 @dataclass(frozen=True)
@@ -113,6 +104,7 @@ class PartModel:
     rescale_lines: Lines
     score_variants: tuple[ScoreVariant, ...]
     view: ViewModel
+    reach: ReachModel
     block: BlockModel
     sink: SinkModel
     sums_parameters: Names

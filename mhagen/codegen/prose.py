@@ -9,12 +9,12 @@ from textwrap import wrap
 
 from ..base.dtypes import DType
 from ..base.turning import Scaling
-from ..expr.tree import to_text
 from ..schedule.table import Entry
 from .entry import model_dim_of
 from .facts import Lowering
 from .finish import norm_of, rotary_of
 from .model import Lines
+from .wrapped import expression_lines
 
 WIDTH = 108
 POWERS = {
@@ -87,11 +87,11 @@ def meaning_of_part(facts: Lowering) -> list[str]:
     op = facts.work.op
     steps = [f"    score  = {natural_scale(facts):.9g} * <query, key>"]
     if op.modify is not None:
-        steps.append(f"    score  = {to_text(op.modify)}")
+        steps += expression_lines("    score  = ", op.modify)
     if op.keep is not None:
-        steps.append(f"    keep   = {to_text(op.keep)}")
+        steps += expression_lines("    keep   = ", op.keep)
     if op.sink is not None:
-        steps.append(f"    sink   = {to_text(op.sink)}")
+        steps += expression_lines("    sink   = ", op.sink)
     where = "the softmax over the keys kept" if op.keep is not None else "the softmax over all keys"
     joined = "" if op.sink is None else " and the sink, whose value is 0"
     return [*steps, f"    out    = the mean of the values under {where}{joined}"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..expr.tree import to_text
 from .cells import Code
 from .facts import Lowering
 from .model import Names
 from .part_model import ScoreVariant
 from .statistics import kept_lines
+from .wrapped import expression_lines
 
 TILE = ("state", "weights", "row", "key", "key_stride")
 
@@ -31,7 +31,7 @@ def full_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
         vectors=tuple(range(vectors)),
         places=places(facts, vectors),
         key_rows=tuple("key" if i == 0 else f"key + {i} * key_stride" for i in rows),
-        comment=score_comment(facts, keep=False),
+        comments=score_comments(facts, keep=False),
         lines=cell_lines(facts, facts.full_code, vectors, partial=False),
         peak_lines=peak_lines(facts, vectors, partial=False),
         weight_lines=weight_lines(facts, vectors, partial=False),
@@ -50,7 +50,7 @@ def partial_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
         places=places(facts, vectors),
         # Rows past the end repeat the last key, so that nothing behind it is read.
         key_rows=tuple("key" if i == 0 else f"key + min({i}, tile_keys - 1) * key_stride" for i in rows),
-        comment=score_comment(facts, keep=True),
+        comments=score_comments(facts, keep=True),
         lines=cell_lines(facts, code, vectors, partial=True),
         peak_lines=peak_lines(facts, vectors, partial=True),
         weight_lines=weight_lines(facts, vectors, partial=True),
@@ -78,13 +78,13 @@ def tile_parameters(facts: Lowering, code: Code) -> Names:
     return positions + facts.place(code.names)
 
 
-def score_comment(facts: Lowering, *, keep: bool) -> str:
-    parts = []
-    if facts.work.op.modify is not None:
-        parts.append(f"modify: {to_text(facts.work.op.modify)}")
-    if keep and facts.work.op.keep is not None:
-        parts.append(f"keep: {to_text(facts.work.op.keep)}")
-    return "; ".join(parts)
+def score_comments(facts: Lowering, *, keep: bool) -> Names:
+    op, lines = facts.work.op, list[str]()
+    if op.modify is not None:
+        lines += expression_lines("modify: ", op.modify)
+    if keep and op.keep is not None:
+        lines += expression_lines("keep: ", op.keep)
+    return tuple(lines)
 
 
 def cell_lines(facts: Lowering, code: Code, vectors: int, *, partial: bool) -> Names:

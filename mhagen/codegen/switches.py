@@ -55,3 +55,24 @@ def view_parameters(facts: Lowering) -> Names:
     """Those of visibility, where there is a mask."""
     names = frozenset() if facts.view_code is None else facts.view_code.names
     return ("q_low", "q_high", "k_low", "k_high", *facts.place(names))
+
+
+def reach_switch(facts: Lowering, arguments: Sequence[Names]) -> Switched:
+    """The same of the bounds of loops over keys; where a mask gives none, they take all."""
+    reaching = [part for part in facts.parts if part.reach_code is not None]
+    if len(arguments) == 1 or not reaching:
+        return Switched(arguments[0], ())
+    names = ("q_low", "q_high", "keys", "single")
+    calls = {part.number: ((*names, *reach_place(part)), arguments[part.number]) for part in reaching}
+    together = {p: argument for call in calls.values() for p, argument in zip(*call, strict=True)}
+    cases = tuple(
+        CaseModel(part.number, f"return reached_blocks{part.suffix}", calls[part.number][0])
+        for part in reaching
+    )
+    doc = "Which keys a head of this kind needs to look at."
+    switch = SwitchModel("reached_blocks", doc, ("kind", *together), cases, ("return 0, keys",))
+    return Switched(("kind", *together.values()), (switch,))
+
+
+def reach_place(facts: Lowering) -> Names:
+    return facts.place(facts.reach_code.names) if facts.reach_code else ()

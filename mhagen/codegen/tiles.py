@@ -2,22 +2,29 @@
 
 Every part becomes two numbers, the least and the greatest value it can have in the tile; a condition is 0 or
 1. The sum of the two for `keep` itself is the class: 0 hidden, 1 partial, 2 full. What cannot be bounded
-cheaply (real numbers, indices that vary along three axes) is unknown, which only makes a tile partial.
+cheaply (functions of real numbers, indices that vary along three axes) is unknown, which only makes a tile
+partial. How reals are bounded: tile_reals.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..base.dtypes import DType
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator
-from .cells import LENGTHS, stays_inside
+from .cells import LENGTHS, LOADS, stays_inside
 from .levels import Captured
+from .tile_reals import REAL_COMPARISONS, REAL_RULES, as_real, check_divisor, is_exact, rounded
+from .tile_rules import RULES, Pair, UnboundedError
+from .words import grouped
 
 UNKNOWN = ("0", "1")
-EXTENTS = {DType.INT32: "extent_int32", DType.INT64: "extent_int64", DType.BOOL: "extent_bool"}
-EXTENT_LOADS = {DType.INT32: "load_int32", DType.INT64: "load_int64", DType.BOOL: "load_byte"}
+LINE_WIDTH = 90  # of what stands in one line behind `high15 = `
+START_WIDTH = 24
+EXTENTS = {dtype: f"extent_{dtype.value}" for dtype in LOADS}
+EXTENT_OF_RUN = "extent_of_run"  # of neighbours of int32, as labels of positions are
+EXTENT_LOADS = {dtype: one for dtype, (one, _) in LOADS.items()} | {DType.BOOL: "load_byte"}
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,13 @@ class TileCode:
     names: frozenset[str]  # of b, h, captured arrays and length symbols
     extents: frozenset[DType]
 
+    @property
+    def bounds_runs(self) -> bool:
+        return any(EXTENT_OF_RUN in line for line in self.lines)
 
-class UnboundedError(Exception):
-    """This part has no cheap bounds; the condition around it is unknown."""
+    @property
+    def bounds_reals(self) -> bool:
+        return any("widened(" in line for line in self.lines)
 
 
 @dataclass
@@ -46,79 +57,143 @@ class Bounder:
     extents: set[DType] = field(default_factory=set)
     count: int = 0
 
-    def bound(self, expr: Expr) -> tuple[str, str]:
-        """Texts of the least and the greatest value; names or literals only."""
+    def bound(self, expr: Expr) -> Pair:
+        """Texts of the least and the greatest value; names or literals only.
+
+        Raises   UnboundedError for what has no cheap bounds, unless it is a condition: that is unknown
+        """
         match expr:
-            case Literal():
-                return (repr(int(expr.value)),) * 2 if expr.kind is not Kind.REAL else self.unbounded()
-            case Constant():
-                return (self.constants[expr.name],) * 2 if expr.kind is not Kind.REAL else self.unbounded()
+            case Literal() if expr.kind is not Kind.REAL:
+                return (repr(int(expr.value)),) * 2
+            case Constant() if expr.kind is not Kind.REAL:
+                return (self.constants[expr.name],) * 2
             case Name(name="q" | "k"):
                 return f"{expr.name}_low", f"{expr.name}_high"
             case Name():
                 self.names.add(expr.name)
                 return expr.name, expr.name
         if expr not in self.named:
-            self.named[expr] = self.part(expr)
+            found = self.attempt(expr)
+            if found is None and expr.kind is not Kind.CONDITION:
+                raise UnboundedError
+            self.named[expr] = UNKNOWN if found is None else found
         return self.named[expr]
 
-    def unbounded(self) -> tuple[str, str]:
-        raise UnboundedError
-
-    def part(self, expr: Element | Apply) -> tuple[str, str]:
+    def attempt(self, expr: Literal | Constant | Element | Apply) -> Pair | None:
+        """The bounds of a part, under names of their own; None, and no line more, where it has none."""
         kept = len(self.lines), dict(self.named), set(self.names), set(self.extents)
         try:
-            if expr.kind is Kind.REAL:
-                raise UnboundedError
-            low, high = self.element(expr) if isinstance(expr, Element) else self.apply(expr)
+            return self.part(expr)
         except UnboundedError:
-            if expr.kind is not Kind.CONDITION:
-                raise
             del self.lines[kept[0] :]
             _, self.named, self.names, self.extents = kept
-            return UNKNOWN
-        return self.name(low, high)
+            return None
 
-    def name(self, low: str, high: str) -> tuple[str, str]:
+    def part(self, expr: Literal | Constant | Element | Apply) -> Pair:
+        match expr:
+            case Literal() | Constant():
+                return self.number(expr)
+            case Element():
+                return self.element(expr)
+            case Apply() if expr.kind is Kind.REAL:
+                return self.real(expr)
+            case _:
+                return self.name(*self.apply(expr))
+
+    def name(self, low: str, high: str) -> Pair:
         self.count += 1
+        if low == high:
+            self.lines.append(f"only{self.count} = {low}")
+            return f"only{self.count}", f"only{self.count}"
         names = f"low{self.count}", f"high{self.count}"
+        if len(high) > LINE_WIDTH and " if " in high:
+            test = high.partition(" if ")[2].partition(" else ")[0]
+            self.lines.append(f"same{self.count} = {test}")
+            low, high = (
+                text.replace(f" if {test} else ", f" if same{self.count} else ") for text in (low, high)
+            )
         self.lines += [f"{names[0]} = {low}", f"{names[1]} = {high}"]
         return names
 
-    def apply(self, expr: Apply) -> tuple[str, str]:
+    def widened(self, low: str, high: str) -> Pair:
+        """Of reals: wider by what rounding may have added."""
+        self.count += 1
+        names = f"low{self.count}", f"high{self.count}"
+        self.lines.append(f"{', '.join(names)} = {rounded(low, high)}")
+        return names
+
+    def number(self, expr: Literal | Constant) -> Pair:
+        text = self.constants[expr.name] if isinstance(expr, Constant) else repr(expr.value)
+        return (text, text) if is_exact(float(expr.value)) else self.widened(text, text)
+
+    def apply(self, expr: Apply) -> Pair:
         pairs = [self.bound(argument) for argument in expr.arguments]
+        if expr.operator in REAL_COMPARISONS and any(side.kind is Kind.REAL for side in expr.arguments):
+            return REAL_COMPARISONS[expr.operator](*self.reals(expr.arguments, pairs))
         rule = RULES.get(expr.operator)
         if rule is None:
             raise UnboundedError
         return rule(*pairs)
 
-    def element(self, expr: Element) -> tuple[str, str]:
-        array = self.arrays[expr.array]
-        if array.dtype not in EXTENTS:
+    def real(self, expr: Apply) -> Pair:
+        if expr.operator not in REAL_RULES:
             raise UnboundedError
+        if expr.operator is Operator.DIVIDE:
+            check_divisor(expr.arguments[1])
+        pairs = self.reals(expr.arguments, [self.bound(argument) for argument in expr.arguments])
+        return self.widened(*REAL_RULES[expr.operator](*pairs))
+
+    def reals(self, parts: tuple[Expr, ...], pairs: list[Pair]) -> list[Pair]:
+        """Integers among the operands as reals."""
+        return [
+            self.widened(*as_real(pair)) if part.kind is Kind.INTEGER else pair
+            for part, pair in zip(parts, pairs, strict=True)
+        ]
+
+    def element(self, expr: Element) -> Pair:
+        array = self.arrays[expr.array]
         clamped = [self.clamped(index, axis) for index, axis in zip(expr.indices, array.shape, strict=True)]
         varying = [i for i, (low, high) in enumerate(clamped) if low != high]
         if len(varying) > 2:
             raise UnboundedError
         self.names.add(expr.array)
-        self.extents.add(array.dtype)
-        return self.extent(array, clamped, varying)
+        found = self.extent(array, clamped, varying) if varying else self.one(array, clamped)
+        return self.widened(*found) if expr.kind is Kind.REAL else found
 
-    def extent(self, array: Captured, clamped: list[tuple[str, str]], varying: list[int]) -> tuple[str, str]:
-        """A call that finds the least and greatest element of the rectangle of indices."""
+    def place(self, array: Captured, clamped: list[Pair]) -> str:
         start = ""
         for (low, _), axis in zip(clamped, array.shape, strict=True):
-            start = f"({start}) * {self.size(axis)} + {low}" if start else low
+            start = f"{grouped(start)} * {self.size(axis)} + {low}" if start else low
+        return start
+
+    def one(self, array: Captured, clamped: list[Pair]) -> Pair:
+        place = grouped(self.place(array, clamped))
+        load = f"{EXTENT_LOADS[array.dtype]}({array.parameter} + {array.dtype.bytes} * {place})"
+        return self.name(load, load)
+
+    def extent(self, array: Captured, clamped: list[Pair], varying: list[int]) -> Pair:
+        """A call that finds the least and greatest element of the rectangle of indices."""
+        start = self.place(array, clamped)
+        if array.dtype is DType.INT32 and varying == [len(clamped) - 1]:
+            low, high = clamped[-1]
+            return self.pair(f"{EXTENT_OF_RUN}({array.parameter}, {start}, {high} - {low} + 1)")
+        self.extents.add(array.dtype)
         spans = [(f"{clamped[i][1]} - {clamped[i][0]} + 1", self.stride(array, i)) for i in varying]
         spans = [("1", "1")] * (2 - len(spans)) + spans
         (outer_count, outer_stride), (count, stride) = spans
+        if len(start) > START_WIDTH:
+            self.lines.append(f"start{self.count + 1} = {start}")
+            start = f"start{self.count + 1}"
+        arguments = f"{array.parameter}, {start}, {outer_count}, {outer_stride}, {count}, {stride}"
+        return self.pair(f"{EXTENTS[array.dtype]}({arguments})")
+
+    def pair(self, call: str) -> Pair:
         self.count += 1
         names = f"least{self.count}", f"greatest{self.count}"
-        arguments = f"{array.parameter}, {start}, {outer_count}, {outer_stride}, {count}, {stride}"
-        self.lines.append(f"{names[0]}, {names[1]} = {EXTENTS[array.dtype]}({arguments})")
+        self.lines.append(f"{names[0]}, {names[1]} = {call}")
         return names
 
-    def clamped(self, index: Expr, axis: int | str) -> tuple[str, str]:
+    def clamped(self, index: Expr, axis: int | str) -> Pair:
         low, high = self.bound(index)
         if stays_inside(index, axis) and low == high:
             return low, high
@@ -135,90 +210,6 @@ class Bounder:
 
     def stride(self, array: Captured, axis: int) -> str:
         return " * ".join(self.size(length) for length in array.shape[axis + 1 :]) or "1"
-
-
-Pair = tuple[str, str]
-
-
-def product(x: Pair, y: Pair) -> Pair:
-    corners = ", ".join(f"{a} * {b}" for a in dict.fromkeys(x) for b in dict.fromkeys(y))
-    return (f"min({corners})", f"max({corners})") if ", " in corners else (corners, corners)
-
-
-def quotient(x: Pair, y: Pair) -> Pair:
-    corners = ", ".join(f"{a} // {b}" for a in dict.fromkeys(x) for b in dict.fromkeys(y))
-    return (f"min({corners})", f"max({corners})") if ", " in corners else (corners, corners)
-
-
-def remainder(x: Pair, y: Pair) -> Pair:
-    """Exact where both ends lie in one period of the divisor; else anything between 0 and it."""
-    divisor = y[0]
-    if divisor != y[1]:
-        raise UnboundedError
-    least, most, one_period = f"min(0, {divisor} + 1)", f"max(0, {divisor} - 1)", f"{divisor} > 0 and "
-    if divisor.isdigit():
-        least, most, one_period = "0", str(int(divisor) - 1), ""
-    one_period += f"{x[0]} // {divisor} == {x[1]} // {divisor}"
-    return (
-        f"{x[0]} % {divisor} if {one_period} else {least}",
-        f"{x[1]} % {divisor} if {one_period} else {most}",
-    )
-
-
-def one_value(x: Pair, y: Pair) -> str:
-    """The test that both can only have one value, and the same."""
-    texts = tuple(dict.fromkeys((*x, *y)))
-    return " == ".join(texts) if len(texts) > 1 else "True"
-
-
-def minimum_of(*pairs: Pair) -> Pair:
-    return tuple(f"min({', '.join(pair[i] for pair in pairs)})" for i in (0, 1))  # type: ignore[return-value]
-
-
-def maximum_of(*pairs: Pair) -> Pair:
-    return tuple(f"max({', '.join(pair[i] for pair in pairs)})" for i in (0, 1))  # type: ignore[return-value]
-
-
-def choose(condition: Pair, x: Pair, y: Pair) -> Pair:
-    sure, possible = condition
-    low, high = f"min({x[0]}, {y[0]})", f"max({x[1]}, {y[1]})"
-    return (
-        f"{x[0]} if {sure} == 1 else {y[0]} if {possible} == 0 else {low}",
-        f"{x[1]} if {sure} == 1 else {y[1]} if {possible} == 0 else {high}",
-    )
-
-
-def truth(test: str) -> str:
-    return f"1 if {test} else 0"
-
-
-RULES: dict[Operator, Callable[..., Pair]] = {
-    Operator.ADD: lambda x, y: (f"{x[0]} + {y[0]}", f"{x[1]} + {y[1]}"),
-    Operator.SUBTRACT: lambda x, y: (f"{x[0]} - {y[1]}", f"{x[1]} - {y[0]}"),
-    Operator.NEGATE: lambda x: (f"-{x[1]}", f"-{x[0]}"),
-    Operator.MULTIPLY: product,
-    Operator.FLOOR_DIVIDE: quotient,
-    Operator.MODULO: remainder,
-    Operator.ABS: lambda x: (f"max({x[0]}, -{x[1]}, 0)", f"max(-{x[0]}, {x[1]})"),
-    Operator.MIN: minimum_of,
-    Operator.MAX: maximum_of,
-    Operator.WHERE: choose,
-    Operator.LESS: lambda x, y: (truth(f"{x[1]} < {y[0]}"), truth(f"{x[0]} < {y[1]}")),
-    Operator.LESS_EQUAL: lambda x, y: (truth(f"{x[1]} <= {y[0]}"), truth(f"{x[0]} <= {y[1]}")),
-    Operator.GREATER: lambda x, y: (truth(f"{x[0]} > {y[1]}"), truth(f"{x[1]} > {y[0]}")),
-    Operator.GREATER_EQUAL: lambda x, y: (truth(f"{x[0]} >= {y[1]}"), truth(f"{x[1]} >= {y[0]}")),
-    Operator.EQUAL: lambda x, y: (
-        truth(one_value(x, y)),
-        truth(f"{x[0]} <= {y[1]} and {y[0]} <= {x[1]}"),
-    ),
-    Operator.NOT_EQUAL: lambda x, y: (
-        truth(f"{x[1]} < {y[0]} or {y[1]} < {x[0]}"),
-        truth(f"not ({one_value(x, y)})"),
-    ),
-    Operator.AND: minimum_of,
-    Operator.OR: maximum_of,
-    Operator.NOT: lambda x: (f"1 - {x[1]}", f"1 - {x[0]}"),
-}
 
 
 def emit_visibility(keep: Expr, arrays: Mapping[str, Captured], constants: Mapping[str, str]) -> TileCode:

@@ -55,6 +55,7 @@ def bounds_of_result(expr: Apply, operands: Operands) -> Interval:
 
 
 def leaves_int64(found: Interval) -> bool:
+    """Can one of these integers not be held in 64 bits, so that it would wrap around?"""
     return found.low < INT64.low or found.high > INT64.high
 
 

@@ -18,6 +18,7 @@ from .build import build_graph
 from .evaluate import run_graph
 from .graph import QUERY_OFFSET, Graph
 from .op import Array, Floats, Integers
+from .types import Dimension
 
 # Where a query may stand: passes rely on it.
 POSITIONS = NAME_RANGES["q"]
@@ -76,10 +77,29 @@ class Reference:
                 f"weights is a {type(weights).__name__} and needs to be a mapping of names to arrays"
             )
         graph = build_graph(self.spec, self_attention=context is None)
+        weights = _apart(weights, {each.name: each.type.shape for each in graph.inputs})
         check_names("weights", weights, [each.name for each in graph.inputs if each.name in WEIGHTS])
         check_names("layer()", inputs, self.spec.inputs)
         sources = {"x": x} if context is None else {"x": x, "context": context}
         return _returned(_run(graph, sources | dict(weights) | inputs, query_offset), None)
+
+
+def _apart(
+    weights: Mapping[str, npt.ArrayLike], shapes: Mapping[str, tuple[Dimension, ...]]
+) -> Mapping[str, npt.ArrayLike]:
+    """The weights with wq, wk and wv in place of wqkv, the rows of one after the other's; so the biases."""
+    for letter in "wb":
+        packed, names = f"{letter}qkv", [f"{letter}{each}" for each in "qkv"]
+        if packed not in weights or names[0] not in shapes:
+            continue
+        if twice := [name for name in names if name in weights]:
+            raise InputError(f"weights has {packed} and {', '.join(twice)} and needs one or the other")
+        whole, rows = np.asarray(weights[packed]), [int(shapes[name][0]) for name in names]
+        if whole.ndim == 0 or len(whole) != sum(rows):
+            raise InputError(f"{packed} has shape {whole.shape} and needs {sum(rows)} rows")
+        others = {name: array for name, array in weights.items() if name != packed}
+        weights = others | dict(zip(names, np.split(whole, np.cumsum(rows)[:-1]), strict=True))
+    return weights
 
 
 def _run(

@@ -19,7 +19,7 @@ from .elementary import (
     emit_tanh_short,
 )
 from .meaning import INT32, INT64, MASK, NUMBER, REAL, SHARED, Machine, meaning
-from .registers import F32, F64, I64, constant, lanewise, repeat
+from .registers import F32, F64, I64, constant, lanewise, reduced, repeat
 
 REALS = (F32, F64)
 
@@ -48,6 +48,16 @@ def fma(m: Machine, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
 def any_lane(m: Machine, condition: ir.Value) -> ir.Value:
     bits = ir.IntType(m.lanes)
     return m.builder.icmp_unsigned("!=", m.builder.bitcast(condition, bits), ir.Constant(bits, 0))
+
+
+@meaning(types.int64, INT32)
+def greatest_lane(m: Machine, x: ir.Value) -> ir.Value:
+    return m.builder.sext(reduced(m.builder, "smax", x), I64)
+
+
+@meaning(types.int64, INT32)
+def least_lane(m: Machine, x: ir.Value) -> ir.Value:
+    return m.builder.sext(reduced(m.builder, "smin", x), I64)
 
 
 @meaning(SHARED, MASK, SHARED, SHARED)

@@ -23,6 +23,8 @@ from .sizes import Sizes
 
 # What becomes of the heads of a part: nothing, or what queries and keys need before they meet.
 PLAIN, QUERIES, KEYS = 0, 1, 2
+# The parts of weights that may come as one array, in the order of torch.nn.MultiheadAttention.in_proj_weight.
+PACKED = ("query", "key", "value")
 
 
 @dataclass(frozen=True)
@@ -139,12 +141,13 @@ class LinearKernel:
         self.rotates = rotates  # it reads the turns of positions
 
     def prepare(self, products: tuple[Product, ...], weights: Mapping[str, np.ndarray]) -> Prepared:
-        """Pack the weights of all products.
+        """Pack the weights of all products; wqkv and bqkv may stand for those of query, key and value.
 
         Raises   InputError for a missing, unknown or wrongly shaped array.
         """
         if not isinstance(weights, Mapping):
             raise InputError(f"weights is a {type(weights).__name__}; needs a mapping of names to arrays")
+        weights = taken_apart(weights, products[0], self.dtype)
         known = tuple(dict.fromkeys(name for product in products for name in product.names))
         missing = [name for name in known if name not in weights]
         unknown = [str(name) for name in weights if name not in known]
@@ -271,6 +274,26 @@ class LinearKernel:
             tasks=count * -(-rows // self.rows_of_task),
             multiply_adds=rows * len(panels.weights) * self.columns_of_panel * product.depth,
         )
+
+
+def taken_apart(weights: Mapping[str, np.ndarray], product: Product, dtype: str) -> dict[str, np.ndarray]:
+    """The weights with wq, wk and wv in place of wqkv, which has the rows of one after the other's.
+
+    Raises   InputError for one of these beside wqkv, or for more or fewer rows than theirs; so for biases
+    """
+    apart = dict(weights)
+    rows = [part.heads * part.dim for part in product.parts]
+    for packed, shape, names in (
+        ("wqkv", (sum(rows), product.depth), [part.weight for part in product.parts]),
+        ("bqkv", (sum(rows),), [part.bias for part in product.parts if part.bias is not None]),
+    ):
+        if packed not in weights or len(names) != len(PACKED):
+            continue
+        if twice := [name for name in names if name in weights]:
+            raise InputError(f"weights has {packed} and {', '.join(twice)}; needs one or the other")
+        whole = bind(packed, apart.pop(packed), dtype, shape, Sizes())
+        apart |= zip(names, np.split(whole, np.cumsum(rows)[:-1]), strict=True)
+    return apart
 
 
 def turn_addresses(turns: Turns | None) -> tuple[int, int, int]:

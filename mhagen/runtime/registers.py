@@ -39,6 +39,11 @@ def lanewise(builder: ir.IRBuilder, name: str, *arguments: ir.Value) -> ir.Value
     return call(builder, f"llvm.{name}.v{kind.count}{letter}", kind, arguments)
 
 
+def reduced(builder: ir.IRBuilder, name: str, lanes: ir.Value) -> ir.Value:
+    """Call `llvm.vector.reduce.<name>` on 32-bit integers: one of them."""
+    return call(builder, f"llvm.vector.reduce.{name}.v{lanes.type.count}i32", I32, (lanes,))
+
+
 def pointer(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
     # Numba optimises a function once more in each of its callers, after code generation has put addresses as
     # `getelementptr i8, ptr null, i64 address`. Such a load would be taken for one of null, which is never

@@ -198,10 +198,10 @@ def views_of(facts: Lowering, shape: Shape, grid: Grid, inputs: Arrays) -> Integ
     return found
 
 
-def known_names(facts: Lowering, shape: Shape) -> Mapping[str, int]:
+def known_names(facts: Lowering, shape: Shape) -> Mapping[str, float]:
     """What the lines read beside the edges of a tile: the place, the lengths, the constants of the module."""
     heads = {"QUERY_HEADS": facts.work.query_heads, "KEY_VALUE_HEADS": facts.work.key_value_heads}
-    constants = {facts.constant_names[name]: int(each.value) for name, each in facts.spec_constants.items()}
+    constants = {facts.constant_names[name]: each.value for name, each in facts.spec_constants.items()}
     return {"b": 0, "h": 0, "batch": 1, "queries": shape.queries, "keys": shape.keys, **heads, **constants}
 
 

@@ -15,7 +15,8 @@ from mhagen.expr.kinds import applied
 from mhagen.expr.parse import ArrayType, ExpressionErrors, parse_expression
 from mhagen.expr.simplify import simplify
 from mhagen.expr.tree import Apply, Expr, Kind, Literal, Name, Operator, arrays, constants, names, to_text
-from mhagen.spec.fields import AXES
+from mhagen.expr.tree import replace as replaced
+from mhagen.spec.fields import AXES, Statistic
 from mhagen.spec.load import load_spec
 
 from .dtypes import REALS, targets_of
@@ -29,6 +30,7 @@ DTYPES = {
 # Around the edges of vectors and of the steps that products are made in; and anything.
 DIMS = st.one_of(st.sampled_from([1, 2, 15, 16, 17, 32, 33, 64, 128]), st.integers(1, 160))
 SCALES = st.sampled_from([None, None, 0.0, 1.0, -0.25])
+STATISTICS = st.lists(st.sampled_from([each.value for each in Statistic]), unique=True)
 OFTEN = 3  # most random expressions are not legal: what does without them is drawn too often by itself
 CAUSAL = applied(Operator.LESS_EQUAL, Name("k"), Name("q"))
 
@@ -51,7 +53,7 @@ def numbered(number: int) -> Case:
 def cases(draw: st.DrawFn) -> Case:
     """A spec, known by a name that is its own; most for the widest of the CPU classes that run here."""
     dtypes = {name: draw(choices) for name, choices in DTYPES.items()}
-    modify, keep = draw(scores(dtypes)), draw(masks(dtypes))
+    modify, keep, sink = draw(scores(dtypes)), draw(masks(dtypes)), draw(sinks(dtypes))
     dtype, key_value, dim = draw(st.sampled_from(REALS)), draw(st.integers(1, 3)), draw(DIMS)
     spec = {
         "dtype": dtype.value,
@@ -64,8 +66,9 @@ def cases(draw: st.DrawFn) -> Case:
         },
         "scores": stated(scale=draw(SCALES), modify=modify),
         "mask": stated(align=draw(st.sampled_from(["start", "end"])), keep=keep),
-        "outputs": {"statistics": draw(st.sampled_from([[], ["lse"]]))},
-        **declared(draw, dtypes, [each for each in (modify, keep) if each is not None]),
+        "softmax": stated(sink=sink),
+        "outputs": {"statistics": draw(st.one_of(st.sampled_from([[], ["lse"]]), STATISTICS))},
+        **declared(draw, dtypes, [each for each in (modify, keep, sink) if each is not None]),
     }
     ranges = {"segment": draw(st.sampled_from([(0, 2), (-9, 99), ANY_INT32]))}
     name = f"random_{digest(repr((spec, ranges)))[:16]}"
@@ -121,6 +124,23 @@ def masks(draw: st.DrawFn, dtypes: dict[str, DType]) -> Expr | None:
     if way == "anything":
         return keep
     return applied(Operator.AND if way == "also causal" else Operator.OR, CAUSAL, keep)
+
+
+@st.composite
+def sinks(draw: st.DrawFn, dtypes: dict[str, DType]) -> Expr | None:
+    """No `sink`, a number, or one of any kind that stays near the scores; it knows no key and no score."""
+    way = draw(st.sampled_from(["none", "none", "number", "bounded"]))
+    if way == "none":
+        return None
+    if way == "number":
+        return Literal(draw(st.sampled_from([0.0, -2.5, 9.0])))
+    found = without_score(draw(legal(Kind.REAL, dtypes).filter(lambda expr: "k" not in names(expr))))
+    return applied(Operator.MULTIPLY, Literal(3.0), applied(Operator.TANH, found))
+
+
+def without_score(expr: Expr) -> Expr:
+    """The expression without the score."""
+    return replaced(expr, lambda node: Literal(0.5) if node == Name("score") else node)
 
 
 def legal(kind: Kind, dtypes: dict[str, DType]) -> st.SearchStrategy[Expr]:

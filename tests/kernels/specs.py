@@ -140,6 +140,13 @@ CASES = (
         align="end",
         seen="bool query_heads 9 9",
     ),
+    case(
+        "near",
+        "4/2 16/16",
+        keep="abs(q - k) * slope[h] <= 6.0 and weight[b, k] < 0.75 * q + 20 and not k / 4.0 > q + 9",
+        slope="float32 query_heads",
+        weight="float64 batch keys",
+    ),
     case("dilated", "8/4 128/128", keep="(q - k) % 3 == 0 and not k % 5 == 1 or q == k", layout="bshd"),
     case("hidden", "3/3 16/33", keep="q % 4 != 1 and h != 1 and k > 2"),
     case(

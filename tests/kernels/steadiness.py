@@ -76,7 +76,8 @@ def assert_right_where_steady(spec: Spec, result: Any, call: Call) -> float:
 def rows_of(spec: Spec, results: dict[str, Array]) -> dict[str, Array]:
     """One row of numbers for each query: (batch, heads, queries, numbers), in float64."""
     out = plain.heads_first(spec, results["out"]).astype(np.float64)
-    return {"out": out, **({"lse": results["lse"].astype(np.float64)[..., None]} if "lse" in results else {})}
+    statistics = (statistic.value for statistic in spec.outputs.statistics)
+    return {"out": out} | {name: results[name].astype(np.float64)[..., None] for name in statistics}
 
 
 def is_near(found: Array, gold: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,51 @@ def test_weights_of_any_strides_give_the_same_bits(way: str) -> None:
     x, weights = rows(FULL.spec, 1, 9, seed=7), weights_of(FULL.spec, 1)
     strided = {name: STRIDES[way](array) for name, array in weights.items()}
     same_bits(FULL.spec, FULL.module.layer(x, strided), FULL.module.layer(x, weights))
+
+
+def packed(weights: dict[str, Array]) -> dict[str, Array]:
+    """The same weights with those of query, key and value in one array."""
+    names = {f"{kind}qkv": [f"{kind}{letter}" for letter in "qkv"] for kind in "wb" if f"{kind}q" in weights}
+    others = {name: array for name, array in weights.items() if name not in {*chain(*names.values())}}
+    return others | {name: np.concatenate([weights[each] for each in parts]) for name, parts in names.items()}
+
+
+@pytest.mark.parametrize("name", ["full", "padded", "turned"])
+def test_packed_weights_give_the_bits_of_three_arrays(name: str) -> None:
+    case = LAYERS[name]
+    x, weights = rows(case.spec, 2, 30, seed=6), weights_of(case.spec, 1)
+    given = inputs(case, 2, 30, 30)
+    expected = case.module.layer(x, weights, **given)
+    same_bits(case.spec, case.module.layer(x, packed(weights), **given), expected)
+    same_bits(case.spec, case.module.layer(x, case.module.prepare(packed(weights)), **given), expected)
+    gold = [reference(case.spec).layer(x, each, **given) for each in (weights, packed(weights))]
+    same_bits(case.spec, *gold)
+    half_packed = {**weights, **{name: array for name, array in packed(weights).items() if name == "wqkv"}}
+    for letter in "qkv":
+        del half_packed[f"w{letter}"]
+    same_bits(case.spec, case.module.layer(x, half_packed, **given), expected)
+
+
+WRONG_PACKED: dict[str, tuple[str, dict[str, Any]]] = {
+    "one of the three beside it": ("weights has wqkv and wk", {"wk": np.zeros((48, 100), np.float32)}),
+    "too few rows": ("wqkv has shape", {"wqkv": np.zeros((223, 100), np.float32)}),
+    "packed biases beside one": ("weights has bqkv and bq, bv", dict.fromkeys(("bq", "bv"), np.zeros(1))),
+}
+
+
+@pytest.mark.parametrize(("message", "change"), WRONG_PACKED.values(), ids=WRONG_PACKED.keys())
+def test_wrong_packed_weights_are_named(message: str, change: dict[str, Any]) -> None:
+    weights = packed(weights_of(FULL.spec, 0)) | change
+    x = rows(FULL.spec, 1, 3, seed=0)
+    for layer in (FULL.module.layer, reference(FULL.spec).layer):
+        with pytest.raises(InputError, match=message):
+            layer(x, weights)
+
+
+def test_packed_biases_of_a_layer_without_biases_are_unknown() -> None:
+    weights = weights_of(LAYERS["padded"].spec, 0) | {"bqkv": np.zeros(9)}
+    with pytest.raises(InputError, match="unknown bqkv"):
+        LAYERS["padded"].module.prepare(weights)
 
 
 def test_prepared_weights_keep_what_the_arrays_held() -> None:

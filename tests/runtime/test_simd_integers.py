@@ -53,6 +53,19 @@ SAME_KIND = (
 TO_REAL = ("real(x)", "x + 0.5", "2.0 * x", "x / y", "where(x < 0.5, x, 0.25)", "real(x) * y")
 
 
+@on_every_target
+def test_the_least_and_the_greatest_lane_are_found_in_any_place(machine: Machine) -> None:
+    line = "store_int64(out + 16 * i, least_lane(load_int32_lanes(x + i * 4 * LANES)))"
+    other = "store_int64(out + 16 * i + 8, greatest_lane(load_int32_lanes(x + i * 4 * LANES)))"
+    kernel = machine.compile_text(text_of(["x", "out"], line, other))
+    lanes = machine.lanes
+    values = np.vstack([9 * np.eye(lanes), -9 * np.eye(lanes), np.full((1, lanes), -3)]).astype(np.int32)
+    values[-1, 0], values[-1, -1] = -(2**31), 2**31 - 1
+    found = np.empty((len(values), 2), np.int64)
+    kernel(address(values), address(found), len(values))
+    np.testing.assert_array_equal(found, np.stack([values.min(axis=1), values.max(axis=1)], axis=1))
+
+
 def floor_divide(x: Integers, y: Integers) -> Integers:
     """Python's //, but x where y is 0."""
     return np.where(y == 0, x, np.floor_divide(x, y))
