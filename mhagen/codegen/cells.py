@@ -301,7 +301,7 @@ class Emitter:
         place = ""
         for index, axis in zip(indices, axes, strict=True):
             inside = self.clamped(index, axis, level, lanes=lanes)
-            if len(place) + len(inside) > LINE_WIDTH:
+            if place and len(place) + len(inside) > LINE_WIDTH:
                 place = self.assign("place", level, place)
             place = f"{grouped(place)} * {self.size(axis)} + {inside}" if place else inside
         return self.assign("place", level, place) if len(place) > INLINE_WIDTH else place
