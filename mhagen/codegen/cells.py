@@ -34,6 +34,7 @@ from .words import (
 
 LENGTHS = ("batch", "queries", "keys")  # axes whose length is known at the call only
 INLINE_WIDTH = 60
+NAME_WIDTH = 24  # a shorter text gains nothing by a name
 LINE_WIDTH = 84  # of what stands in one line behind `seen15_0 = `
 REAL_ARITHMETIC = (Operator.ADD, Operator.SUBTRACT, Operator.MULTIPLY)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -239,6 +240,8 @@ class Emitter:
         texts = list(texts)
         while sum(map(len, texts)) + 3 * len(texts) > LINE_WIDTH:
             longest = max(range(len(texts)), key=lambda i: len(texts[i]))
+            if len(texts[longest]) <= NAME_WIDTH:
+                break
             stem = "part" if parts[longest].kind is Kind.INTEGER and "real(" in texts[longest] else None
             texts[longest] = self.assign(stem or STEMS[parts[longest].kind], level, texts[longest])
         return texts
