@@ -12,6 +12,7 @@ from importlib.abc import ExecutionLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 from .. import base, runtime
 from ..base.digest import digest
@@ -126,7 +127,16 @@ def kernels(module: ModuleType) -> tuple[Kernel, ...]:
     )
 
 
-def write(source: Source, folder: Path) -> Path:
+class Text(Protocol):
+    """What can be written: a module for a CPU or for a GPU."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+def write(source: Text, folder: Path) -> Path:
     """Write the module and its runtime support into a folder; each file whole or not at all."""
     support = folder / SUPPORT
     support.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,11 @@ from types import ModuleType
 
 from ..base.digest import digest
 from ..base.target import Gpu
+from ..codegen.gpu_facts import check_supported as check_supported
 from ..codegen.gpu_lower import lower_gpu
 from ..codegen.render import GPU_SUPPORT, render_gpu
 from ..ir.program import Program
+from ..runtime.gpu_launch import GpuKernel
 from ..schedule.gpu_plan import GpuSchedule
 from .cpu import PACKAGE, load_text
 
@@ -41,3 +43,12 @@ def generate_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuSou
 def load_gpu(source: GpuSource) -> ModuleType:
     """Import the source into this process; needs Numba, and no GPU."""
     return load_text(source.module_name, source.text, tuple(GPU_SUPPORT))
+
+
+def gpu_kernels(module: ModuleType) -> tuple[GpuKernel, ...]:
+    """The kernels of a generated module that every user of it needs.
+
+    The one for arrays that are not aligned is compiled when such a call comes, but where all are.
+    """
+    kernel: GpuKernel = module.KERNEL
+    return (kernel,)

@@ -8,7 +8,7 @@ import click
 
 from ..base.version import __version__
 from .cache_commands import cache
-from .command import Commands, as_json, many_specs, one_spec, target
+from .command import Commands, arch, as_json, many_specs, one_spec, target
 from .tune_command import tune
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -70,6 +70,7 @@ def check(specs: tuple[str, ...], wants_schema: bool, as_json: bool) -> int:
     help="The folder to write NAME.py into, with its runtime support beside it.",
 )
 @target
+@arch
 @click.option(
     "--tune",
     type=click.Choice(["cached", "never"]),
@@ -85,6 +86,7 @@ def build(
     backend: str,
     out: str,
     target: str | None,
+    arch: str | None,
     tune: Literal["cached", "never"],
     wants_verification: bool,
     wants_print: bool,
@@ -104,12 +106,16 @@ def build(
       mhagen build layer.toml --verify          how exact is it, and how fast?
       mhagen build layer.toml --print | less    read it; nothing is written or compiled
       mhagen build *.toml --out lib --target avx2
+      mhagen build layer.toml --backend cuda --arch sm_90     needs no GPU
     """
     from .build import Request, build_specs
 
     if wants_print and wants_verification:
         raise click.UsageError("--print compiles nothing, so --verify has nothing to compare: give one.")
-    return build_specs(specs, Request(backend, target, out, tune, wants_verification, wants_print), as_json)
+    if (arch if backend == "cpu" else target) is not None:
+        raise click.UsageError("--arch is for --backend cuda, and --target for --backend cpu.")
+    request = Request(backend, target, arch, out, tune, wants_verification, wants_print)
+    return build_specs(specs, request, as_json)
 
 
 @mhagen.command()

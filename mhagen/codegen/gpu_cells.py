@@ -17,7 +17,7 @@ from ..base.errors import UnsupportedError
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, to_text, walk
 from .cells import INLINE_WIDTH, LENGTHS, LETTERS, LINE_WIDTH, STEMS
 from .levels import Captured, Lanes, Level, level_of, needs_wide_lanes
-from .words import INFIX, MOST_FACTORS, grouped, is_real_power, is_single
+from .words import INFIX, MOST_FACTORS, MOST_REAL_FACTORS, grouped, is_real_power, is_single
 
 # What is computed once per column, of all that threads share, knows the key: keys are the axis in lanes.
 LANES = Lanes.KEYS
@@ -245,6 +245,11 @@ class Emitter:
     def power(self, expr: Apply, level: Level) -> str:
         base, exponent = expr.arguments
         if is_real_power(expr):
+            if not isinstance(exponent, Literal | Constant) or exponent.value == int(exponent.value):
+                raise UnsupportedError(
+                    f"the CUDA backend has powers by whole numbers from 0 to {MOST_REAL_FACTORS}, and by "
+                    f"fractions that the spec says; not yet {to_text(expr)}"
+                )
             sides = (self.converted(each, Kind.REAL, level) for each in expr.arguments)
             return f"power({', '.join(sides)})"
         assert isinstance(exponent, Literal | Constant)

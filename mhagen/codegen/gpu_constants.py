@@ -16,7 +16,9 @@ def gpu_constants(facts: GpuLowering) -> tuple[ConstantGroup, ...]:
         ConstantGroup("The layer.", layer_lines(facts)),
         ConstantGroup("The schedule: who computes what.", schedule_lines(facts)),
         ConstantGroup("Tiles in shared memory: bytes, and how their chunks are turned.", tile_lines(facts)),
-        ConstantGroup("Tiles in registers: numbers of one thread, and steps of products.", register_lines(facts)),
+        ConstantGroup(
+            "Tiles in registers: numbers of one thread, and steps of products.", register_lines(facts)
+        ),
         ConstantGroup("Numbers of the softmax.", number_lines(facts)),
     )
 
@@ -112,11 +114,15 @@ def number_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
     return (
         *((line("QUERY_SCALE", op.query_scale, "multiplies the products"),) if facts.scales_first else ()),
         line("WEIGHT_SCALE", facts.weight_scale, scale_comment(facts)),
-        line("LOWEST", -STEEPEST / max(1.0, facts.weight_scale), "where running maxima start"),
+        line("LOWEST", lowest(facts), "where running maxima start"),
         line("MINUS_INFINITY", 'float("-inf")'),
         *((line("LN_2", LN_2),) if not {"lse", "max", "entropy"}.isdisjoint(op.statistics) else ()),
         *((line("LOG2_E", LOG2_E),) if op.sink is not None else ()),
     )
+
+
+def lowest(facts: GpuLowering) -> str:
+    return repr(-STEEPEST / max(1.0, facts.weight_scale)).replace("e+", "e")
 
 
 def scale_comment(facts: GpuLowering) -> str:

@@ -49,17 +49,16 @@ def entry_model(facts: GpuLowering) -> GpuEntryModel:
                 bound(a.name, a.dtype.value, axes_text(a.shape), "bind_gpu_input")
                 for a in facts.inputs.values()
             ),
-            f"offset, offsets = bind_gpu_offset({QUERY_OFFSET}, {start}, sizes)",
+            f"{QUERY_OFFSET} = bind_gpu_offset({QUERY_OFFSET}, {start}, sizes)",
             f'out = bind_gpu_out("out", out, "{dtype}", {out_axes}, sizes, query)',
             *(
                 f'{variable} = new_statistic("{name}", QUERY_HEADS, sizes, query)'
                 for name, variable in zip(work.op.statistics, statistics, strict=True)
             ),
-            *(f"same_device(query, {name})" for name in ("key", "value", "out", *inputs)),
+            f"same_device(({', '.join(('query', 'key', 'value', 'out', *inputs))}))",
         ),
         has_statistics=bool(statistics),
         statistics=work.op.statistics,
-        alignment="ALIGNED and all(each.is_aligned for each in (query, key, value, out))",
         arguments=arguments(facts),
         returns=returned(facts),
     )
@@ -79,7 +78,12 @@ def arguments(facts: GpuLowering) -> Lines:
     ]
     lines += [f"{name}.address" for name in facts.statistics]
     lines += [f'sizes["{name}"]' for name in LENGTHS]
-    return (*lines, "offset", "offsets", *(f"{name}.address" for name in facts.captured))
+    return (
+        *lines,
+        f"{QUERY_OFFSET}.first",
+        f"{QUERY_OFFSET}.addresses",
+        *(f"{name}.address" for name in facts.captured),
+    )
 
 
 def returned(facts: GpuLowering) -> str:
@@ -106,7 +110,7 @@ def entry_doc(facts: GpuLowering) -> Lines:
         f"             {work.dtype.value} unless said otherwise, on the GPU: anything with __dlpack__ or",
         "             __cuda_array_interface__; any strides, but the last axis has no gaps",
         f"    Units    {offset_units(facts.graph)}",
-        "             stream: a handle or a stream of the arrays' library; None is that library's current one",
+        "             stream: a handle, or a stream of the arrays' library; None is its current one",
         "    Returns  before the kernel has run: what follows on the stream sees its results",
         "    Raises   InputError, naming the argument, what it has and what it needs",
     )

@@ -184,6 +184,11 @@ class GpuLowering:
         return tuple(VARIABLES.get(name, name) for name in self.work.op.statistics)
 
     @property
+    def sums(self) -> Names:
+        """What a row adds up as it meets keys."""
+        return ("outs", "maxima", "sums", *(("gaps",) if self.keeps_gaps else ()))
+
+    @property
     def keeps_gaps(self) -> bool:
         return "entropy" in self.work.op.statistics
 
@@ -198,13 +203,11 @@ def check_supported(program: Program) -> None:
         )
     if work.dtype not in HALVES:
         raise UnsupportedError(
-            f"the CUDA backend computes in float16 and bfloat16, not yet in {work.dtype.value}: choose one of "
-            "them as dtype, or --backend cpu"
+            f"the CUDA backend computes in float16 and bfloat16, not yet in {work.dtype.value}: choose one "
+            "of them as dtype, or --backend cpu"
         )
     if max(work.dim, work.value_dim) > WIDEST:
         raise UnsupportedError(
             f"the CUDA backend holds a row of up to {WIDEST} numbers in registers; dim is {work.dim}, "
             f"value_dim {work.value_dim}"
         )
-
-

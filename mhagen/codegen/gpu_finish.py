@@ -7,22 +7,33 @@ from __future__ import annotations
 
 from ..expr.tree import to_text
 from .gpu_facts import GpuLowering
-from .gpu_model import FinishModel
-from .model import Lines
+from .gpu_model import FinishModel, StoreModel
+from .model import Lines, Names
 
 
 def finish_model(facts: GpuLowering) -> FinishModel:
     """What becomes of a row of sums."""
-    stores = tuple((name, f"{name}_of_row") for name in facts.statistics)
+    row = "4 * ((int64(b) * QUERY_HEADS + h) * queries + own)"
     return FinishModel(
+        parameters=finish_parameters(facts),
         lines=(
             *summed_lines("total", "sums"),
             *(summed_lines("gap", "gaps") if facts.keeps_gaps else ()),
             *sink_lines(facts),
             *(line for name in facts.statistics for line in statistic_lines(facts, name)),
         ),
-        stores=stores,
+        stores=tuple(StoreModel(f"uint64({name} + {row})", f"{name}_of_row") for name in facts.statistics),
     )
+
+
+def finish_parameters(facts: GpuLowering) -> Names:
+    """What finish_rows() reads."""
+    sink = facts.work.op.sink
+    reads = frozenset() if sink is None else facts.row_code(sink)[2]
+    used = reads | (frozenset(("b", "h")) if facts.statistics else frozenset())
+    place = tuple(name for name in facts.place(used) if name != "queries")
+    offset = ("query_offset",) if "q" in reads else ()
+    return (*facts.sums, "lane", "own_row", *offset, "queries", "out", "out_row", *facts.statistics, *place)
 
 
 def summed_lines(name: str, array: str) -> Lines:

@@ -60,7 +60,8 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         view=view_model(facts),
         pipeline=pipeline_model(facts),
         keeps_gaps=facts.keeps_gaps,
-        weighed=("scores", "weights", "outs", "maxima", "sums", *(("gaps",) if facts.keeps_gaps else ())),
+        started=facts.sums,
+        weighed=("scores", "weights", *facts.sums),
         finish=finish_model(facts),
         entry=entry_model(facts),
     )
@@ -103,12 +104,14 @@ def copy_model(facts: GpuLowering, name: str, rows: int) -> CopyModel:
 
 
 def before_model(facts: GpuLowering) -> BeforeModel:
-    _, _, before = facts.cells
+    modify, keep, before = facts.cells
     wide = facts.emitter.wide
+    reads = frozenset().union(*(each.reads for each in (modify, keep) if each is not None))
     return BeforeModel(
         task_lines=before.task,
         kept=before.kept,
         has_rows=bool(before.rows),
+        needs_position=bool(before.rows) or "q" in reads,
         first_query=f"{'int64' if wide else 'int32'}(own_row + query_offset)",
         row_lines=before.rows,
     )
@@ -130,6 +133,11 @@ def place_of_cells(facts: GpuLowering, cells: Cells) -> Names:
 
 def first_positions(cells: Cells) -> Names:
     return (*(("q_first",) if "q" in cells.reads else ()), *(("k_first",) if "k" in cells.reads else ()))
+
+
+def grouped_test(text: str) -> str:
+    """A condition beside an `and`."""
+    return f"({text})" if " or " in text or " if " in text else text
 
 
 NOTHING = Cells((), (), "True", frozenset())
@@ -162,7 +170,7 @@ def hide_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
     """The function that hides keys from queries that may not see them; also those that are not there."""
     found = NOTHING if cells is None else cells
     key_lines, query_lines = position_lines(facts, found)
-    seen = "k < keys" if cells is None else f"({found.result}) and k < keys"
+    seen = "k < keys" if cells is None else f"{grouped_test(found.result)} and k < keys"
     first = (*(("q_first",) if "q" in found.reads else ()), "k_first")
     place = tuple(name for name in place_of_cells(facts, found) if name != "keys")
     return CellsModel(
@@ -197,7 +205,7 @@ def infinities_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
         columns=cells.columns,
         query_lines=query_lines,
         cells=cells.cells,
-        result=cells.result,
+        result=f"{grouped_test(cells.result)} and k < keys",
     )
 
 
@@ -233,7 +241,7 @@ def view_model(facts: GpuLowering) -> ViewModel:
 def pipeline_model(facts: GpuLowering) -> PipelineModel:
     stages, masked = facts.schedule.stages, facts.view_code is not None
     fills = tuple(
-        FillModel(find_lines(facts, number, 4), f"block{number}", "0" if number == 0 else f"{number} * STAGE")
+        FillModel(find_lines(facts, number, 4), f"block{number}", stage_place(number))
         for number in range(stages - 1)
     )
     last = stages - 1
@@ -248,6 +256,10 @@ def pipeline_model(facts: GpuLowering) -> PipelineModel:
     )
 
 
+def stage_place(number: int) -> str:
+    return "shared" if number == 0 else f"shared + uint32({number} * STAGE)"
+
+
 def find_lines(facts: GpuLowering, number: int, indent: int) -> Lines:
     """How the number-th block from the one in use is found."""
     start = "start" if number == 0 else f"int32(block{number - 1} + 1)"
@@ -258,5 +270,3 @@ def find_lines(facts: GpuLowering, number: int, indent: int) -> Lines:
     )
     first, *others = text.split("\n")
     return (first, *(line[indent:] for line in others))
-
-

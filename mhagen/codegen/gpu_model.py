@@ -50,6 +50,7 @@ class BeforeModel:
     task_lines: Lines
     kept: tuple[RowValue, ...]
     has_rows: bool
+    needs_position: bool
     first_query: str
     row_lines: Lines
 
@@ -92,11 +93,20 @@ class PipelineModel:
 
 
 @dataclass(frozen=True)
+class StoreModel:
+    """One statistic of a row: where it goes, and its text."""
+
+    place: str
+    text: str
+
+
+@dataclass(frozen=True)
 class FinishModel:
     """What becomes of a row when all keys have been seen."""
 
+    parameters: Names
     lines: Lines
-    stores: tuple[tuple[str, str], ...]  # the address of a statistic's array, and its text
+    stores: tuple[StoreModel, ...]
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,6 @@ class GpuEntryModel:
     bind_lines: Lines
     has_statistics: bool
     statistics: Names
-    alignment: str  # the condition that rows can be copied 16 bytes at a time
     arguments: Lines
     returns: str
 
@@ -136,6 +145,7 @@ class GpuKernelModel:
     view: ViewModel
     pipeline: PipelineModel
     keeps_gaps: bool
+    started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
     finish: FinishModel
     entry: GpuEntryModel

@@ -59,7 +59,7 @@ GPU_SUPPORT: dict[str, frozenset[str]] = {
     "gpu_arrays": frozenset(
         (
             *("bind_gpu", "bind_gpu_input", "bind_gpu_offset", "bind_gpu_out"),
-            *("new_statistic", "same_device", "stream_of"),
+            *("new_statistic", "same_device"),
         )
     ),
     "gpu_launch": frozenset(("GpuKernel",)),
@@ -138,9 +138,7 @@ def names_in(body: str) -> frozenset[str]:
     return frozenset(node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name))
 
 
-def support_imports(
-    body: str, support: Mapping[str, frozenset[str]] = SUPPORT
-) -> tuple[SupportImport, ...]:
+def support_imports(body: str, support: Mapping[str, frozenset[str]] = SUPPORT) -> tuple[SupportImport, ...]:
     """What the text of a body takes from the runtime support beside it."""
     used = names_in(body)
     found = ((module, tuple(sorted(used & names, key=import_order))) for module, names in support.items())

@@ -89,11 +89,15 @@ def of_dlpack(name: str, array: Any, device: int) -> GpuArray:
     try:
         capsule = array.__dlpack__(stream=-1)  # -1: the stream is the same, so nobody waits
     except (BufferError, RuntimeError, TypeError) as error:
-        raise InputError(f"{name} cannot be read: {error}; if it needs a gradient, pass {name}.detach()") from None
+        raise InputError(
+            f"{name} cannot be read: {error}; if it needs a gradient, pass {name}.detach()"
+        ) from None
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
     tensor = DLTensor.from_address(pointer(capsule, b"dltensor"))
-    dtype = DLPACK_DTYPES.get((tensor.code, tensor.bits), f"of DLPack's kind {tensor.code}, {tensor.bits} bits")
+    dtype = DLPACK_DTYPES.get(
+        (tensor.code, tensor.bits), f"of DLPack's kind {tensor.code}, {tensor.bits} bits"
+    )
     shape = tuple(tensor.shape[axis] for axis in range(tensor.ndim))
     size = SIZES.get(dtype, tensor.bits // 8)
     strides = (
@@ -199,27 +203,36 @@ def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
     )
 
 
-def bind_gpu_offset(query_offset: Any, start: int, sizes: Sizes) -> tuple[int, int]:
-    """The offset of all batch entries, and the address of one for each: 0 if there is none.
+@dataclass(frozen=True)
+class GpuOffset:
+    """The position of the first query: one for all batch entries, or the address of one for each, else 0."""
+
+    first: int
+    addresses: int
+
+
+def bind_gpu_offset(query_offset: Any, start: int, sizes: Sizes) -> GpuOffset:
+    """The offset that the caller gives, or where queries start without.
 
     Raises   InputError
     """
     if query_offset is None:
-        return start, 0
+        return GpuOffset(start, 0)
     if isinstance(query_offset, int):
         if not -LIMIT < query_offset < LIMIT:
             raise InputError(f"query_offset is {query_offset}; needs to lie between -2**29 and 2**29")
-        return query_offset, 0
+        return GpuOffset(query_offset, 0)
     found = checked("query_offset", query_offset, "int64", ("batch",), sizes)
     if not is_contiguous(found):
         raise InputError("query_offset has gaps between its elements; needs them side by side")
-    return 0, found.address
+    return GpuOffset(0, found.address)
 
 
-def same_device(one: GpuArray, other: GpuArray) -> None:
+def same_device(arrays: tuple[GpuArray, ...]) -> None:
     """Raises   InputError for arrays on different GPUs"""
-    if one.device != other.device:
-        raise InputError(f"arrays are on GPUs {one.device} and {other.device}; need to be on one")
+    devices = sorted({each.device for each in arrays})
+    if len(devices) > 1:
+        raise InputError(f"arrays are on the GPUs {devices}; need to be on one")
 
 
 def stream_of(stream: Any, like: Any) -> int:
@@ -235,7 +248,9 @@ def stream_of(stream: Any, like: Any) -> int:
             return int(getattr(handle, "value", handle) or 0)
     if isinstance(stream, int):
         return stream
-    raise InputError(f"stream is a {type(stream).__name__}; needs a handle, or a stream of the arrays' library")
+    raise InputError(
+        f"stream is a {type(stream).__name__}; needs a handle, or a stream of the arrays' library"
+    )
 
 
 def current_stream(like: Any) -> int:

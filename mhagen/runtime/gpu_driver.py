@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from ..base.errors import InternalError, UnsupportedError
+from ..base.target import GPUS, Gpu
 
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 # Of the driver's cuda.h.
@@ -74,7 +75,7 @@ class Driver:
     def launch(
         self,
         function: ctypes.c_void_p,
-        arguments: Sequence[ctypes.c_int32 | ctypes.c_int64],
+        arguments: Sequence[ctypes._SimpleCData[int]],
         blocks: int,
         threads: int,
         shared_bytes: int,
@@ -103,3 +104,13 @@ def the_driver() -> Driver:
         return Driver(library)
     except InternalError as error:
         raise UnsupportedError(f"the CUDA driver finds no GPU that it can use: {error}") from None
+
+
+def gpu_of_this_machine() -> Gpu | None:
+    """The most capable class that the first GPU belongs to; None without a GPU, or for an old one."""
+    try:
+        has = the_driver().compute_capability(0)
+    except (UnsupportedError, InternalError):
+        return None
+    able = [gpu for gpu in GPUS if gpu.compute_capability <= has and not gpu.suffix]
+    return able[-1] if able else None

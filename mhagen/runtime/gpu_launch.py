@@ -1,4 +1,4 @@
-"""A kernel for GPUs: found in the cache or compiled when first called, then launched on the caller's stream."""
+"""A kernel for GPUs: found in the cache or compiled when first called, then launched on a stream."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ..base.digest import digest
 from ..base.errors import InputError, InternalError, UnsupportedError
 from ..base.target import Gpu, gpu_named
 from ..base.version import __version__
+from .gpu_arrays import GpuArray, stream_of
 from .gpu_driver import the_driver
 from .ptx_instruction import Instruction
 from .store import default_store
@@ -93,11 +94,23 @@ class GpuKernel:
             if code is None:
                 from .gpu_compiler import compile_gpu_kernel  # brings Numba's CUDA compiler
 
-                code = compile_gpu_kernel(
-                    self.function, self.signature, self.threads, self.target, SYMBOL
-                )
+                code = compile_gpu_kernel(self.function, self.signature, self.threads, self.target, SYMBOL)
                 store.save(key, code, f"{self.name} {self.target.name}")
         return code
+
+    def attend(
+        self,
+        unaligned: GpuKernel,
+        rows: tuple[GpuArray, ...],
+        arguments: tuple[int, ...],
+        *,
+        blocks: int,
+        stream: Any,
+    ) -> None:
+        """Launch this kernel, or the other where rows of an array are not aligned to 16 bytes."""
+        kernel = self if all(each.is_aligned for each in rows) else unaligned
+        query = rows[0]
+        kernel.launch(arguments, blocks=blocks, stream=stream_of(stream, query.array), device=query.device)
 
     def launch(self, arguments: tuple[int, ...], *, blocks: int, stream: int, device: int) -> None:
         """Start the kernel on a stream of a GPU, and do not wait for it.
@@ -216,7 +229,9 @@ def compiler_identity() -> str:
     """A digest of the sources that turn functions into PTX, but for their import lines."""
     folder = Path(__file__).parent
     sources = ((folder / f"{name}.py").read_text(encoding="utf-8") for name in COMPILER_SOURCES)
-    lines = (source.splitlines() for source in sources)
-    return digest(
-        tuple("\n".join(each for each in found if not each.startswith(("from ", "import "))) for found in lines)
-    )
+    return digest(tuple("\n".join(without_imports(source)) for source in sources))
+
+
+def without_imports(source: str) -> Iterator[str]:
+    """Copies that travel with generated modules differ in those lines only."""
+    return (line for line in source.splitlines() if not line.startswith(("from ", "import ")))

@@ -74,6 +74,11 @@ def hyperbolic_tangent(x: Any) -> Any:
     return float32(1.0) - float32(2.0) * rcp(float32(1.0) + ex2(x * float32(2.0 * LOG2_OF_E)))
 
 
+def power(x: Any, y: Any) -> Any:
+    """x to the power of a fraction: NaN for x below 0."""
+    return ex2(y * lg2(x))
+
+
 def floor_divide(x: Any, y: Any) -> Any:
     return int64(0) if y == 0 else x // y
 
@@ -93,9 +98,7 @@ def widened(low: Any, high: Any) -> Any:
     return -UNBOUNDED, UNBOUNDED
 
 
-def extent_int32(
-    array: Any, start: Any, outer_count: Any, outer_stride: Any, count: Any, stride: Any
-) -> Any:
+def extent_int32(array: Any, start: Any, outer_count: Any, outer_stride: Any, count: Any, stride: Any) -> Any:
     low, high = int32(MOST_INT32), int32(-MOST_INT32 - 1)
     first = int64(cuda.threadIdx.x) % WARP
     for outer in range(outer_count):
@@ -113,9 +116,7 @@ def extent_of_run(array: Any, start: Any, count: Any) -> Any:
     return extent_int32(array, start, 1, 1, count, 1)
 
 
-def extent_bool(
-    array: Any, start: Any, outer_count: Any, outer_stride: Any, count: Any, stride: Any
-) -> Any:
+def extent_bool(array: Any, start: Any, outer_count: Any, outer_stride: Any, count: Any, stride: Any) -> Any:
     low, high = int32(1), int32(0)
     first = int64(cuda.threadIdx.x) % WARP
     for outer in range(outer_count):
@@ -128,9 +129,7 @@ def extent_bool(
     return int64(low), int64(high)
 
 
-def extent_int64(
-    array: Any, start: Any, outer_count: Any, outer_stride: Any, count: Any, stride: Any
-) -> Any:
+def extent_int64(array: Any, start: Any, outer_count: Any, outer_stride: Any, count: Any, stride: Any) -> Any:
     """Every lane looks at all of them: lanes exchange 32 bits."""
     low = high = load_int64(array + 8 * start)
     for outer in range(outer_count):

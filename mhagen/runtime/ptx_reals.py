@@ -48,9 +48,7 @@ def ld_global_f64(memory: Memory, address: U64) -> F64:
     return read(memory, address, np.float64)
 
 
-@instruction(
-    "{ .reg .pred p, q; setp.ne.u32 p, $1, 0; bar.red.or.pred q, 0, p; selp.u32 $0, 1, 0, q; }"
-)
+@instruction("{ .reg .pred p, q; setp.ne.u32 p, $1, 0; bar.red.or.pred q, 0, p; selp.u32 $0, 1, 0, q; }")
 def bar_red_or(condition: U32) -> U32:
     """A barrier of all threads of a block: 1 for all of them if the condition is not 0 for one."""
     found: Any = (condition != 0).any()

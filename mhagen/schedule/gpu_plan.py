@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from ..base.errors import InternalError
@@ -140,6 +140,9 @@ DEFAULTS = (
 )
 
 
+FEW_REGISTERS = 96  # so wide heads leave room for all that
+
+
 def choose_gpu_schedule(work: Workload, gpu: Gpu) -> GpuSchedule:
     """The default schedule for heads of that width.
 
@@ -148,6 +151,10 @@ def choose_gpu_schedule(work: Workload, gpu: Gpu) -> GpuSchedule:
     sizes = sizes_of(work)
     widest = max(sizes.dim, sizes.value_dim)
     chosen = next(schedule for width, schedule in DEFAULTS if widest <= width)
+    if work.op.captured:  # places in arrays and what is read of them need registers: 40 to 60 of them
+        chosen = replace(chosen, warps=8, row_tiles=1, keeps_queries=widest <= FEW_REGISTERS)
+    elif work.op.expressions and chosen.row_tiles > 1:
+        chosen = replace(chosen, keeps_queries=False)
     if broken := gpu_violations(chosen, sizes, gpu):
         raise InternalError(f"the default schedule for dim {widest} is illegal: {'; '.join(broken)}")
     return chosen
