@@ -21,6 +21,7 @@ from .words import INFIX, MOST_FACTORS, MOST_REAL_FACTORS, grouped, is_real_powe
 
 # What is computed once per column, of all that threads share, knows the key: keys are the axis in lanes.
 LANES = Lanes.KEYS
+PLACE_WIDTH = 40  # beyond it, a place in an array gets a name
 LOADS = {
     DType.FLOAT32: "load_float32",
     DType.FLOAT64: "load_float64",
@@ -58,11 +59,8 @@ class RowValue:
     """A value of each row of a thread that cells read."""
 
     name: str
+    array: str  # that holds it
     kind: str  # Numba's type of an element
-
-    @property
-    def array(self) -> str:
-        return f"{self.name}_of_rows"
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,7 @@ class Emitter:
         """The text by which a user at some level reads a named value."""
         level = self.levels[name]
         if level is Level.ROW and user > Level.ROW:
-            kept = self.kept.setdefault(name, RowValue(name, self.kinds[name]))
+            kept = self.kept.setdefault(name, RowValue(name, f"{name}_of_rows", self.kinds[name]))
             self.reads[user].add(kept.array)
             return f"{kept.array}[row]"
         if level is Level.TILE and user > Level.TILE:
@@ -281,6 +279,8 @@ class Emitter:
         array = self.arrays[expr.array]
         self.reads[level].add(array.parameter)
         place = self.flat(expr.indices, array.shape, level)
+        if len(place) > PLACE_WIDTH:
+            place = self.assign("place", level, place, "int64")
         address = f"{array.parameter} + {array.dtype.bytes} * {grouped(place)}"
         return f"{LOADS[array.dtype]}({array.parameter if place == '0' else address})"
 

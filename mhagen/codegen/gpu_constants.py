@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..schedule.gpu_plan import FLAG_BYTES
 from .constants import LOG2_E, line
 from .gpu_facts import GpuLowering
 from .model import ConstantGroup, ConstantLine
@@ -55,6 +56,7 @@ def tile_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
         line("KEYS", query, "behind the tile of queries"),
         line("VALUES", query + plan.block_keys * key_row),
         line("STAGE", stage, "a block of keys and its values"),
+        *((line("FLAGS", sizes.shared_bytes(plan) - FLAG_BYTES, "of warps"),) if facts.view_code else ()),
         line("SHARED_BYTES", sizes.shared_bytes(plan)),
         *turning_lines(facts, "KEY", key_row),
         line("QUERY_ROUNDS", rounds(facts, plan.tile_queries, sizes.dim), "copies by each thread"),

@@ -25,7 +25,7 @@ from .tiles import TileCode, emit_visibility
 # fmt: off
 GPU_RESERVED = frozenset(
     {
-        "ALIGNED", "BLOCK_KEYS", "DIM", "FRAGMENT", "FRAGMENTS", "GROUP_SIZE", "KERNEL", "KEYS",
+        "ALIGNED", "BLOCK_KEYS", "DIM", "FLAGS", "FRAGMENT", "FRAGMENTS", "GROUP_SIZE", "KERNEL", "KEYS",
         "KEY_CHUNKS", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW",
         "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LN_2", "LOG2_E", "LOWEST",
         "MINUS_INFINITY", "OUTS", "OUT_OCTETS", "QUERY_HEADS", "QUERY_ROUNDS", "QUERY_SCALE", "ROWS",

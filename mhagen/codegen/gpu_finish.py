@@ -13,7 +13,6 @@ from .model import Lines, Names
 
 def finish_model(facts: GpuLowering) -> FinishModel:
     """What becomes of a row of sums."""
-    row = "4 * ((int64(b) * QUERY_HEADS + h) * queries + own)"
     return FinishModel(
         parameters=finish_parameters(facts),
         lines=(
@@ -22,7 +21,7 @@ def finish_model(facts: GpuLowering) -> FinishModel:
             *sink_lines(facts),
             *(line for name in facts.statistics for line in statistic_lines(facts, name)),
         ),
-        stores=tuple(StoreModel(f"uint64({name} + {row})", f"{name}_of_row") for name in facts.statistics),
+        stores=tuple(StoreModel(f"uint64({name} + at)", f"{name}_of_row") for name in facts.statistics),
     )
 
 
@@ -76,13 +75,16 @@ def statistic_lines(facts: GpuLowering, name: str) -> Lines:
     nothing = f"float32(MINUS_INFINITY) if {total} == float32(0.0) else"
     match name:
         case "lse":
-            return (f"lse_of_row = {nothing} ({top} + lg2({total})) * float32(LN_2)",)
+            return (
+                f"logarithm = {top} + lg2({total})",
+                f"lse_of_row = {nothing} logarithm * float32(LN_2)",
+            )
         case "greatest":
             return (
                 # A NaN among the scores shows in the total alone, and an infinity makes the total NaN too.
                 "is_known = total == total or maxima[row] == float32(-MINUS_INFINITY)",
-                "greatest = peak * float32(LN_2) if is_known else total",
-                "greatest_of_row = float32(MINUS_INFINITY) if total == float32(0.0) else greatest",
+                "most = peak * float32(LN_2) if is_known else total",
+                "greatest_of_row = float32(MINUS_INFINITY) if total == float32(0.0) else most",
             )
         case "entropy":
             raised = " + (top - peak)" if has_sink else ""

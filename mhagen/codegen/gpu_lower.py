@@ -38,7 +38,8 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
     """
     check_supported(program)
     facts = GpuLowering(program, schedule, target)
-    modify, keep, _ = facts.cells
+    of_modify, keep, _ = facts.cells
+    modify, hide = modify_model(facts, of_modify), hide_model(facts, keep)
     exponent, carry = EXPONENTS[facts.half]
     kernel = GpuKernelModel(
         name=program.attention.name,
@@ -54,8 +55,9 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         copies=copies(facts),
         keeps_queries=schedule.keeps_queries,
         before=before_model(facts),
-        modify=modify_model(facts, modify),
-        hide=hide_model(facts, keep),
+        cell_functions=tuple(each for each in (modify, hide) if each.is_there),
+        modify=modify,
+        hide=hide,
         infinities=infinities_model(facts, keep),
         view=view_model(facts),
         pipeline=pipeline_model(facts),

@@ -139,6 +139,7 @@ class GpuKernelModel:
     copies: tuple[CopyModel, ...]
     keeps_queries: bool
     before: BeforeModel
+    cell_functions: tuple[CellsModel, ...]  # those of the next two that are there
     modify: CellsModel
     hide: CellsModel
     infinities: CellsModel

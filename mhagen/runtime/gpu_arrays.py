@@ -13,6 +13,7 @@ from typing import Any
 
 from ..base.errors import InputError
 from .arguments import LIMIT
+from .gpu_driver import the_driver
 from .sizes import Axes, Sizes
 
 ALIGNMENT = 16  # bytes that one copy of a thread moves
@@ -114,13 +115,12 @@ def of_interface(name: str, array: Any, interface: Mapping[str, Any]) -> GpuArra
     if dtype not in SIZES:
         raise InputError(f"{name} has elements of type {dtype!r}, which no kernel reads")
     strides = tuple(interface.get("strides") or without_gaps(shape, SIZES[dtype]))
-    return GpuArray(array, interface["data"][0], shape, strides, dtype, current_device())
+    return GpuArray(array, interface["data"][0], shape, strides, dtype, device_of(interface["data"][0]))
 
 
-def current_device() -> int:
-    """The GPU that arrays of __cuda_array_interface__ are on: it does not say."""
-    cuda = sys.modules.get("numba.cuda")
-    return 0 if cuda is None else int(cuda.get_current_device().id)
+def device_of(address: int) -> int:
+    """The GPU that an array of __cuda_array_interface__ is on: it does not say."""
+    return the_driver().device_of(address) if address else 0
 
 
 def without_gaps(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
@@ -165,7 +165,7 @@ def bind_gpu_out(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, li
         return array_of(name, empty(like, shape, dtype))
     found = bind_gpu(name, array, dtype, axes, sizes)
     strides = sorted((s, n) for s, n in zip(found.strides, found.shape, strict=True) if n > 1)
-    end = SIZES[dtype]
+    end = SIZES[dtype] if 0 not in found.shape else 0
     for stride, length in strides:
         if stride < end:
             raise InputError(f"{name} has strides {found.strides} in bytes; needs a place for each element")

@@ -14,6 +14,7 @@ from ..base.target import GPUS, Gpu
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 # Of the driver's cuda.h.
 MAX_DYNAMIC_SHARED_BYTES = 8
+DEVICE_ORDINAL = 9
 COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
 JIT_ERROR_LOG_BUFFER, JIT_ERROR_LOG_BYTES = 5, 6
 LOG_BYTES = 8192
@@ -48,6 +49,12 @@ class Driver:
         handle = ctypes.c_int()
         self.call("cuDeviceGet", ctypes.byref(handle), number)
         return handle
+
+    def device_of(self, address: int) -> int:
+        """The GPU whose memory an address is in."""
+        number = ctypes.c_int()
+        self.call("cuPointerGetAttribute", ctypes.byref(number), DEVICE_ORDINAL, ctypes.c_uint64(address))
+        return number.value
 
     def enter(self, device: int) -> None:
         """Make the GPU's own context, which all libraries share, that of this thread."""

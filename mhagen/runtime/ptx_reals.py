@@ -1,13 +1,11 @@
-"""PTX for what expressions of a spec say of reals, and a barrier that asks a question."""
+"""PTX for what expressions of a spec say of reals."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from .ptx_instruction import F32, F64, U32, U64, Effect, Memory, instruction
-from .ptx_memory import read
+from .ptx_instruction import F32, F64, U64, Effect, Memory, instruction
+from .ptx_memory import one
 
 PURE = Effect.NONE
 
@@ -45,11 +43,4 @@ def to_f32(x: F64) -> F32:
 
 @instruction("ld.global.f64 $0, [$1];")
 def ld_global_f64(memory: Memory, address: U64) -> F64:
-    return read(memory, address, np.float64)
-
-
-@instruction("{ .reg .pred p, q; setp.ne.u32 p, $1, 0; bar.red.or.pred q, 0, p; selp.u32 $0, 1, 0, q; }")
-def bar_red_or(condition: U32) -> U32:
-    """A barrier of all threads of a block: 1 for all of them if the condition is not 0 for one."""
-    found: Any = (condition != 0).any()
-    return np.full(condition.shape, found, np.uint32)
+    return one(memory, address, np.float64)

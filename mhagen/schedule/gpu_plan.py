@@ -15,6 +15,7 @@ DEPTH_OF_PRODUCT = 16
 WARP = 32
 OTHER_REGISTERS = 48  # addresses, strides, positions: what ptxas needs beside tiles
 MOST_REGISTERS = 255  # that a thread can have
+FLAG_BYTES = 64  # a word for each warp of a block
 BYTES = 2  # of a number of 16 bits
 
 
@@ -57,8 +58,8 @@ class GpuSizes:
         return s.block_keys * (self.dim + self.value_dim) * BYTES
 
     def shared_bytes(self, s: GpuSchedule) -> int:
-        """Of all tiles in shared memory."""
-        return self.query_bytes(s) + s.stages * self.stage_bytes(s)
+        """Of all tiles in shared memory, and what warps tell each other."""
+        return self.query_bytes(s) + s.stages * self.stage_bytes(s) + FLAG_BYTES
 
     def registers(self, s: GpuSchedule) -> int:
         """About how many a thread needs: its part of the scores, the results, the queries."""
