@@ -1,1 +1,1 @@
-"""Which heads of a layer matter, and the smaller layer without the others. Names are imported from its modules."""
+"""Which heads of a layer matter, and the smaller layer without the others."""

@@ -1,7 +1,7 @@
 """The smaller layer: its spec, and its weights cut out of those of the layer that it was.
 
-A key/value head whose query heads all go, goes with them. Key/value heads serve equally many query heads each; where
-some keep fewer than others, the spec of the smaller layer has places that stand empty: `heads.pruned`.
+A key/value head whose query heads all go, goes with them. Key/value heads serve equally many query heads
+each; where some keep fewer than others, the smaller layer has places that stand empty: `heads.pruned`.
 """
 
 from __future__ import annotations

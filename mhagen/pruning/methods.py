@@ -29,12 +29,12 @@ class Method(Enum):
 
 
 MEANINGS = {
-    Method.MICHEL: "mean over examples of |dL/d gate|, of length 1 over the heads of a layer",
-    Method.MICHEL_CODE: "mean over tokens of each token's |dL/d gate|, of length 1 over the heads of a layer",
-    Method.MICHEL_TRANSFORMERS: "mean over batches of |dL/d gate|, of length 1 over a layer, then 0 to 1 over all",
+    Method.MICHEL: "mean over examples of |dL/d gate|, of length 1 over a layer",
+    Method.MICHEL_CODE: "mean over tokens of each one's part of |dL/d gate|, of length 1 over a layer",
+    Method.MICHEL_TRANSFORMERS: "mean over batches of |dL/d gate|, of length 1 over a layer; 0 to 1 over all",
     Method.CONFIDENCE: "mean over tokens of the greatest weight",
     Method.ENTROPY: "mean over tokens of the entropy of the weights: the greatest goes first",
-    Method.ABLATION: "change of the output without the head, over the output, both as root of sums of squares",
+    Method.ABLATION: "norm of the change of the output without the head, over the norm of the output",
 }
 
 

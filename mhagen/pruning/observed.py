@@ -1,4 +1,4 @@
-"""What the heads of a layer do with what it was given: computed by a float64 kernel, so without scores in memory."""
+"""What the heads of a layer do with its inputs. A float64 kernel computes it: no scores lie in memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import cast
 
 import numpy as np
 
-from ..base.dtypes import DType
 from ..backend.acceptance import numpy_dtype
+from ..base.dtypes import DType
 from ..ir.evaluate import run_graph
 from ..ir.graph import QUERY_OFFSET
 from ..ir.op import Floats
@@ -23,9 +23,9 @@ from .seen import SeenLayer
 class Observed:
     """What each head does.
 
-    Shapes   contexts (batch, heads, queries, value_dim): what a head gives to the output linear, whose part for it
-             is output_weights (heads, model_dim, value_dim); entropy, confidence, counted as attention has
-             them, (batch, heads, queries) and (batch, queries); output, gradient (batch, queries, model_dim)
+    Shapes   contexts (batch, heads, queries, value_dim): what a head gives to the output linear, whose part
+             for it is output_weights (heads, model_dim, value_dim); entropy, confidence (batch, heads, queries);
+             output, gradient (batch, queries, model_dim)
     Numbers  the gradient is 0 at tokens that do not count
     """
 
@@ -47,7 +47,7 @@ class Observed:
         return cast(Floats, self.contexts[:, head] @ self.output_weights[head].T)
 
     def sensitivities(self) -> Iterator[tuple[int, Floats]]:
-        """For each head (batch, queries): what each token adds to the derivative of the loss by the head's gate.
+        """For each head (batch, queries): what each token adds to the loss's derivative by its gate.
 
         Source   Michel et al. 2019, section 4.1: the product of a head's output and the loss's gradient there
         """
@@ -70,7 +70,7 @@ def observe(seen: SeenLayer, kernel: Kernel) -> Observed:
     captured = {name: arrays[name].astype(numpy_dtype(each.dtype)) for name, each in spec.inputs.items()}
     found = kernel.attention(**operands, **captured, query_offset=arrays[QUERY_OFFSET])
     width, heads = arrays["wo"].shape[0], spec.heads
-    output_weights = arrays["wo"].reshape(width, heads.query, heads.value_dim).swapaxes(0, 1)
+    output_weights = cast(Floats, arrays["wo"]).reshape(width, heads.query, heads.value_dim).swapaxes(0, 1)
     rows = found.out.swapaxes(1, 2).reshape(*found.out.shape[::2], -1)
     output = rows @ arrays["wo"].T + arrays.get("bo", 0.0)
     loss_gradient = output if seen.gradient is None else seen.gradient

@@ -1,4 +1,4 @@
-"""The smaller layer is the layer with those heads gated to 0: shown in float64, and by kernels on what was given."""
+"""The smaller layer is the layer with those heads gated to 0: shown in float64, and by kernels."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ EXACT = 1e-10
 class Proof:
     """How far the smaller layer is from the gated one.
 
-    Units    relative to max(1, the greatest result): of the references, on small examples; of the smaller kernel
-             and of the whole layer's kernel, on what the layer was given, both from float64
+    Units    relative to max(1, the greatest result). Of the references: on small examples. Of the kernels of
+             the smaller and of the whole layer: on what the layer was given, from float64
     """
 
     reference_error: float
@@ -79,8 +79,8 @@ class Kernels:
 
 def refusal(smaller: Spec, what: str, found: float, allowed: float) -> VerificationError:
     return VerificationError(
-        f"{smaller.name}: {what} differs from the layer with its heads gated to 0 by {found:.2g} of the greatest "
-        f"result; {allowed:.1g} is allowed. Nothing has been written"
+        f"{smaller.name}: {what} differs from the layer with its heads gated to 0 by {found:.2g} of the "
+        f"greatest result; {allowed:.1g} is allowed. Nothing has been written"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -40,17 +40,17 @@ def prune(
     batch: int = 1,
     out: str | os.PathLike[str] | None = None,
 ) -> Pruning:
-    """Measure how much each head matters for these inputs, and make the layer without the least important ones.
+    """Measure how much each head matters for these inputs; make the layer without those that matter least.
 
     Shapes   weights: a mapping of the layer's weights, or a .npz or .safetensors file of them; inputs: x
              (batch, sequence, model_dim), or a mapping or file with x, the arrays of [inputs], and if wanted
-             context, query_offset, gradient (dL/d output, shaped as the output) and counted (batch, sequence),
-             the tokens that are no padding. Sequences of both: several layers of one spec, pruned together
-    Units    keep, prune: heads of all layers together; share: a part of them, 0 to 1; none of these: measured
-             only. batch: examples that michel-transformers takes at once
-    Numbers  without a gradient the loss is half the sum of squares of the output, whose gradient is the output
-    Raises   InputError, SpecError, UnsupportedError; VerificationError, and nothing written into `out`, where a
-             smaller layer is not the layer with those heads gated to 0
+             context, query_offset, gradient (dL/d output, of its shape) and counted (batch, sequence), the
+             tokens that are no padding. Sequences of both: several layers of one spec, pruned together
+    Units    keep, prune: heads of all layers together; share: a part of them, 0 to 1; none: they are only
+             measured. batch: examples that michel-transformers takes at once
+    Numbers  without a gradient the loss is half the squared norm of the output, so its gradient is the output
+    Raises   InputError, SpecError, UnsupportedError; VerificationError, and nothing written into `out`, where
+             a smaller layer is not the layer with those heads gated to 0
     """
     spec, method, amount = load_spec(spec), method_named(by), Amount(keep, prune, share)
     check_batch(batch)
@@ -100,7 +100,8 @@ def named_layer(spec: Spec, weights: object, inputs: object, number: int | None)
         raise InputError(f"layer {number}: {error}") from error
 
 
-def arrays_in(given: object) -> object:
+def arrays_in(given: Any) -> Any:
+    """What is given, or what is in the file that is given."""
     return read_arrays(Path(given)) if isinstance(given, str | os.PathLike) else given
 
 

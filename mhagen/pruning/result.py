@@ -91,8 +91,8 @@ class Pruning:
             heads = layer.spec.heads
             empty = f", of which {len(heads.pruned)} places stand empty" if heads.pruned else ""
             yield (
-                f"{layer.spec.name}: {heads.query} query and {heads.key_value} key/value heads{empty}; within "
-                f"{layer.proof.reference_error:.0e} of the gated layer in float64, its kernel within "
+                f"{layer.spec.name}: {heads.query} query and {heads.key_value} key/value heads{empty}; "
+                f"within {layer.proof.reference_error:.0e} of the gated layer in float64, its kernel within "
                 f"{layer.proof.kernel_error:.0e}"
             )
 

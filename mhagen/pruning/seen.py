@@ -44,11 +44,9 @@ class SeenLayer:
 
     def call(self) -> dict[str, Any]:
         """The arguments of `layer` of a kernel but for its weights, in the formats that it takes."""
-        given = {
-            name: self.arrays[name].astype(numpy_dtype(each.dtype)) for name, each in self.spec.inputs.items()
-        }
-        sources = (name for name in ("x", "context") if name in self.arrays)
-        given |= {name: self.arrays[name].astype(numpy_dtype(self.spec.dtype)) for name in sources}
+        formats = {name: each.dtype for name, each in self.spec.inputs.items()}
+        formats |= {name: self.spec.dtype for name in ("x", "context") if name in self.arrays}
+        given = {name: self.arrays[name].astype(numpy_dtype(dtype)) for name, dtype in formats.items()}
         return given | {QUERY_OFFSET: self.arrays[QUERY_OFFSET]}
 
 
