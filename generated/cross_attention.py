@@ -2279,6 +2279,7 @@ def prepare(weights):
     Shapes   wq (512, 512), wk (512, 512), wv (512, 512)
              wo (512, 512)
              float32, as torch.nn.Linear has them; a mapping of these names
+             wqkv: those of query, key and value as one array, in place of the three
     Raises   InputError for a missing, unknown or wrongly shaped array
     """
     return LINEAR.prepare((QUERY_KEY_VALUE, QUERY, KEY_VALUE, OUTPUT), weights)

@@ -74,16 +74,42 @@ class NumpyBaseline:
     def _attend(
         self, query: Floats, key: Floats, value: Floats, query_offset: int, inputs: Mapping[str, Array]
     ) -> Floats:
+        ways = self.spec.alike
+        if len(ways) == 1 and not self.spec.heads.pruned:
+            heads = np.arange(self.spec.heads.query)
+            return NumpyBaseline(ways[0].spec)._attend_alike(query, key, value, heads, query_offset, inputs)
+        # Each group by itself, its keys beside each other: there is no view that has them so.
+        group = self.spec.heads.query // self.spec.heads.key_value
+        out = np.zeros((*query.shape[:3], value.shape[3]), self.real)
+        for way in ways:
+            heads = np.intersect1d(way.heads, self.spec.kept_heads)
+            arrays = query[:, heads], key[:, heads // group], value[:, heads // group]
+            out[:, heads] = NumpyBaseline(way.spec)._attend_alike(*arrays, heads, query_offset, inputs)
+        return out
+
+    def _attend_alike(
+        self,
+        query: Floats,
+        key: Floats,
+        value: Floats,
+        heads: Array,
+        query_offset: int,
+        inputs: Mapping[str, Array],
+    ) -> Floats:
+        """Heads that are all as the spec says. `heads`: their numbers."""
         query, key, value = (self._computed(array) for array in (query, key, value))
         # Heads that share keys: (batch, key/value heads, heads of one, length, dim), a view.
         batch, query_heads, queries, dim = query.shape
         key_value_heads = key.shape[1]
+        if query_heads == 0:
+            return np.zeros((batch, 0, queries, value.shape[3]), self.real)
         grouped = query.reshape(batch, key_value_heads, query_heads // key_value_heads, queries, dim)
         scaled: Floats = grouped * self.real(self.spec.scale)
         products = scaled @ key[:, :, np.newaxis].swapaxes(-1, -2)
         scores = products.reshape(batch, query_heads, queries, -1)
-        visible = self._visible(scores, query_offset, inputs)
-        weights = softmax(visible, self._sink(scores.shape, query_offset, inputs)).reshape(products.shape)
+        names = positions(scores.shape, query_offset) | {"h": heads[:, None, None]}
+        visible = self._visible(scores, names, inputs)
+        weights = softmax(visible, self._sink(scores.shape, names, inputs)).reshape(products.shape)
         return (weights @ value[:, :, np.newaxis]).reshape(batch, query_heads, queries, -1)
 
     def _computed(self, array: Array) -> Floats:
@@ -91,10 +117,9 @@ class NumpyBaseline:
         wide: Floats = array.astype(self.real, copy=False)
         return wide
 
-    def _visible(self, scores: Floats, query_offset: int, inputs: Mapping[str, Array]) -> Floats:
+    def _visible(self, scores: Floats, names: Mapping[str, Array], inputs: Mapping[str, Array]) -> Floats:
         """The scores after `modify`, and -inf where `keep` hides the key."""
         modify, keep = self.spec.score_expression, self.spec.keep_expression
-        names = positions(scores.shape, query_offset)
         if modify is not None:
             changed = evaluate(modify, {**names, "score": scores}, inputs, self.real)
             is_whole = changed.shape == scores.shape
@@ -103,11 +128,12 @@ class NumpyBaseline:
             scores = np.where(evaluate(keep, names, inputs, self.real), scores, self.real(-np.inf))
         return scores
 
-    def _sink(self, shape: tuple[int, ...], query_offset: int, inputs: Mapping[str, Array]) -> Floats | None:
+    def _sink(
+        self, shape: tuple[int, ...], names: Mapping[str, Array], inputs: Mapping[str, Array]
+    ) -> Floats | None:
         """The logit that joins each row of scores."""
         if self.spec.sink_expression is None:
             return None
-        names = positions((*shape[:3], 1), query_offset)
         logits = evaluate(self.spec.sink_expression, names, inputs, self.real)
         return np.broadcast_to(logits, (*shape[:3], 1)).astype(self.real)
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 from .cells import Code
 from .facts import Lowering
 from .kernel import finite_loads
-from .mask_model import KeepModel, ReachModel
-from .model import BlockModel, Names, TaskModel
-from .scores import tile_parameters
+from .mask_model import KeepModel, ReachModel, ViewModel
+from .model import Names, TaskModel
+from .part_model import BlockModel, PartModel, RowsModel
+from .scores import score_variants, tile_parameters
 from .sinks import runs_without_keys, sink_of_queries, sink_place
 from .statistics import kept_rows, lines_of_queries, rescale_lines
+from .switches import reach_switch, switch_of, view_parameters, view_switch
 from .wrapped import expression_lines
 
 
 def keep_model(facts: Lowering) -> KeepModel:
-    code = facts.view_code
-    if code is None or facts.work.op.keep is None:
-        return KeepModel(False, (), (), (), "", (), "", "", False)
+    """What is needed where any part has a mask."""
+    if all(part.view_code is None for part in facts.parts):
+        return KeepModel(False, (), "", "", False)
     return KeepModel(
         masked=True,
-        parameters=("q_low", "q_high", "k_low", "k_high", *facts.place(code.names)),
-        text_lines=expression_lines("keep: ", facts.work.op.keep),
-        interval_lines=code.lines,
-        interval_result=code.result,
         finite_totals=tuple((f"total{j}", load) for j, load in enumerate(finite_loads(facts))),
         finite_total=" + ".join(f"total{j}" for j in range(facts.value_vectors)),
         whole_columns="OUT_ROW" if facts.numbers.narrow else "OUT_VECTORS * VECTOR",
@@ -30,12 +28,50 @@ def keep_model(facts: Lowering) -> KeepModel:
     )
 
 
+def part_model(facts: Lowering, rows: RowsModel) -> PartModel:
+    """The functions of one part of the heads; `rows` are those of decoding."""
+    statistics, sink_arguments = statistics_of(facts), sink_place(facts, facts.sink_code)
+    return PartModel(
+        suffix=facts.suffix,
+        # Scaled queries would be rounded once more: scores are scaled instead.
+        scale="" if facts.numbers.pairs else f", {facts.own('QUERY_SCALE')}",
+        headroom=facts.own("HEADROOM"),
+        lift=facts.own("LIFT"),
+        shrink=facts.power("maxima - raised"),
+        rescale_lines=rescale_lines(facts),
+        score_variants=score_variants(facts),
+        view=view_model(facts),
+        reach=reach_model(facts),
+        block=block_model(facts),
+        sink=sink_of_queries(facts),
+        sums_parameters=("state", "rows", *statistics, *sink_arguments),
+        sums_of_block=("state", "query_count", *statistics, *sink_arguments),
+        finish_lines=lines_of_queries(facts),
+        finish_parameters=finish_parameters(facts),
+        decode=rows,
+    )
+
+
+def view_model(facts: Lowering) -> ViewModel:
+    code = facts.view_code
+    if code is None or facts.work.op.keep is None:
+        return ViewModel(False, (), (), (), "")
+    return ViewModel(
+        masked=True,
+        parameters=view_parameters(facts),
+        text_lines=expression_lines("keep: ", facts.work.op.keep),
+        interval_lines=code.lines,
+        interval_result=code.result,
+    )
+
+
 def reach_model(facts: Lowering) -> ReachModel:
     code = facts.reach_code
     if code is None:
-        return ReachModel(False, (), (), "", "")
+        return ReachModel(False, (), (), "", "", ())
     parameters = ("q_low", "q_high", "keys", *facts.place(code.names))
-    return ReachModel(True, parameters, code.lines, code.first, code.end)
+    blocks = ("q_low", "q_high", "keys", "single", *place_of_reach(facts))
+    return ReachModel(True, parameters, code.lines, code.first, code.end, blocks)
 
 
 def block_model(facts: Lowering) -> BlockModel:
@@ -120,50 +156,89 @@ def tile_arguments(facts: Lowering, code: Code) -> Names:
 
 
 def task_model(facts: Lowering) -> TaskModel:
-    statistics = statistics_of(facts)
-    sink, sink_arguments = sink_of_queries(facts), sink_place(facts, facts.sink_code)
-    here = {"q_first": "position + first"}
+    statistics, parts = statistics_of(facts), facts.parts
+    start = switch_of(
+        "start_group",
+        "Start a group as its head's part does.",
+        [(start_parameters(each), start_arguments(each)) for each in parts],
+        facts,
+    )
+    view = view_switch(facts, [view_of_task(each) for each in parts])
+    reach = reach_switch(facts, [reach_of_task(each) for each in parts])
+    block = switch_of(
+        "attend_block",
+        "Attend to a block as its head's part does.",
+        [(block_model(each).parameters, block_arguments(each)) for each in parts],
+        facts,
+    )
+    finish = switch_of(
+        "finish_group",
+        "Finish a group as its head's part does.",
+        [(finish_parameters(each), finish_arguments(each)) for each in parts],
+        facts,
+    )
+    sinks = any(runs_without_keys(each) for each in parts)
     return TaskModel(
-        parameters=(
-            *("query", "query_batch", "query_head", "query_stride"),
-            *("key", "key_batch", "key_head", "key_stride"),
-            *("value", "value_batch", "value_head", "value_stride"),
-            *("out", "out_batch", "out_head", "out_stride"),
-            *statistics,
-            *("batch", "queries", "keys", "offsets"),
-            *(array.parameter for array in facts.captured.values()),
-            *("counter", "scratch", "worker"),
-        ),
+        parameters=task_parameters(facts, ("counter", "scratch", "worker")),
         statistics=statistics,
         kept_rows=kept_rows(facts),
         keeps_gaps=facts.keeps_gaps,
-        rescale_lines=rescale_lines(facts),
-        finish_lines=lines_of_queries(facts),
-        sink=sink,
         # Without keys, no block is a single one: the sums are those of no key, and the sink's.
-        single="0 < keys <= BLOCK_KEYS" if runs_without_keys(facts) else "keys <= BLOCK_KEYS",
-        returns_without_keys=not runs_without_keys(facts),
-        or_no_keys=" or keys == 0" if runs_without_keys(facts) else "",
-        reads_positions="q_first" in block_positions(facts),
-        start_arguments=(
-            *("query_at + first * query_stride", "query_stride", "rows - first", "state", "single"),
-            *(("scratch + STAGED_KEYS",) if facts.numbers.staged else ()),
-        ),
-        view_of_task=view_of_task(facts),
-        reach_parameters=("q_low", "q_high", "keys", "single", *place_of_reach(facts)),
-        reach_of_task=("position", "position + rows - 1", "keys", "single", *place_of_reach(facts)),
-        block_arguments=block_arguments(facts),
-        sums_parameters=("state", "rows", *statistics, *sink_arguments),
-        sums_of_block=("state", "query_count", *statistics, *sink_arguments),
-        finish_parameters=("state", "rows", "out", "out_stride", *statistics, *sink_arguments),
-        finish_arguments=(
-            "scratch + group * STATE_BYTES",
-            "rows - first",
-            "out_at + first * out_stride",
-            "out_stride",
-            *(f"{name}_at + {facts.numbers.statistic.bytes} * first" for name in statistics),
-            *(here.get(name, name) for name in sink_arguments),
-        ),
+        single="0 < keys <= BLOCK_KEYS" if sinks else "keys <= BLOCK_KEYS",
+        returns_without_keys=not sinks,
+        or_no_keys=" or keys == 0" if sinks else "",
+        reads_positions=any("q_first" in block_positions(each) for each in parts),
+        view_of_task=view.arguments,
+        reaches=any(each.reach_code is not None for each in parts),
+        reach_of_task=reach.arguments,
+        start_arguments=start.arguments,
+        block_arguments=block.arguments,
+        finish_arguments=finish.arguments,
+        switches=(*start.switches, *view.switches, *reach.switches, *block.switches, *finish.switches),
+    )
+
+
+def task_parameters(facts: Lowering, last: Names) -> Names:
+    """Those of an entry point: all arrays with their strides, and the lengths."""
+    return (
+        *("query", "query_batch", "query_head", "query_stride"),
+        *("key", "key_batch", "key_head", "key_stride"),
+        *("value", "value_batch", "value_head", "value_stride"),
+        *("out", "out_batch", "out_head", "out_stride"),
+        *statistics_of(facts),
+        *("batch", "queries", "keys", "offsets"),
+        *(("out_heads",) if facts.packs_heads else ()),
+        *(array.parameter for array in facts.captured.values()),
+        *last,
+    )
+
+
+def start_parameters(facts: Lowering) -> Names:
+    staged = ("staged",) if facts.numbers.staged else ()
+    return ("query", "query_stride", "rows", "state", "single", *staged)
+
+
+def start_arguments(facts: Lowering) -> Names:
+    return (
+        *("query_at + first * query_stride", "query_stride", "rows - first", "state", "single"),
+        *(("scratch + STAGED_KEYS",) if facts.numbers.staged else ()),
+    )
+
+
+def finish_parameters(facts: Lowering) -> Names:
+    sink = sink_place(facts, facts.sink_code)
+    return ("state", "rows", "out", "out_stride", *statistics_of(facts), *sink)
+
+
+def finish_arguments(facts: Lowering) -> Names:
+    here = {"q_first": "position + first"}
+    return (
+        "scratch + group * STATE_BYTES",
+        "rows - first",
+        "out_at + first * out_stride",
+        "out_stride",
+        *(f"{name}_at + {facts.numbers.statistic.bytes} * first" for name in statistics_of(facts)),
+        *(here.get(name, name) for name in sink_place(facts, facts.sink_code)),
     )
 
 
@@ -175,6 +250,11 @@ def view_of_task(facts: Lowering) -> Names:
     """The arguments of visibility for all queries of a task and one block of keys."""
     place = facts.place(facts.view_code.names) if facts.view_code else ()
     return ("position", "position + rows - 1", "block", "block + block_keys - 1", *place)
+
+
+def reach_of_task(facts: Lowering) -> Names:
+    """The arguments of reached_blocks."""
+    return ("position", "position + rows - 1", "keys", "single", *place_of_reach(facts))
 
 
 def place_of_reach(facts: Lowering) -> Names:

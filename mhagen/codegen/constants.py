@@ -69,6 +69,7 @@ def layer_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         line("QUERY_HEADS", work.query_heads),
         line("KEY_VALUE_HEADS", work.key_value_heads),
         line("GROUP_SIZE", work.op.group, "query heads that share a key/value head"),
+        *([] if work.is_plain else lines_of_order(facts)),
         line("DIM", work.dim, "of queries and keys"),
         line("VALUE_DIM", work.value_dim),
     ]
@@ -76,6 +77,15 @@ def layer_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         lines.append(line("MODEL_DIM", model_dim_of(facts.program.self_layer)))
     lines += [line(facts.constant_names[name], c.value) for name, c in facts.spec_constants.items()]
     return tuple(lines)
+
+
+def lines_of_order(facts: Lowering) -> list[ConstantLine]:
+    work = facts.work
+    return [
+        line("KEPT_HEADS", len(work.kept_heads), "query heads that are computed"),
+        line("BUNDLES", len(work.bundles), "of heads that read the same keys in the same way"),
+        line("MEMBERS", work.most_members, "heads of a bundle, at most"),
+    ]
 
 
 def schedule_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
@@ -167,7 +177,7 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
     """The schedule and the scratch of the kernel for few queries."""
     numbers, schedule = facts.numbers, facts.schedule
     vector, lanes = numbers.vector_bytes, facts.lanes
-    rows = min(schedule.decode_queries * facts.work.op.group, ROWS_OF_TASK)
+    rows = min(schedule.decode_queries * rows_of_query(facts), ROWS_OF_TASK)
     query_line = -(-facts.depth // lanes) * vector
     chunk = -(-schedule.chunk_keys // lanes) * lanes
     sums = rows * query_line
@@ -192,6 +202,11 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
     ]
 
 
+def rows_of_query(facts: Lowering) -> int:
+    """The most heads that read the same keys together."""
+    return facts.work.op.group if facts.work.is_plain else facts.work.most_members
+
+
 def partial_lines(facts: Lowering) -> list[ConstantLine]:
     """The layout of a partial result of decoding."""
     vector, note = facts.numbers.vector_bytes, "maximum and sum, then an accumulator for each column"
@@ -209,30 +224,42 @@ def whole_lines(size: int) -> int:
 
 
 def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
-    op, numbers = facts.work.op, facts.numbers
+    numbers, parts = facts.numbers, facts.parts
     computed = numbers.computed
-    lines = [line("QUERY_SCALE", op.query_scale, query_scale_comment(facts))]
-    if op.score_scale != 1.0:
-        lines.append(line("SCORE_SCALE", op.score_scale, "log2(e): weights are powers of two"))
-    lines += [
-        line("LOWEST", LOWEST[computed], f"{computed.value}'s lowest: where running maxima start"),
-        line(
-            "HEADROOM", 8.0 / op.score_scale, "by what scores may top the running maximum before it is raised"
-        ),
-        line("LIFT", 40.0 / op.score_scale, "how far above them it is raised: weights may be tiny"),
-    ]
+    scales = {each.name: each for part in parts for each in lines_of_scales(part)}
+    headrooms = {each.name: each for part in parts for each in lines_of_headroom(part)}
+    lowest = line("LOWEST", LOWEST[computed], f"{computed.value}'s lowest: where running maxima start")
+    lines = [*scales.values(), lowest, *headrooms.values()]
     lines.append(
         line("HIDDEN_WEIGHT", "-0.0", "the weight of a hidden key: adds nothing, and can be told from 0")
     )
-    if facts.view_code is not None:
+    if any(part.view_code is not None for part in parts):
         bits = 8 * (numbers.stored.bytes if numbers.pairs else computed.bytes)
         lines.append(line("HIDDEN_BITS", f"-(2**{bits - 1})", "its bits"))
-    if not {"lse", "max", "entropy"}.isdisjoint(op.statistics):
-        lines += [line("LN_2", "0.6931471805599453")] if op.score_scale == 1.0 else []
-    if op.sink is not None and facts.is_base_two:
+    if not {"lse", "max", "entropy"}.isdisjoint(facts.work.op.statistics):
+        lines += [line("LN_2", "0.6931471805599453")] if any(part.is_base_two for part in parts) else []
+    if any(part.work.op.sink is not None and part.is_base_two for part in parts):
         lines.append(line("LOG2_E", LOG2_E, "of the sink's logit, which is a natural one"))
     lines.append(line("MINUS_INFINITY", 'float("-inf")', "the score of a hidden key in decoding"))
     return tuple(lines)
+
+
+def lines_of_scales(facts: Lowering) -> list[ConstantLine]:
+    op = facts.work.op
+    lines = [line(facts.own("QUERY_SCALE"), op.query_scale, query_scale_comment(facts))]
+    if op.score_scale != 1.0:
+        name = facts.own("SCORE_SCALE")
+        lines.append(line(name, op.score_scale, "log2(e): weights are powers of two"))
+    return lines
+
+
+def lines_of_headroom(facts: Lowering) -> list[ConstantLine]:
+    scale = facts.work.op.score_scale
+    by = "by what scores may top the running maximum before it is raised"
+    return [
+        line(facts.own("HEADROOM"), 8.0 / scale, by),
+        line(facts.own("LIFT"), 40.0 / scale, "how far above them it is raised: weights may be tiny"),
+    ]
 
 
 def query_scale_comment(facts: Lowering) -> str:
@@ -241,6 +268,6 @@ def query_scale_comment(facts: Lowering) -> str:
 
 
 def view_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
-    if facts.view_code is None:
+    if all(part.view_code is None for part in facts.parts):
         return ()
     return line("HIDDEN", 0), line("PARTIAL", 1), line("FULL", 2)

@@ -5,28 +5,30 @@ from __future__ import annotations
 from ..spec.fields import Align, Layout
 from .facts import Lowering
 from .model import DirectModel, WayModel
+from .order import bundles, most_members
 
 AXIS = 8  # bytes of a length or a stride
 
 
-WAYS = (
-    WayModel("attention_direct", "a small call", "is_small", "attention_tasks", "", (), ()),
-    WayModel(
-        name="decode_direct",
-        doc="a short call of few queries",
-        fits="is_short",
-        runs="decode_tasks",
-        more_memory=", arrivals, partials",
-        memory_lines=(
-            "row_blocks = (queries * GROUP_SIZE + ROWS_OF_TASK - 1) // ROWS_OF_TASK",
-            "arrivals = scratch + DECODE_SCRATCH_BYTES",
-            "partials = arrivals + 8 * batch * KEY_VALUE_HEADS * row_blocks",
-            "for place in range(arrivals, partials, 8):",
-            "    store_int64(place, 0)",
+def ways(facts: Lowering) -> tuple[WayModel, ...]:
+    return (
+        WayModel("attention_direct", "a small call", "is_small", "attention_tasks", "", (), ()),
+        WayModel(
+            name="decode_direct",
+            doc="a short call of few queries",
+            fits="is_short",
+            runs="decode_tasks",
+            more_memory=", arrivals, partials",
+            memory_lines=(
+                f"row_blocks = (queries * {most_members(facts)} + ROWS_OF_TASK - 1) // ROWS_OF_TASK",
+                "arrivals = scratch + DECODE_SCRATCH_BYTES",
+                f"partials = arrivals + 8 * batch * {bundles(facts)} * row_blocks",
+                "for place in range(arrivals, partials, 8):",
+                "    store_int64(place, 0)",
+            ),
+            more_arguments=("partials", "arrivals"),
         ),
-        more_arguments=("partials", "arrivals"),
-    ),
-)
+    )
 
 
 def has_direct(facts: Lowering) -> bool:
@@ -45,5 +47,6 @@ def direct_model(facts: Lowering) -> DirectModel:
         length_place=length,
         default_offset="keys - queries" if facts.graph.align is Align.END else "0",
         arrays=("query", "key", "value", "out"),
-        ways=WAYS,
+        more_arguments=("QUERY_HEADS",) if facts.packs_heads else (),
+        ways=ways(facts),
     )

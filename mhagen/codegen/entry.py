@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..base.dtypes import DType
 from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..ir.head_ops import NormalizeHeads
 from ..spec.fields import Align, Layout
-from .cells import RUNS, Code
-from .direct import has_direct
 from .facts import Lowering
 from .finish import neighbours_of, norm_of, rotary_of
 from .layer_model import LayerModel, ProductModel
-from .model import AttentionModel, DecodeModel, Lines, Names, TileModel
+from .model import AttentionModel, Lines, Names
 from .render import INDENT, LINE_LENGTH
-from .tiles import EXTENTS
 
 Axis = int | str
 AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
@@ -28,8 +24,6 @@ HEADS_FIRST = ".transpose(0, 2, 1, 3)"
 # Statistics of a query that sees no key.
 BLIND = {"lse": "-np.inf", "max": "-np.inf", "entropy": "0.0", "confidence": "0.0"}
 EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
-
-DIRECT_FUNCTIONS = ("has_header", "headers_fit", "lengths_fit", "span", "is_apart")
 
 
 def quoted(axis: int | str) -> str:
@@ -118,6 +112,7 @@ def kernel_arguments(facts: Lowering) -> Lines:
     lines = [line for name in HEADS for line in (f"address({name})", f"*{name}.strides[:3]")]
     lines += [f"address({name})" for name in facts.statistics]
     lines += ["batch", "queries", "keys", f"address({QUERY_OFFSET})"]
+    lines += ["out.shape[1]"] if facts.packs_heads else []
     return (*lines, *(f"address({name})" for name in facts.captured))
 
 
@@ -166,7 +161,7 @@ def layer_model(facts: Lowering) -> LayerModel:
     graph, cross, statistics = facts.program.self_layer, facts.program.cross_layer, facts.statistics
     if graph is None or cross is None:
         return EMPTY_LAYER
-    products = (*input_products(graph), *input_products(cross), output_product(graph))
+    products = (*input_products(graph), *input_products(cross), output_product(facts, graph))
     operands, dtype = tuple(facts.captured), facts.numbers.stored.value
     turns = ", turns" if rotary_of(graph) is not None else ""
     merged = "LINEAR.merge_heads(OUTPUT, prepared, out)"
@@ -198,11 +193,13 @@ def layer_model(facts: Lowering) -> LayerModel:
     )
 
 
-def part_text(graph: Graph, weight: str, bias: str | None) -> str:
+def part_text(graph: Graph, weight: str, bias: str | None, skipped: tuple[int, ...]) -> str:
     dim = {"wq": "DIM", "wk": "DIM", "wv": "VALUE_DIM"}[weight]
     heads = "QUERY_HEADS" if weight == "wq" else "KEY_VALUE_HEADS"
     named = f'"{bias}"' if bias is not None else "None"
-    return f'Part("{weight}", {named}, heads={heads}, dim={dim}{finish_text(graph, weight)})'
+    made = "KEPT" if weight == "wq" else "KEPT_KEY_VALUE"
+    told = (f", kept={made}" if skipped else "") + finish_text(graph, weight)
+    return f'Part("{weight}", {named}, heads={heads}, dim={dim}{told})'
 
 
 def finish_text(graph: Graph, weight: str) -> str:
@@ -226,8 +223,10 @@ def input_products(graph: Graph) -> tuple[ProductModel, ...]:
         if isinstance(node.op, ProjectHeads):
             projections = node.op.projections(node.operands[1:])
             name = PRODUCT_NAMES[tuple(names[0] for names in projections)]
+            skips = node.op.skips or ((),) * len(projections)
             parts = tuple(
-                part_text(graph, names[0], names[1] if len(names) > 1 else None) for names in projections
+                part_text(graph, names[0], names[1] if len(names) > 1 else None, skipped)
+                for names, skipped in zip(projections, skips, strict=True)
             )
             products.append(ProductModel(name, "MODEL_DIM", parts))
     return tuple(products)
@@ -238,11 +237,16 @@ def output_node(graph: Graph) -> Node:
     return node
 
 
-def output_product(graph: Graph) -> ProductModel:
+def output_product(facts: Lowering, graph: Graph) -> ProductModel:
+    """The product behind the attention. Of pruned heads there is nothing in its input."""
     _, weight, *bias = output_node(graph).operands
     named = f'"{bias[0]}"' if bias else "None"
-    part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM)'
-    return ProductModel("OUTPUT", "QUERY_HEADS * VALUE_DIM", (part,))
+    if not facts.packs_heads:
+        part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM)'
+        return ProductModel("OUTPUT", "QUERY_HEADS * VALUE_DIM", (part,))
+    inputs = "Inputs(QUERY_HEADS, VALUE_DIM, kept=KEPT)"
+    part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM, inputs={inputs})'
+    return ProductModel("OUTPUT", "KEPT_HEADS * VALUE_DIM", (part,))
 
 
 def prepare_doc(facts: Lowering, graph: Graph) -> Lines:
@@ -297,69 +301,3 @@ def inputs_lines(entries: Names) -> Names:
     if INDENT + len(line) <= LINE_LENGTH:
         return (line,)
     return ("    inputs = {", *(f"        {entry}," for entry in entries), "    }")
-
-
-def function_names(facts: Lowering, tile: TileModel) -> Names:
-    """The functions of the attention kernel, callees first."""
-    numbers = facts.numbers
-    masked = facts.view_code is not None
-    narrow = ("only_vector_seen",) if tile.has_narrow else ()
-    return (
-        *(("widen_keys", "widen_values") if numbers.staged else ()),
-        *(("zip_values",) if numbers.pairs else ()),
-        *("pack_queries", "start_group", "prefetch_ahead", "raise_maxima"),
-        *runs_of(facts.partial_code, facts.full_code, facts.sink_code),
-        *(extent.name for extent in tile.extents),
-        *(("extent_of_run",) if tile.bounds_runs else ()),
-        *(("widened",) if tile.bounds_reals else ()),
-        *(variant.name for variant in tile.score_variants),
-        "write_rows",
-        *(value_tile.name for value_tile in tile.value_tiles),
-        *(("values_are_finite", "add_to", "add_values_one_by_one") if masked else ()),
-        *(("sink_of_queries",) if facts.sink_code is not None else ()),
-        "finish_sums",
-        *(("visibility", "hide_lines", *narrow, "score_block", "seen_rows") if masked else ()),
-        *(("reached_keys", "reached_blocks") if facts.reach_code is not None else ()),
-        *("attend_block", "finish_group"),
-        *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
-        "attention_tasks",
-    )
-
-
-def runs_of(*codes: Code | None) -> Names:
-    """The functions that read neighbours for these codes."""
-    dtypes = {dtype for code in codes if code is not None for dtype in code.runs}
-    return tuple(RUNS[dtype] for dtype in sorted(dtypes, key=name_of))
-
-
-def name_of(dtype: DType) -> str:
-    return dtype.value
-
-
-def views_of_decoding(facts: Lowering) -> Names:
-    """What classifies chunks of keys."""
-    assert facts.view_code is not None
-    extents = sorted(facts.view_code.extents, key=name_of)
-    runs = ("extent_of_run",) if facts.view_code.bounds_runs else ()
-    widened = ("widened",) if facts.view_code.bounds_reals else ()
-    return (*(EXTENTS[dtype] for dtype in extents), *runs, *widened, "visibility")
-
-
-def decode_function_names(facts: Lowering, decode: DecodeModel) -> Names:
-    """The functions of the kernel for few queries, callees first."""
-    masked = facts.view_code is not None
-    return (
-        "pack_rows",
-        *runs_of(facts.decode_code, facts.row_sink_code),
-        *(views_of_decoding(facts) if decode.views else ()),
-        *(("reached_keys", "reached_chunks", "most_chunks") if decode.reaches else ()),
-        *(variant.name for variant in decode.dots),
-        *("score_keys", "weigh_row"),
-        *(variant.name for variant in decode.sums),
-        *(("raw_values_are_finite", "add_seen_values") if masked else ()),
-        *("score_rows", "add_chunk_values", "attend_chunk"),
-        *(("sink_of_row",) if facts.row_sink_code is not None else ()),
-        "merge_row",
-        *((*DIRECT_FUNCTIONS, "is_short", "place_offsets") if has_direct(facts) else ()),
-        "decode_tasks",
-    )

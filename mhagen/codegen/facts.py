@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..base.dtypes import DType
@@ -41,12 +42,15 @@ RESERVED = frozenset(
         "STAGED_KEYS", "STAGED_VALUES", "STATE_BYTES", "STORED_VECTOR", "SUMS", "TILE_QUERIES", "VALUE_DIM",
         "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
         "GAPS", "PARTIAL_GAPS", "TOPS",
+        "BUNDLES", "KEPT", "KEPT_HEADS", "KEPT_KEY_VALUE", "MEMBERS",
         "GAINS_ROW", "INVERSE_DIM", "KEYS", "LINEAR_SCRATCH_BYTES", "NORM_EPS", "PAIRS", "QUERIES",
         "ROTATION", "SINES", "STRIP", "STRIP_ROW", "TURNING", "TURN_ROW",
         "TABLE", *(f"{kernel}_{number}" for kernel in ("KERNEL", "DECODE") for number in range(MOST_ENTRIES)),
     }
 )
 # fmt: on
+OF_PART = "_like_head_"
+OF_A_PART = re.compile(rf"{OF_PART.upper()}\d+$")
 # What a statistic is called inside a module, where its name is that of a function.
 VARIABLES = {"max": "greatest"}
 EXP2 = {DType.BFLOAT16: "exp2_degree_3", DType.FLOAT16: "exp2_degree_4"}
@@ -61,6 +65,7 @@ class Lowering:
     program: Program
     table: ScheduleTable
     target: Target
+    number: int = 0  # of the part of the heads that all of this is about
 
     @property
     def schedule(self) -> Schedule:
@@ -73,7 +78,34 @@ class Lowering:
 
     @cached_property
     def work(self) -> Workload:
-        return workload_of(self.graph)
+        return workload_of(self.graph).part(self.number)
+
+    @property
+    def parts(self) -> tuple[Lowering, ...]:
+        """The facts about each part."""
+        return tuple(replace(self, number=number) for number in range(len(self.work.parts)))
+
+    @property
+    def suffix(self) -> str:
+        """What the names of this part's functions end with."""
+        is_only = len(self.work.parts) == 1
+        return "" if is_only else f"{OF_PART}{self.work.heads_of_parts[self.number][0]}"
+
+    def own(self, constant: str) -> str:
+        """The name of a constant of scales: this part's own where parts differ in it."""
+        query_scales = {part.query_scale for part in self.work.parts}
+        score_scales = {part.score_scale for part in self.work.parts}
+        differs = len(query_scales if constant == "QUERY_SCALE" else score_scales) > 1
+        return f"{constant}{self.suffix.upper()}" if differs else constant
+
+    @property
+    def prunes(self) -> bool:
+        return bool(self.work.pruned_heads)
+
+    @property
+    def packs_heads(self) -> bool:
+        """May an output have places for the heads alone that are computed?"""
+        return self.prunes and self.program.self_layer is not None
 
     @cached_property
     def numbers(self) -> Numbers:
@@ -81,7 +113,7 @@ class Lowering:
         if self.program.self_layer is not None:
             model_dim = self.program.self_layer.types["x"].shape[2]
             assert isinstance(model_dim, int)
-            lengths += (model_dim, self.work.query_heads * self.work.value_dim)
+            lengths += (model_dim, len(self.work.kept_heads) * self.work.value_dim)
         return numbers_of(self.graph.types["query"].dtype, self.target, lengths)
 
     @property
@@ -110,7 +142,7 @@ class Lowering:
     @cached_property
     def captured(self) -> dict[str, Captured]:
         """The arrays that the kernel reads."""
-        return {name: self.inputs[name] for name in self.work.op.captured}
+        return {name: self.inputs[name] for name in self.work.node.op.captured}
 
     @cached_property
     def inputs(self) -> dict[str, Captured]:
@@ -120,7 +152,7 @@ class Lowering:
 
     @cached_property
     def spec_constants(self) -> dict[str, Constant]:
-        expressions = self.work.op.expressions
+        expressions = self.work.node.op.expressions
         found = {part.name: part for e in expressions for part in walk(e) if isinstance(part, Constant)}
         return dict(sorted(found.items()))
 
@@ -129,7 +161,7 @@ class Lowering:
         names: dict[str, str] = {}
         for name in self.spec_constants:
             text = name.upper()
-            while text in RESERVED or text in names.values():
+            while text in RESERVED or text in names.values() or OF_A_PART.search(text):
                 text += "_CONSTANT"
             names[name] = text
         return names
@@ -172,7 +204,7 @@ class Lowering:
         return None if sink is None else self.emit({"logits": sink}, Lanes.KEYS)
 
     def emit(self, roots: dict[str, Expr], lanes: Lanes = Lanes.QUERIES) -> Code:
-        scale = "QUERY_SCALE" if self.scales_scores and lanes is Lanes.QUERIES else ""
+        scale = self.own("QUERY_SCALE") if self.scales_scores and lanes is Lanes.QUERIES else ""
         return emit_cells(
             *(roots, self.captured, self.constant_names, self.work.query_heads, lanes),
             short=self.numbers.narrow,
@@ -185,7 +217,9 @@ class Lowering:
         Scores themselves are not scaled: their differences lose less, and the lowest float32 stays finite.
         """
         scale = self.work.op.score_scale
-        return f"{self.exp2}({difference})" if scale == 1.0 else f"{self.exp2}(({difference}) * SCORE_SCALE)"
+        if scale == 1.0:
+            return f"{self.exp2}({difference})"
+        return f"{self.exp2}(({difference}) * {self.own('SCORE_SCALE')})"
 
     @property
     def is_base_two(self) -> bool:

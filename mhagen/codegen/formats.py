@@ -19,8 +19,6 @@ def numbers_model(numbers: Numbers) -> NumbersModel:
         multiply=numbers.multiply,
         zero="lane_numbers() * 0" if pairs else "0.0",
         transpose="transpose_pairs" if pairs else "transpose_tile",
-        # Scaled queries would be rounded once more: scores are scaled instead.
-        scale="" if pairs else ", QUERY_SCALE",
         pack_note="" if pairs else ", and scale it",
         staged_parameter=", staged" if numbers.staged else "",
         row_vector="STORED_VECTOR" if numbers.narrow else "VECTOR",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from ..base.dtypes import DType
 from ..expr.tree import Kind
-from .cells import LOADS, RUNS
+from .cells import LOADS, RUNS, Code
 from .facts import Lowering
 from .mask_model import ExtentModel
 from .model import Names, TileModel, ValueColumn, ValueTile
-from .scores import score_variants
 from .tiles import EXTENT_LOADS, EXTENTS
 
 VALUE_PARAMETERS = (
@@ -18,7 +18,8 @@ VALUE_PARAMETERS = (
 
 def tile_model(facts: Lowering) -> TileModel:
     schedule, lanes = facts.schedule, facts.lanes
-    codes = (facts.full_code, facts.partial_code, facts.decode_code, facts.sink_code, facts.row_sink_code)
+    codes = [code for part in facts.parts for code in codes_of(part)]
+    views = [part.view_code for part in facts.parts if part.view_code is not None]
     runs = sorted(
         {dtype for code in codes if code is not None for dtype in code.runs}, key=lambda dtype: dtype.value
     )
@@ -30,24 +31,20 @@ def tile_model(facts: Lowering) -> TileModel:
         depth_tail=facts.depth % lanes != 0,
         dim_tail=facts.work.dim % lanes != 0,
         value_tail=facts.work.value_dim % lanes != 0,
-        score_variants=score_variants(facts),
         packed_width="LANES if rows <= LANES else GROUP_QUERIES" if schedule.query_vectors > 1 else "LANES",
         has_narrow=schedule.query_vectors > 1,
         value_tiles=tiles,
         value_columns=columns,
         value_parameters=VALUE_PARAMETERS,
-        shrink=facts.power("maxima - raised"),
         run_loads=tuple((RUNS[d], f"load_{d.value}_lanes", LOADS[d][1], d.bytes) for d in runs),
-        extents=extents(facts),
-        bounds_runs=facts.view_code is not None and facts.view_code.bounds_runs,
-        bounds_reals=facts.view_code is not None and facts.view_code.bounds_reals,
+        extents=extents({dtype for view in views for dtype in view.extents}),
+        bounds_runs=any(view.bounds_runs for view in views),
+        bounds_reals=any(view.bounds_reals for view in views),
     )
 
 
-def extents(facts: Lowering) -> tuple[ExtentModel, ...]:
-    """The functions that bound captured arrays for visibility."""
-    if facts.view_code is None:
-        return ()
+def extents(dtypes: set[DType]) -> tuple[ExtentModel, ...]:
+    """The functions that bound captured arrays of these for visibility."""
     return tuple(
         ExtentModel(
             name=EXTENTS[dtype],
@@ -56,8 +53,13 @@ def extents(facts: Lowering) -> tuple[ExtentModel, ...]:
             is_real=dtype.kind is Kind.REAL,
             note="; NaN if one is not finite" if dtype.kind is Kind.REAL else "",
         )
-        for dtype in sorted(facts.view_code.extents, key=lambda dtype: dtype.value)
+        for dtype in sorted(dtypes, key=lambda dtype: dtype.value)
     )
+
+
+def codes_of(facts: Lowering) -> tuple[Code | None, ...]:
+    """All that reads captured arrays in the functions of a part."""
+    return facts.full_code, facts.partial_code, facts.decode_code, facts.sink_code, facts.row_sink_code
 
 
 def value_tiles(facts: Lowering) -> tuple[tuple[ValueTile, ...], tuple[ValueColumn, ...]]:

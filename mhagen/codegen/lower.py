@@ -5,17 +5,19 @@ from __future__ import annotations
 from ..base.target import Target
 from ..ir.program import Program
 from ..schedule.table import ScheduleTable
-from .blocks import block_model, keep_model, reach_model, task_model
+from .blocks import keep_model, part_model, task_model
 from .constants import constant_groups
-from .decode import decode_model
+from .decode import decode_model, rows_model
 from .direct import direct_model
-from .entry import attention_model, decode_function_names, function_names, layer_model
+from .entry import attention_model, layer_model
 from .facts import Lowering
 from .finish import finish_model
 from .formats import numbers_model
+from .functions import decode_function_names, function_names
 from .kernel import tile_model
 from .linear import linear_model
 from .model import KernelModel, ModuleModel
+from .order import order_model
 from .prose import module_doc
 from .table import table_model
 
@@ -27,19 +29,20 @@ def lower(program: Program, table: ScheduleTable, target: Target) -> ModuleModel
     """
     facts = Lowering(program, table, target)
     tile = tile_model(facts)
-    decode = decode_model(facts)
+    parts = tuple(part_model(part, rows_model(part)) for part in facts.parts)
+    task, decode = task_model(facts), decode_model(facts)
     kernel = KernelModel(
         name=program.attention.name,
         target=target.name,
         computed=facts.numbers.computed.value,
-        functions=function_names(facts, tile),
-        decode_functions=decode_function_names(facts, decode),
+        functions=function_names(facts, tile, task, parts),
+        decode_functions=decode_function_names(facts, decode, parts),
         numbers=numbers_model(facts.numbers),
         tile=tile,
         keep=keep_model(facts),
-        reach=reach_model(facts),
-        block=block_model(facts),
-        task=task_model(facts),
+        parts=parts,
+        order=order_model(facts),
+        task=task,
         decode=decode,
         table=table_model(facts),
         direct=direct_model(facts),

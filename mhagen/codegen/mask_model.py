@@ -20,14 +20,21 @@ class ExtentModel:
 
 
 @dataclass(frozen=True)
-class KeepModel:
-    """Visibility: how tiles are classified, and how values of hidden keys are kept out."""
+class ViewModel:
+    """Visibility: how tiles are classified."""
 
     masked: bool
     parameters: Names
     text_lines: Lines
     interval_lines: Lines
     interval_result: str
+
+
+@dataclass(frozen=True)
+class KeepModel:
+    """How values of hidden keys are kept out, where any are hidden."""
+
+    masked: bool
     finite_totals: tuple[tuple[str, str], ...]  # the name of a sum, and the load of a vector of values
     finite_total: str
     whole_columns: str  # the bytes of a row of values that are read in whole vectors
@@ -43,3 +50,4 @@ class ReachModel:
     lines: Lines
     first: str
     end: str
+    block_parameters: Names  # of the same in whole blocks

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .layer_model import FinishModel, LayerModel, LinearModel
-from .mask_model import ExtentModel, KeepModel, ReachModel
+from .mask_model import ExtentModel, KeepModel
+from .part_model import OrderModel, PartModel, SwitchModel
 
 Lines = tuple[str, ...]
 Names = tuple[str, ...]
@@ -53,7 +54,6 @@ class NumbersModel:
     multiply: str
     zero: str  # what every value is multiplied by to see whether it is finite
     transpose: str
-    scale: str  # what follows the arguments of transpose
     pack_note: str
     staged_parameter: str
     row_vector: str  # the constant that has the bytes of LANES stored numbers
@@ -69,24 +69,6 @@ class NumbersModel:
     lines_of_block: str
     lines_seen: str
     lines_partial: str
-
-
-@dataclass(frozen=True)
-class ScoreVariant:
-    """One function that scores a register tile: for tiles seen whole, and for those seen in part."""
-
-    name: str
-    doc: str
-    parameters: Names
-    is_narrow: bool  # for one vector of a group, the one at `lane`
-    vectors: tuple[int, ...]
-    places: Lines  # of each vector in a row of the group, as text
-    key_rows: Lines  # the address of each key, as text
-    comments: Lines
-    lines: Lines  # products into scores and visibility
-    peak_lines: Lines
-    rises: str
-    weight_lines: Lines
 
 
 @dataclass(frozen=True)
@@ -118,57 +100,17 @@ class TileModel:
     depth_tail: bool  # of packed queries
     dim_tail: bool  # of rows of queries and keys
     value_tail: bool
-    score_variants: tuple[ScoreVariant, ...]
     packed_width: str  # how many of a group's queries are packed
     has_narrow: bool  # one of them is for queries that fit one vector
     value_tiles: tuple[ValueTile, ...]
     value_columns: tuple[ValueColumn, ...]
     value_parameters: Names
-    shrink: str  # by what all is rescaled when maxima have been raised
     run_loads: tuple[
         tuple[str, str, str, int], ...
     ]  # name, load, take, bytes of functions that read neighbours
     extents: tuple[ExtentModel, ...]
     bounds_runs: bool  # of captured arrays of int32
     bounds_reals: bool
-
-
-@dataclass(frozen=True)
-class BlockModel:
-    """The parameters of attend_block and its parts, and the arguments of what they call."""
-
-    parameters: Names
-    score_parameters: Names
-    score_arguments: Names
-    rows_parameters: Names
-    rows_arguments: Names
-    view_of_block: Names
-    view_of_tile: Names
-    view_of_last_rows: Names
-    view_of_first_rows: Names
-    full_arguments: Names
-    partial_arguments: Names
-    narrow_full_arguments: Names
-    narrow_partial_arguments: Names
-    narrow_seen_arguments: Names
-    vector_parameters: Names
-    vector_arguments: Names
-    view_of_vector: Names
-
-
-@dataclass(frozen=True)
-class SinkModel:
-    """The function that makes the sink's logit, and how it joins the sums."""
-
-    is_there: bool
-    name: str
-    doc: str
-    text: str
-    parameters: Names
-    arguments: Names
-    lines: Lines
-    result: str
-    joins: Lines
 
 
 @dataclass(frozen=True)
@@ -179,22 +121,17 @@ class TaskModel:
     statistics: Names
     kept_rows: tuple[tuple[str, str], ...]  # beside the sums of a group, and what they start from
     keeps_gaps: bool
-    rescale_lines: Lines
-    finish_lines: Lines
-    sink: SinkModel
     single: str
     returns_without_keys: bool
     or_no_keys: str  # the end of the condition under which the kernel runs
     reads_positions: bool
     view_of_task: Names
-    reach_parameters: Names
+    reaches: bool  # loops over keys begin and end where the mask says
     reach_of_task: Names
     start_arguments: Names
     block_arguments: Names
-    sums_parameters: Names
-    sums_of_block: Names
-    finish_parameters: Names
     finish_arguments: Names
+    switches: tuple[SwitchModel, ...]
 
 
 @dataclass(frozen=True)
@@ -222,30 +159,13 @@ class SumVariant:
 class DecodeModel:
     """The kernel for few queries."""
 
-    pack: str
-    pack_tail: str
     key_vector: str
     dots: tuple[DotVariant, ...]
-    score_parameters: Names
-    score_lines: Lines
-    score_arguments: Names
-    row_lines: Lines
-    weight: str
     store_weight: str
     weight_bytes: int
     sums: tuple[SumVariant, ...]
     finite_totals: tuple[tuple[str, str], ...]
     seen_lines: Lines
-    views: bool  # whole tiles are classified; not where the mask differs between heads
-    always_partial: bool
-    rows_parameters: Names
-    rows_arguments: Names
-    values_parameters: str
-    values_arguments: Names
-    view_of_chunk: Names
-    view_of_keys: Names
-    chunk_parameters: Names
-    chunk_arguments: Names
     reaches: bool  # chunks that no row can see are no tasks
     span: str  # how many chunks a head and block of rows has that are tasks
     reach_parameters: Names
@@ -253,15 +173,19 @@ class DecodeModel:
     reach_of_block: Names
     span_parameters: Names
     span_arguments: Names
-    factor: str
     gap_lines: Lines
     merge_gap_lines: Lines
-    finish_lines: Lines
-    sink: SinkModel
-    merge_parameters: Names
-    merge_arguments: Names
     parameters: Names
     reads_positions: bool
+    bundles: str  # how many sets of rows there are for a batch entry
+    members: str  # how many query heads a set of rows has,
+    most_members: str  # and at most
+    head_of_row: str  # a row's head, counted from the one that `query` is the address of
+    pack_parameters: Names
+    pack_arguments: Names
+    chunk_arguments: Names
+    merge_arguments: Names
+    switches: tuple[SwitchModel, ...]
 
 
 @dataclass(frozen=True)
@@ -288,6 +212,7 @@ class DirectModel:
     length_place: int  # which axis that is
     default_offset: str
     arrays: Names
+    more_arguments: Names
     ways: tuple[WayModel, ...]
 
 
@@ -359,8 +284,8 @@ class KernelModel:
     numbers: NumbersModel
     tile: TileModel
     keep: KeepModel
-    reach: ReachModel
-    block: BlockModel
+    parts: tuple[PartModel, ...]
+    order: OrderModel
     task: TaskModel
     decode: DecodeModel
     table: TableModel

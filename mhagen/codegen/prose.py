@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from textwrap import wrap
 
 from ..base.dtypes import DType
@@ -49,6 +51,39 @@ def count(number: int, noun: str) -> str:
 
 
 def meaning(facts: Lowering) -> Lines:
+    parts = facts.parts
+    lines = meaning_of_part(facts) if len(parts) == 1 else [*parts_of_heads(facts)]
+    if facts.prunes:
+        pruned = heads_in_words(facts.work.pruned_heads)
+        lines.append(f"    {pruned}: pruned. The output is 0 there, and nothing is computed or read")
+    lines = [*lines, *placed(facts)]
+    names = "b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)"
+    needs_names = any(part.work.op.expressions for part in parts)
+    return ("What it computes", *lines, *((f"    {names}",) if needs_names else ()))
+
+
+def parts_of_heads(facts: Lowering) -> Iterator[str]:
+    """What each part computes, below the heads that it is said of."""
+    for part, heads in zip(facts.parts, facts.work.heads_of_parts, strict=True):
+        first, *others = wrap(f"{heads_in_words(heads)} (functions *{part.suffix}):", WIDTH - 4)
+        yield from (f"    {first}", *(f"        {line}" for line in others))
+        yield from (f"    {line}" for line in meaning_of_part(part))
+
+
+def heads_in_words(heads: Sequence[int]) -> str:
+    """Heads 0 to 3, 7 and 9."""
+    runs = [list(run) for _, run in groupby(enumerate(heads), lambda each: each[1] - each[0])]
+    words = [f"{run[0][1]} to {run[-1][1]}" if len(run) > 2 else f"{run[0][1]}" for run in runs]
+    words = [
+        word
+        for run, text in zip(runs, words, strict=True)
+        for word in ((text,) if len(run) != 2 else (text, str(run[1][1])))
+    ]
+    named = "Head" if len(heads) == 1 else "Heads"
+    return f"{named} {', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else f"{named} {words[0]}"
+
+
+def meaning_of_part(facts: Lowering) -> list[str]:
     op = facts.work.op
     steps = [f"    score  = {natural_scale(facts):.9g} * <query, key>"]
     if op.modify is not None:
@@ -59,11 +94,7 @@ def meaning(facts: Lowering) -> Lines:
         steps += expression_lines("    sink   = ", op.sink)
     where = "the softmax over the keys kept" if op.keep is not None else "the softmax over all keys"
     joined = "" if op.sink is None else " and the sink, whose value is 0"
-    steps.append(f"    out    = the mean of the values under {where}{joined}")
-    steps += placed(facts)
-    names = "b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)"
-    needs_names = bool(op.expressions)
-    return ("What it computes", *steps, *((f"    {names}",) if needs_names else ()))
+    return [*steps, f"    out    = the mean of the values under {where}{joined}"]
 
 
 def placed(facts: Lowering) -> Lines:
@@ -92,12 +123,14 @@ def schedule(facts: Lowering) -> Lines:
         f"needs no sum across lanes; then the values under those weights, {plan.value_rows} queries by up to "
         f"{plan.value_vectors * facts.lanes} columns at a time. "
     )
-    if facts.view_code is not None:
+    if any(part.view_code is not None for part in facts.parts):
         text += "Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. "
+    if len(facts.parts) > 1:
+        text += "Heads differ, and have functions of their own; those with the most to do come first. "
     text += (
         "Threads claim tasks from a counter; a result does not depend on how many there are. Up to "
         f"{said.decode_queries} queries go another way: lanes are keys, threads share chunks of "
-        f"{said.chunk_keys} keys, each key is read once for all heads of its group, and partial results are "
+        f"{said.chunk_keys} keys, each key is read once for {sharing(facts)}, and partial results are "
         "merged in the order of the keys."
     )
     return (*paragraph(text), *tuned_sizes(facts))
@@ -111,6 +144,11 @@ class SaidSizes:
     block_keys: int | str
     decode_queries: int | str
     chunk_keys: int | str
+
+
+def sharing(facts: Lowering) -> str:
+    """Which heads read keys together."""
+    return "all heads of its group" + (" that are alike" if len(facts.parts) > 1 else "")
 
 
 def said_sizes(facts: Lowering) -> SaidSizes:
@@ -145,7 +183,9 @@ def sizes_of(entry: Entry) -> Lines:
 
 def numbers(facts: Lowering) -> Lines:
     text = f"Numbers: {formats(facts)} A query that sees no key gives exactly 0"
-    lse = "-inf" if facts.work.op.sink is None else "the sink's logit"
+    sinks = {part.work.op.sink is not None for part in facts.parts}
+    lse = "-inf" if sinks == {False} else "the sink's logit"
+    lse = "-inf, or the sink's logit," if len(sinks) > 1 else lse
     blind = {"lse": lse, "max": "-inf", "entropy": "0", "confidence": "0"}
     text += "".join(f" and {name} {blind[name]}" for name in facts.work.op.statistics) + ". "
     text += "A NaN or an infinity in a key or value reaches only the queries that see it."

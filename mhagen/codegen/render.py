@@ -37,7 +37,7 @@ SUPPORT: dict[str, frozenset[str]] = {
         )
     ),
     "launch": frozenset(("Kernel",)),
-    "linear": frozenset(("KEYS", "LinearKernel", "Part", "Prepared", "Product", "QUERIES")),
+    "linear": frozenset(("Inputs", "KEYS", "LinearKernel", "Part", "Prepared", "Product", "QUERIES")),
     "rotary": frozenset(("Rotation", "Scaling", "Turning")),
     "simd": words_of(simd),
     "simd_formats": words_of(simd_formats),
@@ -126,7 +126,7 @@ def layout(
     if indent + column + len(one_line) <= LINE_LENGTH:
         return one_line
     margin = " " * indent
-    together = ", ".join(arguments)
+    together = ", ".join(arguments) + comma
     if not bare and indent + INDENT + len(together) <= LINE_LENGTH:
         return f"{head}(\n{margin}{' ' * INDENT}{together}\n{margin}){tail}"
     each = "".join(f"{margin}{' ' * INDENT}{argument},\n" for argument in arguments)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .cells import Code
 from .facts import Lowering
-from .model import Names, ScoreVariant
+from .model import Names
+from .part_model import ScoreVariant
 from .statistics import kept_lines
 from .wrapped import expression_lines
 
@@ -14,18 +15,16 @@ TILE = ("state", "weights", "row", "key", "key_stride")
 def score_variants(facts: Lowering) -> tuple[ScoreVariant, ...]:
     """Tiles seen whole and in part; and both for so few queries that one vector holds them."""
     vectors = facts.schedule.query_vectors
-    whole = (full_variant(facts, "score_tile", vectors), partial_variant(facts, "score_tile", vectors))
-    if vectors == 1:
-        return whole
-    narrow = "score_tile_narrow"
-    return (*whole, full_variant(facts, narrow, 1), partial_variant(facts, narrow, 1))
+    both = (full_variant, partial_variant)
+    whole = tuple(variant(facts, "score_tile", vectors) for variant in both)
+    return whole if vectors == 1 else (*whole, *(variant(facts, "score_tile_narrow", 1) for variant in both))
 
 
 def full_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
     rows = range(facts.schedule.key_rows)
     queries = "one vector" if is_narrow(facts, vectors) else "one group"
     return ScoreVariant(
-        name=name,
+        name=f"{name}{facts.suffix}",
         doc=f"Score KEY_ROWS keys, all of them seen, for {queries} of queries, and store their weights.",
         parameters=(*TILE, *lane(facts, vectors), *tile_parameters(facts, facts.full_code)),
         is_narrow=is_narrow(facts, vectors),
@@ -43,8 +42,8 @@ def full_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
 def partial_variant(facts: Lowering, name: str, vectors: int) -> ScoreVariant:
     rows, code = range(facts.schedule.key_rows), facts.partial_code
     return ScoreVariant(
-        name=f"{name}_partial",
-        doc=f"As {name}, where keys are hidden from some queries or lie past the end.",
+        name=f"{name}_partial{facts.suffix}",
+        doc=f"As {name}{facts.suffix}, where keys are hidden from some queries or lie past the end.",
         parameters=(*TILE, "tile_keys", *lane(facts, vectors), *tile_parameters(facts, code)),
         is_narrow=is_narrow(facts, vectors),
         vectors=tuple(range(vectors)),
@@ -91,9 +90,9 @@ def score_comments(facts: Lowering, *, keep: bool) -> Names:
 def cell_lines(facts: Lowering, code: Code, vectors: int, *, partial: bool) -> Names:
     """The lines of a tile: values of the tile, of each row, of each column, then cell by cell."""
     rows, columns = range(facts.schedule.key_rows), range(vectors)
-    lines = list(code.tile)
+    lines, scale = list(code.tile), facts.own("QUERY_SCALE")
     if facts.scales_scores and not code.scales:
-        lines += [f"s{i}_{j} = s{i}_{j} * QUERY_SCALE" for i in rows for j in columns]
+        lines += [f"s{i}_{j} = s{i}_{j} * {scale}" for i in rows for j in columns]
     if "k" in code.names:
         row = "k_first + min({i}, tile_keys - 1)" if partial else "k_first + {i}"
         lines += [("k{i} = " + row).format(i=i) for i in rows]
@@ -128,7 +127,7 @@ def peak_lines(facts: Lowering, vectors: int, *, partial: bool) -> Names:
                 lines.append(f"s{i}_{j} = where(seen{i}_{j}, s{i}_{j}, {hidden})")
             lines.append(f"peak{j} = s0_{j}" if i == 0 else f"peak{j} = maximum(peak{j}, s{i}_{j})")
         if facts.scales_in_exponent:
-            lines.append(f"peak{j} = peak{j} * QUERY_SCALE")
+            lines.append(f"peak{j} = peak{j} * {facts.own('QUERY_SCALE')}")
     return tuple(lines)
 
 
@@ -173,7 +172,7 @@ def added(i: int, j: int, name: str) -> str:
 def weight_of_cell(facts: Lowering, name: str, i: int, j: int, partial: bool) -> Names:
     difference = f"s{i}_{j} - maximum{j}"
     if facts.scales_in_exponent:
-        difference = f"fma(s{i}_{j}, QUERY_SCALE, lowered{j})"
+        difference = f"fma(s{i}_{j}, {facts.own('QUERY_SCALE')}, lowered{j})"
     gap = (f"gap = {difference}",) if facts.keeps_gaps else ()
     weight: Names = (f"{name} = {facts.power('gap' if facts.keeps_gaps else difference)}",)
     if partial and seen(facts, i, j):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..expr.tree import arrays, to_text
 from .cells import Code
 from .facts import Lowering
-from .model import Names, SinkModel
+from .model import Names
+from .part_model import SinkModel
 
 NO_SINK = SinkModel(False, "", "", "", (), (), (), "", ())
 
@@ -29,7 +30,7 @@ def sink_model(facts: Lowering, code: Code | None, name: str, doc: str, first: s
     parameters = sink_place(facts, code)
     return SinkModel(
         is_there=True,
-        name=name,
+        name=f"{name}{facts.suffix}",
         doc=doc,
         text=to_text(facts.work.op.sink),
         parameters=parameters,

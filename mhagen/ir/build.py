@@ -25,7 +25,8 @@ from .ops import (
     SplitHeads,
     WeightedValues,
 )
-from .softmax_ops import STATISTICS, Softmax
+from .pick_ops import GateHeads, PickHeads
+from .softmax_ops import STATISTICS, UNSEEN, Softmax
 from .types import Dimension, TensorType
 
 
@@ -165,21 +166,40 @@ class _Builder:
         return turned, self.add("key_turned", turning, key)
 
     def attend(self, query: Value, key: Value, value: Value) -> tuple[Value, dict[str, Value]]:
-        """The attention's output and statistics."""
-        scores = self.scores(query, key)
-        softmax = Softmax(sink=self.spec.sink_expression)
+        """The attention's output and statistics: all heads in each way, then of each way its heads."""
+        ways = self.spec.alike
+        results = [self.attend_alike(way.spec, query, key, value) for way in ways]
+        found = results[0]
+        if len(ways) > 1:
+            heads = range(self.spec.heads.query)
+            of = tuple(next(i for i, way in enumerate(ways) if head in way.heads) for head in heads)
+            found = {
+                name: self.add(f"picked_{name}", PickHeads(of), *(each[name] for each in results))
+                for name in found
+            }
+        if pruned := tuple(sorted(self.spec.heads.pruned)):
+            found = {
+                name: self.add(f"gated_{name}", GateHeads(pruned, UNSEEN[name]), each)
+                for name, each in found.items()
+            }
+        out = found.pop("out")
+        return out, found
+
+    def attend_alike(self, spec: Spec, query: Value, key: Value, value: Value) -> dict[str, Value]:
+        """Output and statistics of heads that are all as the spec says."""
+        scores = self.scores(spec, query, key)
+        softmax = Softmax(sink=spec.sink_expression)
         names = () if softmax.sink is None else (QUERY_OFFSET, *softmax.captured)
         operands = (scores, *(self.values[name] for name in names))
         weights = self.add("weights", softmax, *operands)
         out = self.add("out", WeightedValues(), weights, self.repeated("value", value))
-        statistics = [statistic.value for statistic in self.spec.outputs.statistics]
-        return out, {
+        statistics = [statistic.value for statistic in spec.outputs.statistics]
+        return {"out": out} | {
             name: self.add(name, STATISTICS[name](sink=softmax.sink), *operands) for name in statistics
         }
 
-    def scores(self, query: Value, key: Value) -> Value:
+    def scores(self, spec: Spec, query: Value, key: Value) -> Value:
         """The scores as the softmax reads them: scaled, then modified, then masked."""
-        spec = self.spec
         scores = self.add("scores", Scores(), query, self.repeated("key", key))
         scores = self.add("scaled_scores", Scale(spec.scale), scores)
         if spec.score_expression is not None:

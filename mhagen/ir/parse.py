@@ -13,14 +13,14 @@ from ..base.source import Source, Span
 from ..expr.parse import ArrayType, ExpressionErrors, parse_expression
 from ..expr.tree import NAMES, Expr, Number
 from ..spec.fields import Align, Layout
-from . import fused_ops, head_ops, ops, softmax_ops
+from . import fused_ops, head_ops, ops, pick_ops, softmax_ops
 from .graph import Graph, Node, Value
 from .op import Op
 from .types import SHORT_NAMES, Dimension, TensorType
 
 Item = TypeVar("Item")
 Choice = TypeVar("Choice", bound=Enum)
-FieldValue: TypeAlias = int | float | Enum | Expr | tuple[Dimension, ...]
+FieldValue: TypeAlias = "int | float | str | Enum | Expr | Op | tuple[FieldValue, ...]"
 DTYPES = {short: dtype for dtype, short in SHORT_NAMES.items()}
 VOCABULARY: Mapping[str, type[Op]] = {
     op.mnemonic(): op
@@ -43,8 +43,11 @@ VOCABULARY: Mapping[str, type[Op]] = {
         softmax_ops.Entropy,
         softmax_ops.Confidence,
         ops.WeightedValues,
+        pick_ops.PickHeads,
+        pick_ops.GateHeads,
         fused_ops.ProjectHeads,
         fused_ops.StreamedAttention,
+        fused_ops.GroupedAttention,
         fused_ops.OutputLinear,
     )
 }
@@ -53,7 +56,7 @@ VOCABULARY: Mapping[str, type[Op]] = {
 TOKEN = re.compile(
     r"""(?P<space>(?:\s|\#[^\n]*)+)
     |(?P<value>%\w+)
-    |(?P<number>-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)
+    |(?P<number>-inf\b|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)
     |(?P<string>"[^"\n]*")
     |(?P<word>[A-Za-z_]\w*)
     |(?P<mark>.)""",
@@ -183,9 +186,17 @@ class _Reader:
             return self.truth()
         if self.token.sort == "string":
             return self.expression()
-        if self.accept("("):
-            return self.listed(self.dimension, ")")
+        if self.token.text == "(":
+            return self.part()
         return self.number()
+
+    def part(self) -> FieldValue:
+        """A part of a tuple: another one, an op without operands, a name or a number."""
+        if self.accept("("):
+            return self.listed(self.part, ")")
+        if self.token.sort == "word" and self.tokens[self.index + 1].text == "(":
+            return self.call()[0]
+        return self.dimension()
 
     def expression(self) -> Expr:
         token = self.token

@@ -165,3 +165,5 @@ STATISTICS: Mapping[str, type[RowOp]] = {
     "entropy": Entropy,
     "confidence": Confidence,
 }
+# The output and the statistics of a head that sees no key and has no sink.
+UNSEEN: Mapping[str, float] = {"out": 0.0, "lse": -np.inf, "max": -np.inf, "entropy": 0.0, "confidence": 0.0}

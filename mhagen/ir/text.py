@@ -53,7 +53,17 @@ def print_node(node: Node) -> str:
     if len(line) + 2 <= LINE_LENGTH:
         return line
     made = ",\n".join(results)
-    return "\n".join([f"{made} = {node.op.mnemonic()}(", *(f"  {part}," for part in arguments), ")"])
+    lines = (line for part in arguments for line in f"{_broken(part, node.op)},".split("\n"))
+    return "\n".join([f"{made} = {node.op.mnemonic()}(", *(f"  {line}" for line in lines), ")"])
+
+
+def _broken(argument: str, op: Op) -> str:
+    """A field that holds ops, one of them on each line."""
+    name = argument.partition("=")[0]
+    value = getattr(op, name, None)
+    if not isinstance(value, tuple) or not any(isinstance(part, Op) for part in value):
+        return argument
+    return "\n".join([f"{name}=(", *(f"  {_printed(part)}," for part in value), ")"])
 
 
 def _typed(value: Value) -> str:
@@ -71,6 +81,8 @@ def print_fields(op: Op) -> Iterator[str]:
 def _printed(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, Op):
+        return f"{value.mnemonic()}({', '.join(print_fields(value))})"
     if isinstance(value, tuple):
         return f"({', '.join(map(_printed, value))}{',' * (len(value) == 1)})"
     return f'"{to_text(value)}"' if isinstance(value, Expr) else str(value)

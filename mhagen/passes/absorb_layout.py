@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..ir.fused_ops import StreamedAttention
+from ..ir.fused_ops import GroupedAttention, StreamedAttention
 from ..ir.graph import Graph, Node
 from ..ir.ops import HeadsFirst, HeadsLast
 from ..spec.fields import Layout
@@ -16,7 +16,7 @@ def absorb_layout(graph: Graph) -> Graph:
 
     Before   out = heads_last(streamed_attention(heads_first(query), heads_first(key), heads_first(value)))
     After    out = streamed_attention(query, key, value, reads=bshd, writes=bshd)
-    Needs    stream_softmax, whose op has a layout; merge_projections, which writes heads first at no cost
+    Needs    gather_heads, which leaves one attention; merge_projections, which writes heads first at no cost
     Leaves   no heads_first in front of the attention, no heads_last behind it
     Numbers  none: only addresses change
     """
@@ -24,14 +24,14 @@ def absorb_layout(graph: Graph) -> Graph:
 
 
 def read_rows_first(graph: Graph, node: Node) -> Graph | None:
-    if not isinstance(node.op, StreamedAttention) or node.op.reads is Layout.BSHD:
+    if not isinstance(node.op, StreamedAttention | GroupedAttention) or node.op.reads is Layout.BSHD:
         return None
     turned = [graph.producers.get(name) for name in node.operands[:3]]
     rows = [each.operands[0] for each in turned if each is not None and isinstance(each.op, HeadsFirst)]
     if len(rows) < 3:
         return None
     operands = (*rows, *node.operands[3:])
-    reader = replace(node, op=replace(node.op, reads=Layout.BSHD), operands=operands)
+    reader = replace(node, op=node.op.with_layouts(Layout.BSHD, node.op.writes), operands=operands)
     return splice(graph, [node], [reader], at=node)
 
 
@@ -39,8 +39,10 @@ def write_rows_first(graph: Graph, node: Node) -> Graph | None:
     if not isinstance(node.op, HeadsLast) or not graph.is_read_once(node.operands[0]):
         return None
     attention = graph.producers.get(node.operands[0])
-    if attention is None or not isinstance(attention.op, StreamedAttention):
+    if attention is None or not isinstance(attention.op, StreamedAttention | GroupedAttention):
         return None
     results = (*node.results, *attention.results[1:])
-    writer = replace(attention, op=replace(attention.op, writes=Layout.BSHD), results=results)
+    writer = replace(
+        attention, op=attention.op.with_layouts(attention.op.reads, Layout.BSHD), results=results
+    )
     return splice(graph, [attention, node], [writer], at=attention)

@@ -9,6 +9,7 @@ from ..ir.fused_ops import StreamedAttention
 from ..ir.graph import QUERY_OFFSET, Graph, Node, make_node
 from ..ir.op import Op
 from ..ir.ops import Mask, ModifyScores, Scale, Scores, WeightedValues
+from ..ir.pick_ops import GateHeads, PickHeads
 from ..ir.softmax_ops import STATISTICS, Softmax
 from ..ir.types import Base
 from .rewrite import rewrite, splice, sweep, value
@@ -87,7 +88,12 @@ def peel(graph: Graph, name: str, kind: type[OpKind]) -> tuple[OpKind | None, st
 
 
 def statistics_of(graph: Graph, scores: str, softmax: Softmax) -> dict[str, Node]:
-    """The nodes that only a caller reads, and that make a statistic of these scores, by its name."""
+    """The nodes that make a statistic of these scores for a caller, by its name."""
     names: dict[Op, str] = {kind(softmax.base, softmax.sink): name for name, kind in STATISTICS.items()}
     readers = (node for node in graph.users(scores) if node.op in names)
-    return {names[node.op]: node for node in readers if not graph.users(node.result)}
+    return {names[node.op]: node for node in readers if is_for_callers(graph, node)}
+
+
+def is_for_callers(graph: Graph, node: Node) -> bool:
+    """Does nothing read it but what sorts results by heads?"""
+    return all(isinstance(user.op, PickHeads | GateHeads) for user in graph.users(node.result))

@@ -28,6 +28,19 @@ PACKED = ("query", "key", "value")
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """Which inputs of a weight matrix are multiplied: those of some heads, in this order."""
+
+    heads: int
+    dim: int
+    kept: tuple[int, ...]
+
+    @property
+    def columns(self) -> np.ndarray:
+        return (np.array(self.kept)[:, None] * self.dim + np.arange(self.dim)).reshape(-1)
+
+
+@dataclass(frozen=True)
 class Part:
     """One weight matrix (heads * dim, depth), as torch.nn.Linear has it, and its bias (heads * dim,).
 
@@ -35,6 +48,8 @@ class Part:
              positions, where the layer does so; neighbours: so many first numbers of a head turn with their
              neighbours. The kernel turns a number with one that is half of them further on, so packing puts
              those at even places first: of queries and keys alike, so their products are the same
+             kept: the heads that are made, None for all; places of others in the output stay unwritten;
+             inputs: those that are multiplied, None for all. Weights that are left out are not read
     """
 
     weight: str
@@ -44,6 +59,13 @@ class Part:
     role: int = PLAIN
     norm: str | None = None
     neighbours: int = 0
+    kept: tuple[int, ...] | None = None
+    inputs: Inputs | None = None
+
+    @property
+    def made(self) -> tuple[int, ...]:
+        """The heads that are made, from the first."""
+        return tuple(range(self.heads)) if self.kept is None else tuple(sorted(self.kept))
 
     @property
     def order(self) -> np.ndarray:
@@ -143,16 +165,18 @@ class LinearKernel:
         before = 0  # columns of all heads so far
         for number, part in enumerate(product.parts):
             weight, bias = self.bound(part, product.depth, weights)
-            for first in range(0, part.heads * part.dim, part.dim):
+            for first in part.dim * np.array(part.made):
                 rows, numbers = weight[first + part.order], bias[first + part.order]
                 for column in range(0, part.dim, part.dim if part.role != PLAIN else width):
                     count = part.dim if part.role != PLAIN else min(width, part.dim - column)
-                    places.append((before, part.dim, column, count, len(panels), part.role, number, 0))
+                    places.append(
+                        (before + first, part.dim, column, count, len(panels), part.role, number, 0)
+                    )
                     for start in range(column, column + count, width):
                         chosen = slice(start, min(start + width, column + count))
                         panels.append(self.panel(padded(rows[chosen].T, width)))
                         biases.append(padded(numbers[chosen], width))
-                before += part.dim
+            before += part.heads * part.dim
         # stack follows the strides of its parts, which are transposed; the kernel wants rows of a panel.
         packed = np.ascontiguousarray(np.stack(panels))
         arrays = packed, np.stack(biases), np.array(places, np.int64), self.gains(product, weights)
@@ -181,8 +205,11 @@ class LinearKernel:
         self, part: Part, depth: int, weights: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
         """The part's weight and bias, checked; a bias of zeros where it has none."""
-        outputs = part.heads * part.dim
-        weight = bind(part.weight, weights[part.weight], self.dtype, (outputs, depth), Sizes())
+        outputs, inputs = part.heads * part.dim, part.inputs
+        given = depth if inputs is None else inputs.heads * inputs.dim
+        weight = bind(part.weight, weights[part.weight], self.dtype, (outputs, given), Sizes())
+        if inputs is not None:
+            weight = weight[:, inputs.columns]
         if part.bias is None:
             return bits(weight), np.zeros(outputs, self.computed)
         bias = bind(part.bias, weights[part.bias], self.dtype, (outputs,), Sizes())

@@ -248,13 +248,23 @@ class Input(Table):
     )
 
 
+class GroupMask(Table):
+    """Which keys a query of a group sees; where queries stand is one thing for all heads of a call."""
+
+    keep: str | None = Field(
+        default=None,
+        description="Their own mask.keep; `True`: every key is seen.",
+        examples=["k <= q and q - k < window"],
+    )
+
+
 class Group(Table):
     """Query heads that differ from the others: what they set here replaces what the spec says."""
 
     heads: HeadList = Field(min_length=1, description="These query heads, counted from 0.", examples=[[0, 1]])
-    scores: Scores | None = Field(default=None, description="Their own [scores].")
-    mask: Mask | None = Field(default=None, description="Their own [mask].")
-    softmax: Softmax | None = Field(default=None, description="Their own [softmax].")
+    scores: Scores = Field(default=Scores(), description="Their own [scores], as far as given.")
+    mask: GroupMask = Field(default=GroupMask(), description="Their own [mask], as far as given.")
+    softmax: Softmax = Field(default=Softmax(), description="Their own [softmax], as far as given.")
 
 
 class Outputs(Table):

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ..base.errors import SpecError
 from ..expr.parse import ArrayType, parse_expression
 from ..expr.trace import Function
 from ..expr.tree import Expr
 from .check import find_problems
-from .fields import Fields
+from .fields import Fields, Group, Mask, Scores, Softmax
 from .functions import write_functions
 from .written import written
+
+
+@dataclass(frozen=True)
+class HeadsAlike:
+    """Query heads of which the same is said, and the spec of a layer that has no others."""
+
+    heads: tuple[int, ...]
+    spec: Spec
+
+
+Said = TypeVar("Said")
+
+
+def first(own: Said | None, other: Said | None) -> Said | None:
+    """What a group says itself, else what is said of all heads."""
+    return other if own is None else own
 
 
 class Spec(Fields):
@@ -60,6 +77,33 @@ class Spec(Fields):
         if text is None:
             return None
         return parse_expression(text, constants=self.constants, arrays=self.array_types)
+
+    @property
+    def kept_heads(self) -> tuple[int, ...]:
+        """The query heads that are not pruned."""
+        return tuple(head for head in range(self.heads.query) if head not in self.heads.pruned)
+
+    @property
+    def alike(self) -> tuple[HeadsAlike, ...]:
+        """All query heads by what is said of them: first those that no group names, then the groups."""
+        named = {head for group in self.groups for head in group.heads}
+        others = tuple(head for head in range(self.heads.query) if head not in named)
+        found = (HeadsAlike(others, self._as(Group(heads=(0,)))),) if others else ()
+        return (*found, *(HeadsAlike(tuple(sorted(group.heads)), self._as(group)) for group in self.groups))
+
+    def _as(self, group: Group) -> Spec:
+        """The spec of a layer whose heads are all as those of the group."""
+        scores, softmax = self.scores, self.softmax
+        own = {
+            "scores": Scores(
+                scale=first(group.scores.scale, scores.scale),
+                modify=first(group.scores.modify, scores.modify),
+            ),
+            "mask": Mask(keep=first(group.mask.keep, self.mask.keep), align=self.mask.align),
+            "softmax": Softmax(sink=first(group.softmax.sink, softmax.sink)),
+        }
+        heads = self.heads.model_copy(update={"pruned": ()})
+        return self.model_copy(update={**own, "heads": heads, "groups": ()})
 
     def to_toml(self) -> str:
         """The TOML text that means this spec: load_spec of a file with it gives an equal one."""

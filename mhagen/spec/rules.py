@@ -16,6 +16,7 @@ def rule_problems(given: Given) -> Iterator[Problem]:
     """Every rule between keys that is broken, as far as the keys it speaks of are right by themselves."""
     yield from _heads_divide(given)
     yield from _heads_exist(given, ("heads", "pruned"))
+    yield from _a_head_is_left(given)
     for group in range(len(given.items("groups"))):
         yield from _heads_exist(given, ("groups", group, "heads"))
     yield from _groups_are_apart(given)
@@ -59,6 +60,13 @@ def _heads_exist(given: Given, path: KeyPath) -> Iterator[Problem]:
         elif head in seen:
             yield _repeated((*path, index), f"head {head}")
         seen.add(head)
+
+
+def _a_head_is_left(given: Given) -> Iterator[Problem]:
+    query = given.integer("heads", "query")
+    if query is not None and set(range(query)) <= set(given.items("heads", "pruned")):
+        label = f"keep one of the query heads 0 to {query - 1}"
+        yield Problem(("heads", "pruned"), Diagnostic("no-head-left", "all query heads are pruned", label))
 
 
 def _repeated(path: KeyPath, what: str) -> Problem:

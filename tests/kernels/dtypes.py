@@ -54,6 +54,17 @@ ON_THE_WIDEST: dict[str, dict[str, Any]] = {
         "layout": "bshd",
         "constants": {"window": 70},
     },
+    "mixed": {
+        "heads": "8/2 48/32",
+        "keep": "k <= q and q - k < window",
+        "constants": {"window": 70},
+        "pruned": [2, 5, 6],
+        "statistics": ["lse", "max"],
+        "groups": [
+            {"heads": [0, 5], "mask": {"keep": "True"}, "scores": {"scale": -0.1}},
+            {"heads": [4], "scores": {"modify": "tanh(score) - h"}, "softmax": {"sink": "0.5"}},
+        ],
+    },
 }
 LAYERS_ON_THE_WIDEST: dict[str, dict[str, Any]] = {
     "odd_layer": {
@@ -62,6 +73,11 @@ LAYERS_ON_THE_WIDEST: dict[str, dict[str, Any]] = {
         "modify": "score + slope[h] * abs(q - k)",
         "layout": "bshd",
         "slope": "float32 query_heads",
+    },
+    "pruned_layer": {
+        "heads": "4/2 24/8",
+        "projections": {"model_dim": 20, "bias": True, "output_bias": False},
+        "pruned": [0, 1, 3],
     },
 }
 

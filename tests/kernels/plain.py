@@ -120,6 +120,32 @@ def attention(
 
     Numbers  of 16 bits: scores and sums are float32, weights and results are rounded to the format
     """
+    found = [
+        (way.heads, attention_alike(way.spec, query, key, value, query_offset, rounding, **inputs))
+        for way in spec.alike
+    ]
+    results = {
+        name: heads_first(spec, array) if name == "out" else array for name, array in found[0][1].items()
+    }
+    for heads, results_of_way in found[1:]:
+        for name, array in results_of_way.items():
+            own = heads_first(spec, array) if name == "out" else array
+            results[name][:, list(heads)] = own[:, list(heads)]
+    for name, array in results.items():
+        array[:, list(spec.heads.pruned)] = -np.inf if name in ("lse", "max") else 0
+    return {**results, "out": heads_first(spec, results["out"])}
+
+
+def attention_alike(
+    spec: Spec,
+    query: Array,
+    key: Array,
+    value: Array,
+    query_offset: Any,
+    rounding: Rounding | None,
+    **inputs: Array,
+) -> dict[str, Array]:
+    """The same where all heads are as the spec says."""
     stored = query.dtype
     query, key, value = (heads_first(spec, computed(each)) for each in (query, key, value))
     times = spec.heads.query // spec.heads.key_value
@@ -185,7 +211,12 @@ def visible(spec: Spec, query: Array, key: Array, query_offset: Any, inputs: Map
     length = 2 if spec.layout is Layout.BHSD else 1
     shape = (len(query), spec.heads.query, query.shape[length], key.shape[length])
     rounding = Rounding(computed(query).dtype)
-    return np.broadcast_to(seen(spec, meanings(spec, shape, query_offset, inputs, rounding), rounding), shape)
+    kept = np.zeros(shape, bool)
+    for way in spec.alike:
+        each = seen(way.spec, meanings(spec, shape, query_offset, inputs, rounding), rounding)
+        kept[:, list(way.heads)] = np.broadcast_to(each, shape)[:, list(way.heads)]
+    kept[:, list(spec.heads.pruned)] = False
+    return kept
 
 
 def meanings(

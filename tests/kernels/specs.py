@@ -64,6 +64,8 @@ def case(
     constants: Table | None = None,
     ranges: dict[str, tuple[int, int]] | None = None,
     projections: Table | None = None,
+    pruned: Sequence[int] = (),
+    groups: Sequence[Table] = (),
     **inputs: str,
 ) -> Case:
     """Heads are "query/key_value dim/value_dim"; an input is its dtype and its axes."""
@@ -75,7 +77,13 @@ def case(
         "name": name,
         "dtype": dtype,
         "layout": layout,
-        "heads": {"query": query, "key_value": key_value, "dim": dim, "value_dim": value_dim},
+        "heads": {
+            "query": query,
+            "key_value": key_value,
+            "dim": dim,
+            "value_dim": value_dim,
+            "pruned": [*pruned],
+        },
         "scores": {"scale": scale, "modify": modify},
         "mask": {"keep": keep, "align": align},
         "softmax": {"sink": sink},
@@ -86,6 +94,7 @@ def case(
         },
         "outputs": {"statistics": list(statistics) or ["lse"] * lse},
         "projections": projections,
+        "groups": [*groups],
     }
     return Case(load_spec(without_none(spec)), ranges or {})
 
@@ -255,6 +264,45 @@ CASES = (
         slope="float32 query_heads",
         segment="int32 batch keys",
         ranges={"segment": (0, 1)},
+    ),
+    case(
+        "grouped",
+        "8/2 40/40",
+        keep="k <= q and q - k < window",
+        constants={"window": 40},
+        lse=False,
+        groups=[{"heads": [0, 5], "mask": {"keep": "True"}}, {"heads": [2], "mask": {"keep": "k <= q"}}],
+    ),
+    case(
+        "uneven",
+        "8/2 24/40",
+        keep="k <= q or k < 9",
+        layout="bshd",
+        align="end",
+        pruned=[3, 4, 6, 7],
+        statistics=["max", "lse"],
+    ),
+    case(
+        "assorted",
+        "6/3 24/24",
+        modify="score + slope[h] * (k - q)",
+        keep="k <= q and segment[b, q] == segment[b, k]",
+        sink="slope[h]",
+        scale=0.3,
+        slope="float32 query_heads",
+        segment="int32 batch keys",
+        ranges={"segment": (0, 1)},
+        layout="bshd",
+        pruned=[3],
+        statistics=["lse", "entropy", "confidence"],
+        groups=[
+            {
+                "heads": [5, 0],
+                "scores": {"modify": "score", "scale": 0.2},
+                "mask": {"keep": "h == 0 or k > q"},
+            },
+            {"heads": [3, 4], "softmax": {"sink": "0.25"}, "mask": {"keep": "True"}},
+        ],
     ),
 )  # fmt: skip
 # Cases for single claims: in these a call says what the scores are, or which keys are seen.

@@ -155,16 +155,25 @@ def test_a_broken_declaration_is_told_once_and_not_at_each_use() -> None:
     assert codes({**MAPPING, "constants": 3, "scores": {"modify": "score * cap"}}) == ["wrong-type"]
 
 
+UNSUPPORTED = {
+    "name": "sunk",
+    "heads": {"query": 2, "dim": 64},
+    "inputs": {"tail": {"shape": ["keys"]}},
+    "softmax": {"sink": "0.5"},
+    "groups": [{"heads": [0], "softmax": {"sink": "tail[q]"}}],
+    "outputs": {"statistics": ["lse"]},
+}
+
+
 def test_mistakes_come_before_what_is_not_supported() -> None:
-    grouped = {**MAPPING, "groups": [{"heads": [0], "mask": {"keep": "k <= q"}}]}
-    assert codes({**grouped, "mask": {"keep": "q"}}) == ["needs-condition"]
-    with pytest.raises(UnsupportedError, match="groups of heads"):
-        load_spec(grouped)
+    assert codes({**UNSUPPORTED, "mask": {"keep": "q"}}) == ["needs-condition"]
+    with pytest.raises(UnsupportedError, match="a log-sum-exp of groups"):
+        load_spec(UNSUPPORTED)
 
 
 def test_a_spec_object_is_refused_too_for_what_is_not_supported() -> None:
-    with pytest.raises(UnsupportedError, match="groups of heads") as caught:
-        load_spec(Spec(**MAPPING, groups=[{"heads": [0], "mask": {"keep": "k <= q"}}]))
+    with pytest.raises(UnsupportedError, match="a log-sum-exp of groups") as caught:
+        load_spec(Spec(**UNSUPPORTED))
     assert caught.value.exit_code == 2
 
 
