@@ -24,8 +24,8 @@ class Observed:
     """What each head does.
 
     Shapes   contexts (batch, heads, queries, value_dim): what a head gives to the output linear, whose part
-             for it is output_weights (heads, model_dim, value_dim); entropy, confidence (batch, heads, queries);
-             output, gradient (batch, queries, model_dim)
+             for it is output_weights (heads, model_dim, value_dim); entropy, confidence (batch, heads,
+             queries); output, gradient (batch, queries, model_dim)
     Numbers  the gradient is 0 at tokens that do not count
     """
 

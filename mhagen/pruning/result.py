@@ -88,12 +88,11 @@ class Pruning:
     def remarks(self) -> Iterator[str]:
         """What no cell of the table holds, a line each."""
         for layer in self.layers:
-            heads = layer.spec.heads
-            empty = f", of which {len(heads.pruned)} places stand empty" if heads.pruned else ""
+            heads, proof = layer.spec.heads, layer.proof
+            empty = f" ({len(heads.pruned)} of them empty)" if heads.pruned else ""
             yield (
-                f"{layer.spec.name}: {heads.query} query and {heads.key_value} key/value heads{empty}; "
-                f"within {layer.proof.reference_error:.0e} of the gated layer in float64, its kernel within "
-                f"{layer.proof.kernel_error:.0e}"
+                f"{layer.spec.name}: {heads.query} query{empty} and {heads.key_value} key/value heads; "
+                f"within {proof.reference_error:.0e} of the gated layer, its kernel within {proof.kernel_error:.0e}"
             )
 
     def __str__(self) -> str:
