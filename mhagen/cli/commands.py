@@ -127,13 +127,17 @@ def build(
 @click.option(
     "--shape", metavar="q=1024,k=1024", help="svg: lengths of a call.  [default: what shows the mask]"
 )
-@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="svg: where to write it.")
+@click.option(
+    "--attention", "inputs", metavar="INPUTS", help="Draw where heads look: .npz, or a folder of .npy."
+)
+@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="Where to write a picture.")
 @target
 @as_json
 def show(
     spec: str,
     stage: str | None,
     form: str,
+    inputs: str | None,
     shape: str | None,
     out: str | None,
     target: str | None,
@@ -155,16 +159,26 @@ def show(
       mhagen show layer.toml --format html          where the time goes, as modelled: see mhagen explain
       mhagen show layer.toml --format svg --shape q=512,k=2048 --out mask.svg
                                                     the mask, and which tiles the kernel skips and masks
+      mhagen show layer.toml --attention inputs.npz --out maps.svg
+                                                    the weights of each head, for short query, key and inputs
     """
     from .show import show_spec
+    from .show_attention import Request as Drawing
+    from .show_attention import show_attention
     from .show_mask import Request, show_mask
 
+    if inputs is not None:
+        if stage is not None or shape is not None or form == "mermaid":
+            raise click.UsageError("--attention is drawn as svg or html: leave --after and --shape out.")
+        return show_attention(Drawing(spec, inputs, form, out), as_json)
     if form == "svg":
         if stage is not None:
             raise click.UsageError("svg shows the mask of the spec: leave --after out.")
         return show_mask(Request(spec, shape, target, out), as_json)
     if shape is not None or out is not None or as_json:
-        raise click.UsageError("--shape, --out and --json are for --format svg.")
+        raise click.UsageError(
+            "--shape, --out and --json are for --format svg, the last two also for --attention."
+        )
     return show_spec(spec, stage, form, target)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from .build import build_graph
 from .evaluate import run_graph
 from .graph import QUERY_OFFSET, Graph
 from .op import Array, Floats, Integers
+from .softmax_ops import Softmax
 from .types import Dimension
 
 # Where a query may stand: passes rely on it.
@@ -56,6 +58,31 @@ class Reference:
         check_names("attention()", inputs, self.spec.inputs)
         given = {"query": query, "key": key, "value": value} | inputs
         return _returned(_run(graph, given, query_offset), out)
+
+    def weights(
+        self,
+        query: npt.ArrayLike,
+        key: npt.ArrayLike,
+        value: npt.ArrayLike | None = None,
+        *,
+        query_offset: npt.ArrayLike | None = None,
+        **inputs: npt.ArrayLike,
+    ) -> tuple[Floats, Integers]:
+        """The weights of all keys, (batch, query_heads, queries, keys), and where the first queries stand.
+
+        Raises   InputError, naming the argument, what it has and what it needs
+        """
+        graph = build_graph(self.spec.without_projections())
+        check_names("weights()", inputs, self.spec.inputs)
+        softmax = next(node for node in graph.nodes if isinstance(node.op, Softmax))
+        graph = replace(graph, outputs=(("weights", softmax.result),))
+        if value is None:
+            width, shape = self.spec.heads.value_dim, np.shape(key)
+            value = np.zeros((*shape[:-1], width))
+        given = {"query": query, "key": key, "value": value} | inputs
+        arrays, lengths = bind((each for each in graph.inputs if each.name != QUERY_OFFSET), given)
+        offset = _bound_offset(graph, query_offset, lengths)
+        return run_graph(graph, arrays | {QUERY_OFFSET: offset})["weights"], offset
 
     def layer(
         self,

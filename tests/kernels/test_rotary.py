@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mhagen import reference
+from mhagen.backend.numpy_baseline import NumpyBaseline
 from mhagen.base.target import AVX2, Target
 from mhagen.pipeline import compile_to_source
 from mhagen.runtime.rotary import Rotation, Turning
@@ -86,6 +87,15 @@ def test_the_reference_is_the_definition(rotary: str, norm: str) -> None:
     alone = reference(spec).layer(context, weights)
     zero = np.zeros(2, np.int64)
     np.testing.assert_allclose(alone, by_hand(context, context, weights, ROTARY[rotary], zero), atol=1e-12)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("rotary", ROTARY)
+def test_plain_numpy_turns_as_the_reference(rotary: str, norm: str) -> None:
+    spec = load_spec(spec_of(ROTARY[rotary], NORMS[norm]))
+    x, weights = rows(spec, 2, 20, seed=1), weights_of(spec, 0)
+    gold = reference(spec).layer(x, weights, query_offset=3)
+    np.testing.assert_allclose(NumpyBaseline(spec).layer(x, weights, query_offset=3), gold, atol=1e-5)
 
 
 KINDS = {

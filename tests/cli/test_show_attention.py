@@ -1,0 +1,159 @@
+"""`mhagen show --attention` draws where heads look, as the reference has it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mhagen import reference
+
+from .conftest import Run, written
+
+SVG = "{http://www.w3.org/2000/svg}"
+SPEC = """\
+name = "looks"
+layout = "bshd"
+[heads]
+query = 4
+key_value = 2
+dim = 8
+value_dim = 5
+[mask]
+keep = "k <= q and segment[b, k] == segment[b, q]"
+[inputs.segment]
+shape = ["batch", "keys"]
+dtype = "int32"
+"""
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def arrays(queries: int = 6, keys: int = 6) -> Arrays:
+    rng = np.random.default_rng(0)
+    query = rng.standard_normal((2, queries, 4, 8)).astype(np.float32)
+    key = rng.standard_normal((2, keys, 2, 8)).astype(np.float32)
+    return {"query": query, "key": key, "segment": np.arange(2 * keys, dtype=np.int32).reshape(2, keys) // 4}
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    return written(tmp_path / "looks.toml", SPEC)
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "inputs.npz", **arrays())
+    return tmp_path / "inputs.npz"
+
+
+def opacities(text: str) -> list[float]:
+    """The opacities of what is drawn."""
+    return [float(each.get("fill-opacity", "0")) for each in ET.fromstring(text).iter(f"{SVG}path")]
+
+
+def test_the_weights_are_those_of_the_attention() -> None:
+    given = arrays()
+    value = np.random.default_rng(1).standard_normal((2, 6, 2, 5))
+    spec: dict[str, Any] = {
+        "name": "looks", "layout": "bshd", "heads": {"query": 4, "key_value": 2, "dim": 8, "value_dim": 5},
+        "mask": {"keep": "k <= q and segment[b, k] == segment[b, q]"},
+        "inputs": {"segment": {"shape": ["batch", "keys"], "dtype": "int32"}},
+    }  # fmt: skip
+    weights, offset = reference(spec).weights(**given, query_offset=[0, 1])
+    out = reference(spec).attention(
+        given["query"], given["key"], value, segment=given["segment"], query_offset=[0, 1]
+    )
+    found = weights @ value.swapaxes(1, 2).repeat(2, axis=1)
+    np.testing.assert_allclose(found.swapaxes(1, 2), out)
+    np.testing.assert_array_equal(offset, [0, 1])
+
+
+def test_every_head_has_a_map_of_its_own(mhagen: Run, spec: Path, inputs: Path) -> None:
+    said = mhagen("show", spec, "--attention", inputs)
+    assert said.code == 0
+    words = [each.text or "" for each in ET.fromstring(said.out).iter(f"{SVG}text")]
+    assert [each for each in words if each.startswith("head ")] == [f"head {h}" for h in range(4)]
+    assert "Batch entry 0; there are 2." in words
+    assert said.err.startswith("Weights of 6 queries (down) and 6 keys (across)")
+    # The first key of a document is all that its first query sees.
+    assert max(opacities(said.out)) == 1.0
+
+
+def test_a_folder_of_arrays_is_as_good_as_a_file(
+    mhagen: Run, spec: Path, inputs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    for name, array in arrays().items():
+        np.save(tmp_path / "folder" / f"{name}.npy", array)
+    assert (
+        mhagen("show", spec, "--attention", "folder").out == mhagen("show", spec, "--attention", inputs).out
+    )
+
+
+def test_a_page_has_the_same_picture(mhagen: Run, spec: Path, inputs: Path) -> None:
+    said = mhagen("show", spec, "--attention", inputs, "--format", "html", "--out", "page.html")
+    assert said.out.splitlines()[-1] == "written: page.html"
+    text = Path("page.html").read_text()
+    assert (
+        text.startswith("<!DOCTYPE html>")
+        and text.count("<svg") == 1
+        and "http" not in text.replace("http://www.w3.org/2000/svg", "")
+    )
+
+
+def test_programs_get_the_means_of_heads(mhagen: Run, spec: Path, inputs: Path) -> None:
+    found = mhagen("show", spec, "--attention", inputs, "--json").document
+    weights, _ = reference(spec).weights(**arrays())
+    for head, each in enumerate(found["heads"]):
+        assert each["head"] == head
+        assert each["confidence"] == pytest.approx(weights[0, head].max(axis=1).mean())
+        assert 0 <= each["entropy"] <= np.log(6)
+
+
+def saved(**changed: Any) -> Arrays:
+    return {name: array for name, array in (arrays() | changed).items() if array is not None}
+
+
+WRONG: dict[str, tuple[Arrays, str]] = {
+    "one is missing": (saved(segment=None), "the inputs lack segment"),
+    "one is unknown": (saved(keys=np.zeros(3)), "unknown keys"),
+    "one has another shape": (saved(key=np.zeros((2, 6, 3, 8))), "key has shape"),
+    "they are too long": (arrays(200, 200), "200 queries by 200 keys are too many to draw for 4 heads"),
+    "one is no array of numbers": (saved(key=np.array([["x"]])), "key"),
+}
+
+
+@pytest.mark.parametrize(("given", "message"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_inputs_are_named(mhagen: Run, spec: Path, tmp_path: Path, given: Arrays, message: str) -> None:
+    np.savez(tmp_path / "wrong.npz", **given)
+    said = mhagen("show", spec, "--attention", "wrong.npz")
+    assert said.code == 2 and message in " ".join(said.err.split())
+
+
+def test_a_file_that_holds_no_arrays_is_named(mhagen: Run, spec: Path, tmp_path: Path) -> None:
+    written(tmp_path / "words.npz", "words")
+    objects = tmp_path / "objects.npz"
+    np.savez(objects, query=np.array([{}], dtype=object))
+    for name in ("words.npz", "missing.npz", objects):
+        said = mhagen("show", spec, "--attention", name)
+        assert said.code == 2 and Path(name).name in " ".join(said.err.split())
+
+
+def test_what_is_not_for_pictures_is_refused(mhagen: Run, spec: Path, inputs: Path) -> None:
+    for more in (("--after", "spec"), ("--format", "mermaid"), ("--shape", "s=4")):
+        assert mhagen("show", spec, "--attention", inputs, *more).code == 2
+
+
+def test_what_is_not_there_is_drawn_empty(mhagen: Run, spec: Path, tmp_path: Path) -> None:
+    for name, given in (
+        ("blind", saved(query_offset=-10)),
+        ("none", arrays(0, 6)),
+        ("nowhere", arrays(3, 0)),
+    ):
+        np.savez(tmp_path / f"{name}.npz", **given)
+        said = mhagen("show", spec, "--attention", f"{name}.npz")
+        assert said.code == 0, said.err
+        assert opacities(said.out) == []
