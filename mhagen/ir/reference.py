@@ -81,7 +81,7 @@ class Reference:
             value = np.zeros((*shape[:-1], width))
         given = {"query": query, "key": key, "value": value} | inputs
         arrays, lengths = bind((each for each in graph.inputs if each.name != QUERY_OFFSET), given)
-        offset = _bound_offset(graph, query_offset, lengths)
+        offset = bound_offset(graph, query_offset, lengths)
         return run_graph(graph, arrays | {QUERY_OFFSET: offset})["weights"], offset
 
     def layer(

@@ -92,7 +92,8 @@ class Pruning:
             empty = f" ({len(heads.pruned)} of them empty)" if heads.pruned else ""
             yield (
                 f"{layer.spec.name}: {heads.query} query{empty} and {heads.key_value} key/value heads; "
-                f"within {proof.reference_error:.0e} of the gated layer, its kernel within {proof.kernel_error:.0e}"
+                f"within {proof.reference_error:.0e} of the gated layer, "
+                f"its kernel within {proof.kernel_error:.0e}"
             )
 
     def __str__(self) -> str:
