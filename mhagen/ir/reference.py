@@ -74,15 +74,20 @@ class Reference:
         """
         graph = build_graph(self.spec.without_projections())
         check_names("weights()", inputs, self.spec.inputs)
-        softmax = next(node for node in graph.nodes if isinstance(node.op, Softmax))
-        graph = replace(graph, outputs=(("weights", softmax.result),))
+        made = [node.result for node in graph.nodes if isinstance(node.op, Softmax)]
+        graph = replace(graph, outputs=tuple((name, name) for name in made))
         if value is None:
             width, shape = self.spec.heads.value_dim, np.shape(key)
             value = np.zeros((*shape[:-1], width))
         given = {"query": query, "key": key, "value": value} | inputs
         arrays, lengths = bind((each for each in graph.inputs if each.name != QUERY_OFFSET), given)
         offset = bound_offset(graph, query_offset, lengths)
-        return run_graph(graph, arrays | {QUERY_OFFSET: offset})["weights"], offset
+        found = run_graph(graph, arrays | {QUERY_OFFSET: offset})
+        weights = np.zeros_like(found[made[0]])  # those of pruned heads
+        for name, way in zip(made, self.spec.alike, strict=True):
+            heads = [head for head in way.heads if head not in self.spec.heads.pruned]
+            weights[:, heads] = found[name][:, heads]
+        return weights, offset
 
     def layer(
         self,

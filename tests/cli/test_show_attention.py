@@ -54,7 +54,15 @@ def opacities(text: str) -> list[float]:
     return [float(each.get("fill-opacity", "0")) for each in ET.fromstring(text).iter(f"{SVG}path")]
 
 
-def test_the_weights_are_those_of_the_attention() -> None:
+HEADS: dict[str, dict[str, Any]] = {
+    "alike": {},
+    "pruned": {"pruned": [1]},
+    "apart": {"groups": [{"heads": [0, 3], "mask": {"keep": "k <= q and q - k < 2"}}]},
+}
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_the_weights_are_those_of_the_attention(heads: str) -> None:
     given = arrays()
     value = np.random.default_rng(1).standard_normal((2, 6, 2, 5))
     spec: dict[str, Any] = {
@@ -62,6 +70,8 @@ def test_the_weights_are_those_of_the_attention() -> None:
         "mask": {"keep": "k <= q and segment[b, k] == segment[b, q]"},
         "inputs": {"segment": {"shape": ["batch", "keys"], "dtype": "int32"}},
     }  # fmt: skip
+    spec["heads"] |= {name: each for name, each in HEADS[heads].items() if name == "pruned"}
+    spec |= {name: each for name, each in HEADS[heads].items() if name == "groups"}
     weights, offset = reference(spec).weights(**given, query_offset=[0, 1])
     out = reference(spec).attention(
         given["query"], given["key"], value, segment=given["segment"], query_offset=[0, 1]
