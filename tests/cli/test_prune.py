@@ -42,7 +42,7 @@ def test_heads_are_measured_and_nothing_is_written(mhagen: Run, files: tuple[Pat
 
 def test_a_smaller_layer_is_written_and_works(mhagen: Run, files: tuple[Path, ...]) -> None:
     spec, weights, inputs = files
-    options = ("--share", 0.5, "--by", "confidence", "--picture", "heads.svg", "--json")
+    options = ("--share", 0.5, "--picture", "heads.svg", "--json")
     said = mhagen("prune", spec, weights, "-i", inputs, *options)
     assert said.code == 0, said.err
     (layer,) = said.document["layers"]
@@ -58,13 +58,13 @@ def test_a_smaller_layer_is_written_and_works(mhagen: Run, files: tuple[Path, ..
 
 def test_the_picture_has_a_bar_for_each_head_and_method(mhagen: Run, files: tuple[Path, ...]) -> None:
     spec, weights, inputs = files
-    options = ("--prune", 2, "--by", "confidence", "--picture", "heads.svg")
+    options = ("--prune", 4, "--by", "ablation", "--picture", "heads.svg")
     said = mhagen("prune", spec, weights, weights, "-i", inputs, "-i", inputs, *options)
     assert said.code == 0, said.err
     assert "written: pruned/small_pruned_1.npz" in said.out
     bars = list(ElementTree.parse("heads.svg").iter("{http://www.w3.org/2000/svg}rect"))
     assert len(bars) == 8 * len(METHODS)
-    assert sum(bar.get("class") == "pruned" for bar in bars) == 2 * len(METHODS)
+    assert sum(bar.get("class") == "pruned" for bar in bars) == 4 * len(METHODS)
     assert "small_pruned_0" in said.out and " pruned\n" in said.out
 
 
