@@ -34,6 +34,7 @@ from .words import (
 
 LENGTHS = ("batch", "queries", "keys")  # axes whose length is known at the call only
 INLINE_WIDTH = 60
+NAME_WIDTH = 24  # a shorter text gains nothing by a name
 LINE_WIDTH = 84  # of what stands in one line behind `seen15_0 = `
 REAL_ARITHMETIC = (Operator.ADD, Operator.SUBTRACT, Operator.MULTIPLY)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -239,6 +240,8 @@ class Emitter:
         texts = list(texts)
         while sum(map(len, texts)) + 3 * len(texts) > LINE_WIDTH:
             longest = max(range(len(texts)), key=lambda i: len(texts[i]))
+            if len(texts[longest]) <= NAME_WIDTH:
+                break
             stem = "part" if parts[longest].kind is Kind.INTEGER and "real(" in texts[longest] else None
             texts[longest] = self.assign(stem or STEMS[parts[longest].kind], level, texts[longest])
         return texts
@@ -301,7 +304,7 @@ class Emitter:
         place = ""
         for index, axis in zip(indices, axes, strict=True):
             inside = self.clamped(index, axis, level, lanes=lanes)
-            if len(place) + len(inside) > LINE_WIDTH:
+            if place and len(place) + len(inside) > LINE_WIDTH:
                 place = self.assign("place", level, place)
             place = f"{grouped(place)} * {self.size(axis)} + {inside}" if place else inside
         return self.assign("place", level, place) if len(place) > INLINE_WIDTH else place

@@ -18,6 +18,7 @@ import mhagen
 from mhagen import InputError, UnsupportedError, VerificationError
 from mhagen.backend import cpu
 from mhagen.codegen.render import render
+from mhagen.pipeline import compile_to_source
 
 SPEC: dict[str, Any] = {
     "name": "lone",
@@ -232,3 +233,21 @@ def test_processes_that_build_at_once_all_get_the_kernel(tmp_path: Path) -> None
     assert (
         len(list((tmp_path / "cache").glob("**/*.code"))) == 3
     )  # attention, the same for few queries, products
+
+
+LONG = {
+    "many parts": " and ".join(f"(k + {i}) % 97 != q % {i + 90}" for i in range(12)),
+    "a long index": "shut[max(0, min(2147483, width_of_windows) - max(h, q, width_of_windows) * 17 % 5), k]",
+    "a long sum": "k < " + " + ".join(f"(q * {i} + h) % 1009" for i in range(1, 12)),
+}
+
+
+@pytest.mark.parametrize("which", LONG)
+def test_expressions_that_fill_several_lines_are_written_all_the_same(which: str) -> None:
+    spec = SPEC | {"mask": {"keep": LONG[which]}}
+    if "shut" in LONG[which]:
+        spec |= {"inputs": {"shut": {"shape": [7, "keys"], "dtype": "bool"}}}
+        spec |= {"constants": {"width_of_windows": 256}}
+    source = compile_to_source(spec, tune="never")[2]
+    compile(source.text, which, "exec")
+    assert max(map(len, source.text.splitlines())) < 200
