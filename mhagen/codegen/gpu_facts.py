@@ -201,6 +201,11 @@ def check_supported(program: Program) -> None:
             "the CUDA backend has no layer() yet: leave out [projections], and multiply by the weights with "
             "the library that your arrays are from"
         )
+    if not work.is_plain:
+        raise UnsupportedError(
+            "the CUDA backend computes all heads in one way: no [[groups]] and no pruned heads yet; use where() "
+            "and h in the expressions, or --backend cpu"
+        )
     if work.dtype not in HALVES:
         raise UnsupportedError(
             f"the CUDA backend computes in float16 and bfloat16, not yet in {work.dtype.value}: choose one "
