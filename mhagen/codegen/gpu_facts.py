@@ -203,8 +203,8 @@ def check_supported(program: Program) -> None:
         )
     if not work.is_plain:
         raise UnsupportedError(
-            "the CUDA backend computes all heads in one way: no [[groups]] and no pruned heads yet; use where() "
-            "and h in the expressions, or --backend cpu"
+            "the CUDA backend computes all heads in one way: no [[groups]] and no pruned heads yet; use "
+            "where() and h in the expressions, or --backend cpu"
         )
     if work.dtype not in HALVES:
         raise UnsupportedError(

@@ -156,6 +156,8 @@ def choose_gpu_schedule(work: Workload, gpu: Gpu) -> GpuSchedule:
         chosen = replace(chosen, warps=8, row_tiles=1, keeps_queries=widest <= FEW_REGISTERS)
     elif work.op.expressions and chosen.row_tiles > 1:
         chosen = replace(chosen, keeps_queries=False)
+    if gpu_violations(chosen, sizes, gpu):
+        chosen = replace(chosen, warps=4)  # of two GPUs, the one with less shared memory
     if broken := gpu_violations(chosen, sizes, gpu):
         raise InternalError(f"the default schedule for dim {widest} is illegal: {'; '.join(broken)}")
     return chosen

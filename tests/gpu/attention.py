@@ -12,11 +12,11 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from gpu.machine.memory import GlobalMemory
-from gpu.machine.run import WARP, Launch, launch
 from numpy.typing import NDArray
 
 import mhagen
+from gpu.machine.memory import GlobalMemory
+from gpu.machine.run import WARP, Launch, launch
 from mhagen.backend import cuda
 from mhagen.pipeline import compile_to_gpu_source
 from mhagen.schedule.gpu_plan import GpuSchedule

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from gpu.attention import SMALL, Call, assert_right, module_of, run, spec_of
 from gpu.machine.memory import Fault
 from gpu.toolchain import assemble, needs_compiler, needs_sass
-
 from mhagen.schedule.gpu_plan import GpuSchedule
 
 pytestmark = needs_compiler
