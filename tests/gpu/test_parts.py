@@ -115,8 +115,9 @@ def test_a_box_is_a_slice_with_zeros_outside(corner: tuple[int, ...]) -> None:
     strides = tuple(reversed(tensor.strides[:-1]))
     box = (64, 4, 2, 1)
     tensor_map = TensorMap(memory.put(tensor), (96, 5, 3, 2), strides, box)
-    padded = np.pad(tensor, 64)
-    slices = [slice(64 + first, 64 + first + count) for first, count in zip(corner, box, strict=True)]
+    padded = np.pad(tensor, [(4, 4)] * 3 + [(64, 64)])
+    firsts = [first + before for first, before in zip(corner, (64, 4, 4, 4), strict=True)]
+    slices = [slice(first, first + count) for first, count in zip(firsts, box, strict=True)]
     expected = padded[tuple(reversed(slices))].reshape(-1, 64)
     np.testing.assert_array_equal(tensor_map.rows(corner, memory).view(np.uint16), expected)
 
