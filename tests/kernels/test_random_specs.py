@@ -1,7 +1,8 @@
-"""Whole specs drawn at random, the same in every run; `--hypothesis-profile=long` draws many more."""
+"""Whole specs drawn at random, and kept in a file; `--hypothesis-profile=long` draws many others."""
 
 from __future__ import annotations
 
+from collections import Counter
 from types import ModuleType
 
 import numpy as np
@@ -9,12 +10,15 @@ import pytest
 from hypothesis import settings
 
 from .calls import Array, Shape
+from .drawn_specs import WANTED, kept, sort_of
+from .dtypes import REALS
 from .isolation import assert_same_on_any_number_of_threads, assert_undisturbed
 from .random_specs import numbered
-from .specs import Case
+from .specs import Case, register
 from .steadiness import assert_right_where_steady
 
-SPECS = settings.default.max_examples // 4  # compiling one takes as long as hundreds of other examples
+# Compiling one takes as long as hundreds of other examples.
+DRAWN_NOW = settings.default.max_examples // 4 if settings.default.max_examples > 100 else 0
 FAR = 2**29 - 500
 
 
@@ -33,11 +37,27 @@ def offset_of(rng: np.random.Generator, batch: int, keys: int) -> int | Array | 
     return choices[rng.integers(len(choices))]
 
 
-@pytest.mark.parametrize("number", range(SPECS))
-def test_a_spec_drawn_at_random_equals_the_reference(number: int) -> None:
+@pytest.mark.parametrize("case", kept(), ids=repr)
+def test_a_spec_that_was_drawn_at_random_equals_the_reference(case: Case) -> None:
     """And depends neither on the number of threads nor on what else is in the batch."""
-    case, rng = numbered(number), np.random.default_rng(number)
+    assert_claims(register(case), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("number", range(DRAWN_NOW))
+def test_a_spec_drawn_at_random_equals_the_reference(number: int) -> None:
+    """The same."""
+    case = numbered(number)
     print(case, case.chosen, case.spec.model_dump_json(exclude_defaults=True), case.ranges)
+    assert_claims(case, np.random.default_rng(number))
+
+
+def test_specs_that_are_kept_have_heads_of_every_sort_and_numbers_of_every_dtype() -> None:
+    cases = kept()
+    assert Counter(map(sort_of, cases)) == WANTED
+    assert {each.spec.dtype for each in cases} == {*REALS}
+
+
+def assert_claims(case: Case, rng: np.random.Generator) -> None:
     for queries, keys in sizes(case.module):
         shape = Shape(2, queries, keys, seed=queries, scores=rng.choice([0.2, 1.0, 8.0]))
         call = shape.random(case) | {"query_offset": offset_of(rng, 2, keys)}
@@ -48,4 +68,5 @@ def test_a_spec_drawn_at_random_equals_the_reference(number: int) -> None:
 
 def assert_right(case: Case, call: dict[str, Array]) -> None:
     steady = assert_right_where_steady(case.spec, case.module.attention(**call), call)
-    assert steady == 1 or case.spec.scores.modify or case.spec.mask.keep
+    alike = [way.spec for way in case.spec.alike]
+    assert steady == 1 or any(each.scores.modify or each.mask.keep for each in alike)
