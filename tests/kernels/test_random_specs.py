@@ -37,33 +37,24 @@ def offset_of(rng: np.random.Generator, batch: int, keys: int) -> int | Array | 
     return choices[rng.integers(len(choices))]
 
 
-@pytest.mark.parametrize("case", kept(), ids=repr)
-def test_a_spec_that_was_drawn_at_random_equals_the_reference(case: Case) -> None:
+@pytest.mark.parametrize("drawn", [*kept(), *range(DRAWN_NOW)], ids=repr)
+def test_a_spec_drawn_at_random_equals_the_reference(drawn: Case | int) -> None:
     """And depends neither on the number of threads nor on what else is in the batch."""
-    assert_claims(register(case), np.random.default_rng(0))
-
-
-@pytest.mark.parametrize("number", range(DRAWN_NOW))
-def test_a_spec_drawn_at_random_equals_the_reference(number: int) -> None:
-    """The same."""
-    case = numbered(number)
-    print(case, case.chosen, case.spec.model_dump_json(exclude_defaults=True), case.ranges)
-    assert_claims(case, np.random.default_rng(number))
-
-
-def test_specs_that_are_kept_have_heads_of_every_sort_and_numbers_of_every_dtype() -> None:
-    cases = kept()
-    assert Counter(map(sort_of, cases)) == WANTED
-    assert {each.spec.dtype for each in cases} == {*REALS}
-
-
-def assert_claims(case: Case, rng: np.random.Generator) -> None:
+    case = numbered(drawn) if isinstance(drawn, int) else register(drawn)
+    print(case, case.spec.model_dump_json(exclude_defaults=True), case.ranges)
+    rng = np.random.default_rng(0)
     for queries, keys in sizes(case.module):
         shape = Shape(2, queries, keys, seed=queries, scores=rng.choice([0.2, 1.0, 8.0]))
         call = shape.random(case) | {"query_offset": offset_of(rng, 2, keys)}
         assert_right(case, call)
         assert_same_on_any_number_of_threads(case, call, (2,))
         assert_undisturbed(case, call)
+
+
+def test_specs_that_are_kept_have_heads_of_every_sort_and_numbers_of_every_dtype() -> None:
+    cases = kept()
+    assert Counter(map(sort_of, cases)) == WANTED
+    assert {each.spec.dtype for each in cases} == {*REALS}
 
 
 def assert_right(case: Case, call: dict[str, Array]) -> None:
