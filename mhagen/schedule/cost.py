@@ -117,8 +117,8 @@ def bytes_of(work: Workload, sight: Sight) -> int:
     """Of query, key, value, out and statistics, each read or written once."""
     shape = sight.shape
     # A sight is of all query heads, also of those that are pruned and see nothing.
-    seen_keys = shape.keys * sight.seen_keys * work.query_heads / len(work.kept_heads)
-    rows = work.query_heads * shape.queries + work.read_heads * seen_keys
+    seen_keys = min(1.0, sight.seen_keys * work.query_heads / len(work.kept_heads))
+    rows = work.query_heads * shape.queries + work.read_heads * shape.keys * seen_keys
     statistics = len(work.op.statistics) * work.query_heads * shape.queries * max(4, work.dtype.bytes)
     return round(shape.batch * (rows * (work.dim + work.value_dim) * work.dtype.bytes + statistics))
 
