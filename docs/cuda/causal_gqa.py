@@ -603,7 +603,8 @@ def attention(query, key, value, *, query_offset=None, out=None, stream=None):
     key = bind_gpu("key", key, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", DIM), sizes)
     value = bind_gpu("value", value, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", VALUE_DIM), sizes)
     query_offset = bind_gpu_offset(query_offset, sizes["keys"] - sizes["queries"], sizes)
-    out = bind_gpu_out("out", out, "bfloat16", ("batch", QUERY_HEADS, "queries", VALUE_DIM), sizes, query)
+    operands = {"query": query, "key": key, "value": value}
+    out = bind_gpu_out("out", out, "bfloat16", ("batch", QUERY_HEADS, "queries", VALUE_DIM), sizes, operands)
     lse = new_statistic("lse", QUERY_HEADS, sizes, query)
     same_device((query, key, value, out))
     KERNEL.attend(

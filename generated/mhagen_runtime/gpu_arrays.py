@@ -155,14 +155,16 @@ def bind_gpu_input(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) 
     return found
 
 
-def bind_gpu_out(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, like: GpuArray) -> GpuArray:
-    """The caller's array for results, or a new one of the library that `like` is from.
+def bind_gpu_out(
+    name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, operands: Mapping[str, GpuArray]
+) -> GpuArray:
+    """The caller's array for results, or a new one of the library that the first operand is from.
 
     Raises   InputError
     """
     if array is None:
         shape = tuple(axis if isinstance(axis, int) else sizes[axis] for axis in axes)
-        return array_of(name, empty(like, shape, dtype))
+        return array_of(name, empty(next(iter(operands.values())), shape, dtype))
     found = bind_gpu(name, array, dtype, axes, sizes)
     strides = sorted((s, n) for s, n in zip(found.strides, found.shape, strict=True) if n > 1)
     end = SIZES[dtype] if 0 not in found.shape else 0
@@ -170,8 +172,9 @@ def bind_gpu_out(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, li
         if stride < end:
             raise InputError(f"{name} has strides {found.strides} in bytes; needs a place for each element")
         end = stride * length
-    if found.address == like.address:
-        raise InputError(f"{name} is query itself, which would change while it is read")
+    for other, operand in operands.items():
+        if found.address == operand.address and 0 not in found.shape:
+            raise InputError(f"{name} begins where {other} does, which would change while it is read")
     return found
 
 

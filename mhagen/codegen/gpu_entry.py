@@ -50,7 +50,8 @@ def entry_model(facts: GpuLowering) -> GpuEntryModel:
                 for a in facts.inputs.values()
             ),
             f"{QUERY_OFFSET} = bind_gpu_offset({QUERY_OFFSET}, {start}, sizes)",
-            f'out = bind_gpu_out("out", out, "{dtype}", {out_axes}, sizes, query)',
+            'operands = {"query": query, "key": key, "value": value}',
+            f'out = bind_gpu_out("out", out, "{dtype}", {out_axes}, sizes, operands)',
             *(
                 f'{variable} = new_statistic("{name}", QUERY_HEADS, sizes, query)'
                 for name, variable in zip(work.op.statistics, statistics, strict=True)

@@ -136,7 +136,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a shape": ({"value": OnGpu(3 << 20, (3, 2, 8, 64))}, "value has shape"),
     "gaps": ({"key": OnGpu(2 << 20, (3, 2, 9, 64), "<f2", (9999, 999, 256, 4))}, "without gaps"),
     "a far offset": ({"query_offset": 1 << 29}, "query_offset is 536870912"),
-    "out in query": ({"out": OnGpu(1 << 20, (3, 4, 5, 64))}, "out is query itself"),
+    "out in query": ({"out": OnGpu(1 << 20, (3, 4, 5, 64))}, "out begins where query does"),
+    "out in value": ({"out": OnGpu(3 << 20, (3, 4, 5, 64))}, "out begins where value does"),
     "no array for results": ({"out": None}, "cannot be made as arrays of"),
     "a stream": ({"stream": "default"}, "stream is a str"),
 }
