@@ -412,14 +412,6 @@ def fetch_block(place, thread, block, end, key, key_row, value, value_row, keys)
     cp_async_commit_group()
 
 
-def start_rows(outs, maxima, sums):
-    for i in range(OUTS):
-        outs[i] = float32(0.0)
-    for row in range(ROWS):
-        maxima[row] = float32(LOWEST)
-        sums[row] = float32(0.0)
-
-
 def place_of_row(base, row, row_bytes, chunk, shift, mask):
     """Where a lane's row of a tile begins, at a chunk of its first step: see the swizzle at the top."""
     turned = chunk ^ (row >> uint32(shift) & uint32(mask))
@@ -432,6 +424,14 @@ def multiply_queries(scores, fragments, queries_at, keys_at):
         scores[i] = float32(0.0)
     for step in range(KEY_STEPS):
         add_scores(scores, fragments, step * FRAGMENT, keys_at, step)
+
+
+def start_rows(outs, maxima, sums):
+    for i in range(OUTS):
+        outs[i] = float32(0.0)
+    for row in range(ROWS):
+        maxima[row] = float32(LOWEST)
+        sums[row] = float32(0.0)
 
 
 def finish_rows(outs, maxima, sums, lane, own_row, queries, out, out_row, lse, b, h):
