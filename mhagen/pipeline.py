@@ -19,6 +19,7 @@ from .runtime.gpu_driver import gpu_of_this_machine
 from .runtime.host import host_target
 from .schedule.choose import choose_schedule
 from .schedule.gpu_plan import GpuSchedule, choose_gpu_schedule
+from .schedule.hopper_plan import HopperSchedule, choose_hopper_schedule
 from .schedule.table import ScheduleTable, faults
 from .schedule.tuned import Circumstances, circumstances_here, table_file, tuned_table
 from .schedule.workload import workload_of
@@ -125,14 +126,15 @@ def build_for_gpu(spec: SpecLike, arch: str | None, out: str | Path | None) -> K
 
 
 def compile_to_gpu_source(
-    spec: SpecLike, arch: str | None = None, schedule: GpuSchedule | None = None
+    spec: SpecLike, arch: str | None = None, schedule: GpuSchedule | HopperSchedule | None = None
 ) -> tuple[Spec, Program, cuda.GpuSource]:
     """The first six arrows on the way to a GPU; nothing is compiled yet."""
     spec = load_spec(spec)
     target = gpu_target(arch)
     program = build_program(spec).map(lambda graph: run_passes(graph, PASSES))
     cuda.check_supported(program)
-    chosen = schedule if schedule is not None else choose_gpu_schedule(workload_of(program.attention), target)
+    work = workload_of(program.attention)
+    chosen = schedule or choose_hopper_schedule(work, target) or choose_gpu_schedule(work, target)
     return spec, program, cuda.generate_gpu(program, chosen, target)
 
 

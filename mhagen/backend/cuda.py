@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
+from typing import assert_never
 
 from ..base.digest import digest
 from ..base.target import Gpu
 from ..codegen.gpu_facts import check_supported as check_supported
 from ..codegen.gpu_lower import lower_gpu
+from ..codegen.hopper_lower import lower_hopper
 from ..codegen.render import GPU_SUPPORT, render_gpu
 from ..ir.program import Program
 from ..runtime.gpu_launch import GpuKernel
 from ..schedule.gpu_plan import GpuSchedule
+from ..schedule.hopper_plan import HopperSchedule
 from .cpu import PACKAGE, load_text
 
 
@@ -22,7 +25,7 @@ class GpuSource:
 
     name: str
     target: Gpu
-    schedule: GpuSchedule
+    schedule: GpuSchedule | HopperSchedule
     text: str
 
     @property
@@ -31,12 +34,18 @@ class GpuSource:
         return f"{PACKAGE}.{self.name}_{digest(self.text)[:16]}"
 
 
-def generate_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuSource:
+def generate_gpu(program: Program, schedule: GpuSchedule | HopperSchedule, target: Gpu) -> GpuSource:
     """The source of the module for graphs on which all passes have run.
 
     Raises   UnsupportedError for what no CUDA kernel is written for yet
     """
-    text = render_gpu(lower_gpu(program, schedule, target))
+    match schedule:
+        case GpuSchedule():
+            text = render_gpu(lower_gpu(program, schedule, target))
+        case HopperSchedule():
+            text = render_gpu(lower_hopper(program, schedule, target))
+        case _:
+            assert_never(schedule)
     return GpuSource(program.attention.name, target, schedule, text)
 
 

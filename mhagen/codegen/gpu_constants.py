@@ -37,7 +37,7 @@ def layer_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
 
 
 def schedule_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
-    plan = facts.schedule
+    plan = facts.plan
     return (
         line("ROW_TILES", plan.row_tiles, "tiles of 16 queries that a warp has"),
         line("THREADS", plan.threads, f"{plan.warps} warps"),
@@ -49,7 +49,7 @@ def schedule_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
 
 
 def tile_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
-    plan, sizes = facts.schedule, facts.sizes
+    plan, sizes = facts.plan, facts.sizes
     query, stage = sizes.query_bytes(plan), sizes.stage_bytes(plan)
     key_row, value_row = 2 * sizes.dim, 2 * sizes.value_dim
     return (
@@ -68,13 +68,13 @@ def tile_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
 
 
 def rounds(facts: GpuLowering, rows: int, width: int) -> int:
-    return -(-rows // (facts.schedule.threads // (width // 8)))
+    return -(-rows // (facts.plan.threads // (width // 8)))
 
 
 def words_lines(facts: GpuLowering, value_row: int) -> tuple[ConstantLine, ...]:
     if facts.view_code is None:
         return ()
-    words = -(-facts.schedule.block_keys * value_row // (16 * facts.schedule.threads))
+    words = -(-facts.plan.block_keys * value_row // (16 * facts.plan.threads))
     return (line("VALUE_WORDS", words, "chunks of a block of values that a thread looks through"),)
 
 
@@ -83,7 +83,7 @@ def turning_lines(facts: GpuLowering, name: str, row: int) -> tuple[ConstantLine
     return (
         line(f"{name}_ROW", row, "bytes, filled up to whole steps of 16 numbers"),
         line(f"{name}_CHUNKS", swizzle.chunks, "of 16 bytes"),
-        line(f"{name}_STEP", facts.schedule.threads // swizzle.chunks, "rows that are copied at once"),
+        line(f"{name}_STEP", facts.plan.threads // swizzle.chunks, "rows that are copied at once"),
         line(f"{name}_SHIFT", swizzle.shift, "chunk c of row r lies at c ^ (r >> SHIFT & MASK)"),
         line(f"{name}_MASK", swizzle.mask),
         line(f"{name}_PERIOD", swizzle.period, "steps among which chunks are turned,"),
@@ -92,7 +92,7 @@ def turning_lines(facts: GpuLowering, name: str, row: int) -> tuple[ConstantLine
 
 
 def register_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
-    plan, sizes = facts.schedule, facts.sizes
+    plan, sizes = facts.plan, facts.sizes
     octets = plan.block_keys // 8
     fragment = 4 * plan.row_tiles
     return (

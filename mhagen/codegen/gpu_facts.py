@@ -13,6 +13,7 @@ from ..expr.tree import Constant, Expr, walk
 from ..ir.graph import Graph
 from ..ir.program import Program
 from ..schedule.gpu_plan import GpuSchedule, GpuSizes, sizes_of
+from ..schedule.hopper_plan import HopperSchedule
 from ..schedule.workload import Workload, workload_of
 from .facts import OWN_INPUTS, VARIABLES
 from .gpu_cells import Before, Cells, Emitter, emitter_for
@@ -25,14 +26,16 @@ from .tiles import TileCode, emit_visibility
 # fmt: off
 GPU_RESERVED = frozenset(
     {
-        "ALIGNED", "BLOCK_KEYS", "DIM", "FLAGS", "FRAGMENT", "FRAGMENTS", "GROUP_SIZE", "KERNEL", "KEYS",
-        "KEY_CHUNKS", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW",
-        "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LN_2", "LOG2_E", "LOWEST",
-        "MINUS_INFINITY", "OUTS", "OUT_OCTETS", "QUERY_HEADS", "QUERY_ROUNDS", "QUERY_SCALE", "ROWS",
-        "ROW_TILES", "SCORES", "SHARED_BYTES", "STAGE", "STAGES", "THREADS", "TILE_QUERIES", "UNALIGNED",
-        "VALUES", "VALUE_CHUNKS", "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PERIOD",
-        "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_WORDS", "WARPS",
-        "WEIGHTS", "WEIGHT_SCALE",
+        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "CONSUMERS", "DIM", "FLAGS", "FRAGMENT",
+        "FRAGMENTS", "GATE", "GROUP_SIZE", "KERNEL", "KEYS", "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS",
+        "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS",
+        "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LN_2", "LOG2_E",
+        "LOWEST", "MINUS_INFINITY", "OUTS", "OUT_OCTETS", "PRODUCERS", "QUERIES_FULL", "QUERY_HEADS",
+        "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "ROWS", "ROW_TILES", "SCORES", "SHARED_BYTES", "STAGE",
+        "STAGES", "THREADS", "TILE_QUERIES", "UNALIGNED", "VALUES", "VALUES_EMPTY", "VALUES_FULL",
+        "VALUE_CHUNKS", "VALUE_DESCRIPTOR", "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS",
+        "VALUE_PANELS", "VALUE_PERIOD", "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN",
+        "VALUE_STEP", "VALUE_STEPS", "VALUE_WORDS", "WARPS", "WEIGHTS", "WEIGHT_SCALE",
     }
 )
 # fmt: on
@@ -73,8 +76,14 @@ class GpuLowering:
     """The facts that every part of the model is made from."""
 
     program: Program
-    schedule: GpuSchedule
+    schedule: GpuSchedule | HopperSchedule
     target: Gpu
+
+    @property
+    def plan(self) -> GpuSchedule:
+        """The schedule, of the family that runs everywhere."""
+        assert isinstance(self.schedule, GpuSchedule)
+        return self.schedule
 
     @property
     def graph(self) -> Graph:

@@ -97,7 +97,7 @@ def weighing_model(facts: GpuLowering) -> WeighingModel:
 
 def copies(facts: GpuLowering) -> tuple[CopyModel, ...]:
     """The three copies: queries and keys are alike but for how many there are."""
-    plan = facts.schedule
+    plan = facts.plan
     rows = {"queries": plan.tile_queries, "keys": plan.block_keys, "values": plan.block_keys}
     return tuple(copy_model(facts, name, count) for name, count in rows.items())
 
@@ -109,7 +109,7 @@ def copy_model(facts: GpuLowering, name: str, rows: int) -> CopyModel:
     actual, filled = (
         (facts.work.value_dim, facts.sizes.value_dim) if is_value else (facts.work.dim, facts.sizes.dim)
     )
-    step, idle = divmod(facts.schedule.threads, swizzle.chunks)
+    step, idle = divmod(facts.plan.threads, swizzle.chunks)
     guards = [f"row >= {prefix}_STEP"] if idle else []
     guards += [f"place_row >= {'TILE_QUERIES' if name == 'queries' else 'BLOCK_KEYS'}"] if rows % step else []
     inside = f"i * {prefix}_STEP < left"
@@ -266,7 +266,7 @@ def view_model(facts: GpuLowering) -> ViewModel:
 
 
 def pipeline_model(facts: GpuLowering) -> PipelineModel:
-    stages, masked = facts.schedule.stages, facts.view_code is not None
+    stages, masked = facts.plan.stages, facts.view_code is not None
     fills = tuple(
         FillModel(find_lines(facts, number, 4), f"block{number}", stage_place(number))
         for number in range(stages - 1)

@@ -18,6 +18,7 @@ from .. import runtime
 from ..base.digest import digest
 from ..runtime import simd, simd_formats
 from .gpu_model import GpuFrameModel, GpuModuleModel
+from .hopper_model import HopperModuleModel
 from .model import FrameModel, ModuleModel, SupportImport
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ GPU_SUPPORT: dict[str, frozenset[str]] = {
     "gpu_launch": frozenset(("GpuKernel",)),
     "gpu_words": functions_of("gpu_words"),
     "ptx": functions_of("ptx"),
+    "ptx_hopper": functions_of("ptx_hopper"),
     "ptx_memory": functions_of("ptx_memory"),
     "ptx_reals": functions_of("ptx_reals"),
     "sizes": frozenset(("Sizes",)),
@@ -115,9 +117,10 @@ def render(model: ModuleModel) -> str:
     return filled("cpu/module.py.j2", frame)
 
 
-def render_gpu(model: GpuModuleModel) -> str:
+def render_gpu(model: GpuModuleModel | HopperModuleModel) -> str:
     """The source of a module of a CUDA kernel; so is all that is said of `render`."""
-    body = filled("cuda/body.py.j2", model.kernel)
+    is_hopper = isinstance(model, HopperModuleModel)
+    body = filled("cuda/hopper/body.py.j2" if is_hopper else "cuda/body.py.j2", model.kernel)
     frame = GpuFrameModel(
         doc_lines=model.doc_lines,
         names_results=model.kernel.entry.has_statistics,

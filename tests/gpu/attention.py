@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 import mhagen
 from gpu.machine.memory import GlobalMemory
-from gpu.machine.run import WARP, Launch, launch
+from gpu.machine.run import WARP, WARPGROUP, Launch, launch
 from mhagen.backend import cuda
 from mhagen.pipeline import compile_to_gpu_source
 from mhagen.schedule.gpu_plan import GpuSchedule
+from mhagen.schedule.hopper_plan import HopperSchedule
 
 DTYPES = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
 TINY: Mapping[str, Any] = {"dtype": "float16", "heads": {"query": 2, "key_value": 1, "dim": 32}}
@@ -35,11 +36,13 @@ def spec_of(**changes: Any) -> dict[str, Any]:
 
 
 @cache
-def built(told: str, schedule: GpuSchedule | None, arch: str) -> Any:
+def built(told: str, schedule: GpuSchedule | HopperSchedule | None, arch: str) -> Any:
     return cuda.load_gpu(compile_to_gpu_source(json.loads(told), arch, schedule)[2])
 
 
-def module_of(spec: Mapping[str, Any], schedule: GpuSchedule | None = SMALL, arch: str = "sm_80") -> Any:
+def module_of(
+    spec: Mapping[str, Any], schedule: GpuSchedule | HopperSchedule | None = SMALL, arch: str = "sm_80"
+) -> Any:
     """The generated module of a spec, imported."""
     return built(json.dumps(spec), schedule, arch)
 
@@ -92,7 +95,8 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
     arguments += [memory.put(call.inputs[name.removesuffix("_array")]) for name in names if "_array" in name]
     text = kernel.code().decode()
     blocks = -(-call.queries // module.TILE_QUERIES) * heads * call.batch
-    how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, WARP, call.seed)
+    together = WARPGROUP if "wgmma" in text else WARP
+    how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
     counts = launch(text if plant is None else plant(text), how, tuple(arguments), memory)
     width = out.shape[-1] + call.gap
     bits = memory.get(places[3], np.uint16, (*out.shape[:-1], width))[..., : out.shape[-1]]

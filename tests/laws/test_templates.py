@@ -11,9 +11,10 @@ import pytest
 from jinja2 import meta, nodes
 
 from laws.house import TEMPLATES, told
-from mhagen.codegen import gpu_model, layer_model, part_model
+from mhagen.codegen import gpu_model, hopper_model, layer_model, part_model
 from mhagen.codegen import model as models
 from mhagen.codegen.gpu_model import GpuFrameModel, GpuKernelModel, GpuModuleModel
+from mhagen.codegen.hopper_model import HopperKernelModel, HopperModuleModel
 from mhagen.codegen.model import FrameModel, KernelModel, ModuleModel
 from mhagen.codegen.render import environment
 
@@ -22,6 +23,7 @@ FILLED = {
     "cpu/body.py.j2": KernelModel,
     "cpu/module.py.j2": FrameModel,
     "cuda/body.py.j2": GpuKernelModel,
+    "cuda/hopper/body.py.j2": HopperKernelModel,
     "cuda/module.py.j2": GpuFrameModel,
 }
 NAMES = sorted(path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.j2"))
@@ -152,7 +154,11 @@ def test_templates_read_all_that_the_model_has(first: str, model: type) -> None:
 
 @pytest.mark.parametrize(
     ("whole", "frame", "kernel"),
-    [(ModuleModel, FrameModel, KernelModel), (GpuModuleModel, GpuFrameModel, GpuKernelModel)],
+    [
+        (ModuleModel, FrameModel, KernelModel),
+        (GpuModuleModel, GpuFrameModel, GpuKernelModel),
+        (HopperModuleModel, GpuFrameModel, HopperKernelModel),
+    ],
 )
 def test_a_module_is_what_its_templates_are_filled_with(whole: type, frame: type, kernel: type) -> None:
     """All of it reaches a template: the kernel as it is, the rest as fields of the frame."""
@@ -164,12 +170,12 @@ def test_a_module_is_what_its_templates_are_filled_with(whole: type, frame: type
 def test_every_part_of_the_model_reaches_a_template() -> None:
     known = {
         each
-        for part in (models, gpu_model, layer_model, part_model)
+        for part in (models, gpu_model, hopper_model, layer_model, part_model)
         for each in vars(part).values()
         if is_dataclass(each)
     }
     reached = {part for model in FILLED.values() for part in parts_of(model)}
-    assert known - {ModuleModel, GpuModuleModel} == reached
+    assert known - {ModuleModel, GpuModuleModel, HopperModuleModel} == reached
 
 
 def test_every_template_has_a_part_in_the_module() -> None:

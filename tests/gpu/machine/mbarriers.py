@@ -11,19 +11,22 @@ from numpy.typing import NDArray
 from gpu.machine.memory import POISON, Bytes, Fault, SharedMemory
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Copy:
-    """Bytes on their way to places of shared memory, one row a place."""
+    """Bytes on their way to places of shared memory, one row a place. They land once."""
 
     address: NDArray[Any]
     values: Bytes
+    has_landed: bool = False
 
     def begin(self, shared: SharedMemory) -> None:
         """Nobody may count on what is there until the copy has been waited for."""
         shared.land(self.address, np.full_like(self.values, POISON))
 
     def land(self, shared: SharedMemory) -> None:
-        shared.land(self.address, self.values)
+        if not self.has_landed:
+            shared.land(self.address, self.values)
+        self.has_landed = True
 
 
 @dataclass

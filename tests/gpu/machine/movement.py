@@ -159,6 +159,7 @@ def await_copies(t: Threads, step: Step, mask: Mask) -> None:
 def arrive_after_copies(t: Threads, step: Step, mask: Mask) -> None:
     """Arrivals of lanes whose copies all come later than this step."""
     lanes, address = active(t, mask), t.address(step.operands[0])
+    t.copies = [each for each in t.copies if not each.has_landed]
     copies = tuple(each for group in (*t.groups, t.copies) for each in group)
     for index, barrier in enumerate(np.unique(address[lanes])):
         threads = int((address[lanes] == barrier).sum())

@@ -1,0 +1,140 @@
+"""Graph and schedule to the model of a CUDA kernel for Hopper."""
+
+from __future__ import annotations
+
+from ..base.target import Gpu
+from ..ir.program import Program
+from ..schedule.gpu_plan import BYTES
+from ..schedule.hopper_plan import HopperSchedule
+from .gpu_entry import entry_model, kernel_parameters, signature
+from .gpu_facts import GpuLowering, check_supported
+from .gpu_finish import finish_model
+from .gpu_lower import (
+    EXPONENTS,
+    before_model,
+    find_lines,
+    hide_model,
+    infinities_model,
+    modify_model,
+    view_model,
+    view_place,
+)
+from .gpu_model import CellsModel, LookersModel, WeighingModel
+from .gpu_prose import doc_of, paragraph
+from .hopper_constants import hopper_constants
+from .hopper_model import CalledModel, HopperKernelModel, HopperModuleModel
+from .model import Lines, Names
+
+LOOKERS = LookersModel(
+    threads="CONSUMERS",
+    barrier="bar_sync(uint32(1), uint32(CONSUMERS))",
+    turned="uint32(key & 7)",
+    place="uint32(octet // 8 * BLOCK_PANEL + key * 128) + ((uint32(octet % 8) ^ turned) << uint32(4))",
+)
+WEIGHING = WeighingModel(
+    doc="Raise the running maxima, make scores weights, and say what becomes of sums under old maxima.",
+    store="scores[i], scores[i + 1] = weight0, weight1",
+    shrink_lines=("shrinks[row] = shrink",),
+)
+HEADS = ("query", "query_row", "first", "queries", "key", "key_row", "value", "value_row")
+
+
+def lower_hopper(program: Program, schedule: HopperSchedule, target: Gpu) -> HopperModuleModel:
+    """Decide and name everything that the templates of a module need.
+
+    Needs    graphs on which all passes have run, and a legal schedule
+    Raises   UnsupportedError for what no CUDA kernel is written for yet
+    """
+    check_supported(program)
+    facts = GpuLowering(program, schedule, target)
+    doc = doc_of(facts, schedule_text(facts, schedule))
+    return HopperModuleModel(doc, hopper_constants(facts, schedule), kernel_model(facts, schedule))
+
+
+def kernel_model(facts: GpuLowering, plan: HopperSchedule) -> HopperKernelModel:
+    of_modify, keep, _ = facts.cells
+    modify, hide = modify_model(facts, of_modify), hide_model(facts, keep)
+    infinities = infinities_model(facts, keep)
+    weighed = ("scores", "shrinks", *(name for name in facts.sums if name != "outs"))
+    exponent, carry = EXPONENTS[facts.half]
+    masked = facts.view_code is not None
+    return HopperKernelModel(
+        name=facts.graph.name,
+        target=facts.target.name,
+        signature=signature(facts),
+        parameters=kernel_parameters(facts),
+        called=called(facts, plan),
+        pack=f"pack_{facts.half}",
+        exponent=exponent,
+        carry=carry,
+        unpack=f"unpack_{facts.half}",
+        to_bits=f"to_{facts.half}",
+        before=before_model(facts),
+        cell_functions=tuple(each for each in (modify, hide) if each.is_there),
+        modify=modify,
+        hide=hide,
+        infinities=infinities,
+        lookers=LOOKERS,
+        view=view_model(facts),
+        first_lines=find_lines(facts, 0, 4),
+        next_lines=find_lines(facts, 1, 8),
+        later_lines=find_lines(facts, 1, 12),
+        move_lines=("block0, whole0 = block1, whole1" if masked else "block0 = block1",),
+        is_whole="whole0" if masked else "(block0 + 1) * BLOCK_KEYS <= keys",
+        keeps_gaps=facts.keeps_gaps,
+        started=facts.sums,
+        weighed=weighed,
+        weighing=WEIGHING,
+        produced=produced(facts),
+        made=made(modify, hide, weighed),
+        mended=mended(infinities),
+        finish=finish_model(facts),
+        entry=entry_model(facts),
+    )
+
+
+def called(facts: GpuLowering, plan: HopperSchedule) -> tuple[CalledModel, ...]:
+    """The instructions that have numbers in their names."""
+    texts = {
+        "add_scores": f'wgmma_shared(BLOCK_KEYS, "{facts.half}", False)',
+        "add_values": f'wgmma_registers(VALUE_DIM, "{facts.half}", True)',
+        "keep_scores": "keep_in_registers(SCORES)",
+        "keep_outs": "keep_in_registers(OUTS)",
+        "wait_for_scores": "wgmma_wait_group(1)  # products with values may still run",
+        "wait_for_all": "wgmma_wait_group(0)",
+        "give_registers": f"setmaxnreg_dec({plan.producer_registers})",
+        "take_registers": f"setmaxnreg_inc({plan.consumer_registers})",
+    }
+    return tuple(CalledModel(name, text) for name, text in texts.items())
+
+
+def produced(facts: GpuLowering) -> Names:
+    """What those who copy need: arrays, and where blocks are."""
+    place = () if facts.view_code is None else ("q_low", "q_high", *view_place(facts))
+    return ("shared", "thread", *dict.fromkeys((*HEADS, "keys", "block0", "end", *place)))
+
+
+def made(modify: CellsModel, hide: CellsModel, weighed: Names) -> Names:
+    names = ("block", "is_whole", "lane", *weighed, *modify.parameters, *hide.parameters)
+    return tuple(name for name in dict.fromkeys(names) if name != "k_first")
+
+
+def mended(infinities: CellsModel) -> Names:
+    names = ("shared", "thread", "block", *infinities.parameters)
+    return tuple(name for name in names if name != "k_block")
+
+
+def schedule_text(facts: GpuLowering, plan: HopperSchedule) -> Lines:
+    """The schedule in words."""
+    tile = facts.sizes.dim * plan.tile_queries * BYTES >> 10
+    text = (
+        f"Schedule: a block of {plan.threads} threads attends from {plan.tile_queries} queries of one head; "
+        f"each of {plan.consumers} groups of four warps multiplies 64 of them, and four more warps copy. Keys "
+        f"and values come in blocks of {plan.block_keys}, copied by cp.async into {plan.stages} stages of "
+        f"swizzled shared memory, behind the queries ({tile} KB); mbarriers say when a buffer is full, and "
+        "when it is empty. Products run on the tensor cores (wgmma m64k16), those of the next keys with "
+        "queries while weights are made of these; scores, weights and results stay in registers. "
+    )
+    if facts.view_code is not None:
+        text += "Blocks that `keep` hides whole are not fetched; blocks it shows whole are not masked."
+    return paragraph(text)

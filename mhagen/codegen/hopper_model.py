@@ -1,0 +1,70 @@
+"""What the templates of CUDA kernels for Hopper are filled with: all decided, all named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .gpu_model import (
+    BeforeModel,
+    CellsModel,
+    FinishModel,
+    GpuEntryModel,
+    LookersModel,
+    ViewModel,
+    WeighingModel,
+)
+from .model import ConstantGroup, Lines, Names
+
+
+@dataclass(frozen=True)
+class CalledModel:
+    """An instruction, by what it is for here."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class HopperKernelModel:
+    """One kernel for Hopper, and what people call."""
+
+    name: str
+    target: str
+    signature: str
+    parameters: Names
+    called: tuple[CalledModel, ...]
+    pack: str
+    exponent: str  # the bits of a number's exponent, in both halves
+    carry: str  # added to it, overflows where the exponent has all bits
+    unpack: str
+    to_bits: str
+    before: BeforeModel
+    cell_functions: tuple[CellsModel, ...]  # those of the next two that are there
+    modify: CellsModel
+    hide: CellsModel
+    infinities: CellsModel
+    lookers: LookersModel
+    view: ViewModel
+    first_lines: Lines  # how the first block of keys is found,
+    next_lines: Lines  # the next one, eight columns in,
+    later_lines: Lines  # or twelve
+    move_lines: Lines  # the next block becomes this one
+    is_whole: str  # the condition that all queries see all keys of this block
+    keeps_gaps: bool
+    started: Names  # the sums of a row
+    weighed: Names  # what weigh() reads and writes
+    weighing: WeighingModel
+    produced: Names  # what those who copy need
+    made: Names  # what weights are made of
+    mended: Names  # what is needed to take values out that are not finite
+    finish: FinishModel
+    entry: GpuEntryModel
+
+
+@dataclass(frozen=True)
+class HopperModuleModel:
+    """A module of a CUDA kernel for Hopper."""
+
+    doc_lines: Lines
+    constants: tuple[ConstantGroup, ...]
+    kernel: HopperKernelModel

@@ -1,0 +1,159 @@
+"""The schedule of a CUDA kernel for Hopper: one group of four warps copies, others multiply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+from ..base.target import Gpu
+from ..expr.tree import Element, Expr, walk
+from .gpu_plan import BYTES, FLAG_BYTES, GpuSizes, sizes_of
+from .workload import Workload
+
+WARPGROUP = 128  # threads of four warps, which give one wgmma together
+ROWS_OF_WGMMA = 64
+PANEL = 64  # numbers of a swizzled row of 128 bytes
+DEPTH = 16  # numbers of the depth of a product
+BARRIER_BYTES = 128  # of the mbarriers of up to three stages, and flags behind them
+OTHER_REGISTERS = 40  # addresses, positions, maxima: what ptxas needs beside tiles
+# By the groups that multiply, and whether masks are looked up in arrays: the registers of a thread that
+# copies, and of one that multiplies. Nearly all that a multiprocessor has, in multiples of 8.
+SHARES = {
+    (1, False): (56, 240),
+    (1, True): (96, 240),
+    (2, False): (40, 232),
+    (2, True): (96, 208),
+    (3, False): (32, 160),
+}
+NONE = (0, 0)
+
+
+@dataclass(frozen=True)
+class HopperSchedule:
+    """How one block of threads attends on Hopper: a tile of queries meets one block of keys after the other.
+
+    Units    consumers counts the groups of four warps that multiply, each with 64 queries; stages counts the
+             blocks of keys, and of values, in shared memory
+    Members  looks_up: do threads that copy read arrays, to know which blocks are seen?
+    """
+
+    consumers: int
+    block_keys: int
+    stages: int
+    looks_up: bool = False
+
+    @property
+    def threads(self) -> int:
+        return WARPGROUP * (self.consumers + 1)
+
+    @property
+    def tile_queries(self) -> int:
+        return ROWS_OF_WGMMA * self.consumers
+
+    @property
+    def producer_registers(self) -> int:
+        return SHARES[self.consumers, self.looks_up][0]
+
+    @property
+    def consumer_registers(self) -> int:
+        return SHARES[self.consumers, self.looks_up][1]
+
+
+def query_bytes(s: HopperSchedule, sizes: GpuSizes) -> int:
+    """Of the tile of queries in shared memory."""
+    return s.tile_queries * sizes.dim * BYTES
+
+
+def stage_bytes(s: HopperSchedule, sizes: GpuSizes) -> int:
+    """Of a block of keys and its values."""
+    return s.block_keys * (sizes.dim + sizes.value_dim) * BYTES
+
+
+def shared_bytes(s: HopperSchedule, sizes: GpuSizes) -> int:
+    """Of all tiles in shared memory, and of barriers and flags."""
+    return query_bytes(s, sizes) + s.stages * stage_bytes(s, sizes) + BARRIER_BYTES + FLAG_BYTES
+
+
+def consumer_needs(s: HopperSchedule, sizes: GpuSizes) -> int:
+    """About how many registers a thread that multiplies needs: scores, weights in 16 bits, results."""
+    return s.block_keys // 2 + s.block_keys // 4 + sizes.value_dim // 2 + OTHER_REGISTERS
+
+
+@dataclass(frozen=True)
+class HopperRule:
+    """A condition on schedules for Hopper, and why it exists."""
+
+    reason: str
+    holds: Callable[[HopperSchedule, GpuSizes, Gpu], bool]
+
+
+HOPPER_RULES = (
+    HopperRule(
+        "wgmma and setmaxnreg are of sm_90a",
+        lambda s, sizes, gpu: gpu.suffix == "a",
+    ),
+    HopperRule(
+        "heads are whole rows of 128 bytes, as the swizzle of wgmma has them",
+        lambda s, sizes, gpu: sizes.dim % PANEL == 0 and sizes.value_dim % PANEL == 0,
+    ),
+    HopperRule(
+        "one to three groups multiply: more leave too few registers for each",
+        lambda s, sizes, gpu: (s.consumers, s.looks_up) in SHARES,
+    ),
+    HopperRule(
+        "a block of keys is a whole number of products deep, and no wider than one product",
+        lambda s, sizes, gpu: 0 < s.block_keys <= 256 and s.block_keys % DEPTH == 0,
+    ),
+    HopperRule(
+        "two or three stages: one is read while another is filled, and barriers have room for three",
+        lambda s, sizes, gpu: 2 <= s.stages <= 3,
+    ),
+    HopperRule(
+        "tiles and stages fit the shared memory of a block",
+        lambda s, sizes, gpu: shared_bytes(s, sizes) <= gpu.shared_bytes,
+    ),
+    HopperRule(
+        "tiles fit the registers of a thread that multiplies, or they spill",
+        lambda s, sizes, gpu: consumer_needs(s, sizes) <= SHARES.get((s.consumers, s.looks_up), NONE)[1],
+    ),
+)
+
+
+def hopper_violations(schedule: HopperSchedule, sizes: GpuSizes, gpu: Gpu) -> tuple[str, ...]:
+    """The reasons of the rules that the schedule breaks; none for a legal one."""
+    return tuple(rule.reason for rule in HOPPER_RULES if not rule.holds(schedule, sizes, gpu))
+
+
+def hopper_schedules(sizes: GpuSizes, gpu: Gpu) -> Iterator[HopperSchedule]:
+    """Every legal schedule worth a measurement."""
+    made = (HopperSchedule(*choice) for choice in product((2, 3), (64, 80, 96, 128, 160, 176), (2, 3)))
+    return (each for each in made if not hopper_violations(each, sizes, gpu))
+
+
+# By the wider of dim and value_dim. Not measured on a GPU yet; ptxas gives no spill for any.
+DEFAULTS = (
+    (128, HopperSchedule(consumers=2, block_keys=128, stages=2)),
+    (256, HopperSchedule(consumers=2, block_keys=64, stages=2)),
+)
+WITH_ARRAYS = 64  # keys of a block: what is read of arrays needs 40 to 60 registers
+WIDEST_WITH_ARRAYS = 128
+
+
+def choose_hopper_schedule(work: Workload, gpu: Gpu) -> HopperSchedule | None:
+    """The default schedule for such heads; None where another family computes them."""
+    sizes = sizes_of(work)
+    widest, op = max(sizes.dim, sizes.value_dim), work.op
+    if gpu.suffix != "a" or not work.is_plain or work.dim % PANEL or work.value_dim % PANEL:
+        return None
+    chosen = next(schedule for width, schedule in DEFAULTS if widest <= width)
+    if not op.captured:
+        return chosen
+    looks_up = reads_arrays(op.keep)
+    if widest > WIDEST_WITH_ARRAYS or (looks_up and reads_arrays(op.modify)):
+        return None  # registers do not suffice for all of that
+    return replace(chosen, block_keys=WITH_ARRAYS, looks_up=looks_up)
+
+
+def reads_arrays(expr: Expr | None) -> bool:
+    return expr is not None and any(isinstance(part, Element) for part in walk(expr))
