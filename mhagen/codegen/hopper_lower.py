@@ -129,7 +129,7 @@ def schedule_text(facts: GpuLowering, plan: HopperSchedule) -> Lines:
     tile = facts.sizes.dim * plan.tile_queries * BYTES >> 10
     text = (
         f"Schedule: a block of {plan.threads} threads attends from {plan.tile_queries} queries of one head; "
-        f"each of {plan.consumers} groups of four warps multiplies 64 of them, and four more warps copy. Keys "
+        f"{plan.consumers} groups of four warps multiply, each 64 of them, and four more warps copy. Keys "
         f"and values come in blocks of {plan.block_keys}, copied by cp.async into {plan.stages} stages of "
         f"swizzled shared memory, behind the queries ({tile} KB); mbarriers say when a buffer is full, and "
         "when it is empty. Products run on the tensor cores (wgmma m64k16), those of the next keys with "

@@ -1,0 +1,96 @@
+"""Schedules for Hopper: where they are chosen they are legal, and rules have reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mhagen.base.target import SM_90, SM_90A
+from mhagen.pipeline import compile_to_gpu_source
+from mhagen.schedule.gpu_plan import GpuSizes, sizes_of
+from mhagen.schedule.hopper_plan import (
+    HOPPER_RULES,
+    HopperSchedule,
+    choose_hopper_schedule,
+    hopper_schedules,
+    hopper_violations,
+)
+from mhagen.schedule.workload import Workload, workload_of
+
+SIZES = GpuSizes(128, 128)
+SEEN: dict[str, Any] = {
+    "mask": {"keep": "seen[k]"},
+    "inputs": {"seen": {"shape": ["keys"], "dtype": "bool"}, "slope": {"shape": ["query_heads"]}},
+}
+SLOPE: dict[str, Any] = {
+    "scores": {"modify": "score + slope[h]"},
+    "inputs": {"slope": {"shape": ["query_heads"]}},
+}
+
+
+def work_of(dim: int, value_dim: int, **changes: Any) -> Workload:
+    heads = {"query": 2, "dim": dim, "value_dim": value_dim}
+    spec = {"name": "s", "dtype": "float16", "heads": heads, **changes}
+    return workload_of(compile_to_gpu_source(spec, "sm_80")[1].attention)
+
+
+@pytest.mark.parametrize("dim", [64, 128, 192, 256])
+@pytest.mark.parametrize("value_dim", [64, 128, 256])
+def test_the_schedule_that_is_chosen_is_legal(dim: int, value_dim: int) -> None:
+    work = work_of(dim, value_dim)
+    chosen = choose_hopper_schedule(work, SM_90A)
+    assert chosen is not None
+    assert not hopper_violations(chosen, sizes_of(work), SM_90A)
+
+
+def test_masks_that_are_looked_up_give_registers_to_those_who_copy() -> None:
+    work = work_of(128, 128, **{**SEEN, "inputs": {"seen": SEEN["inputs"]["seen"]}})
+    chosen = choose_hopper_schedule(work, SM_90A)
+    assert chosen is not None
+    assert chosen.looks_up
+    assert chosen.producer_registers == 96
+    assert not hopper_violations(chosen, sizes_of(work), SM_90A)
+
+
+def test_others_stay_with_the_family_that_runs_everywhere() -> None:
+    assert choose_hopper_schedule(work_of(96, 96), SM_90A) is None
+    assert choose_hopper_schedule(work_of(64, 80), SM_90A) is None
+    assert choose_hopper_schedule(work_of(64, 64), SM_90) is None
+    assert choose_hopper_schedule(work_of(256, 256, **SLOPE), SM_90A) is None
+    assert choose_hopper_schedule(work_of(128, 128, **SLOPE), SM_90A) is not None
+    assert choose_hopper_schedule(work_of(64, 64, **{**SLOPE, **SEEN}), SM_90A) is None
+
+
+def test_every_schedule_of_the_space_is_legal_and_named_once() -> None:
+    found = list(hopper_schedules(SIZES, SM_90A))
+    assert len(found) == len(set(found)) > 5
+    assert not [each for each in found if hopper_violations(each, SIZES, SM_90A)]
+
+
+def test_registers_are_no_more_than_a_multiprocessor_has() -> None:
+    for consumers, looks_up in ((1, False), (1, True), (2, False), (2, True), (3, False)):
+        plan = HopperSchedule(consumers, 64, 2, looks_up)
+        all_of_them = 128 * (plan.producer_registers + consumers * plan.consumer_registers)
+        assert all_of_them <= SM_90A.registers
+
+
+BROKEN = {
+    "one to three groups multiply": HopperSchedule(4, 64, 2),
+    "a block of keys": HopperSchedule(2, 72, 2),
+    "two or three stages": HopperSchedule(2, 64, 1),
+    "tiles and stages fit the shared": HopperSchedule(2, 176, 3),
+    "tiles fit the registers": HopperSchedule(3, 128, 2),
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_a_rule_that_is_broken_says_why(rule: str) -> None:
+    assert [each for each in hopper_violations(BROKEN[rule], SIZES, SM_90A) if each.startswith(rule)]
+    assert [each for each in HOPPER_RULES if each.reason.startswith(rule)]
+
+
+def test_other_heads_and_other_gpus_are_refused() -> None:
+    plan = HopperSchedule(2, 64, 2)
+    assert hopper_violations(plan, GpuSizes(96, 64), SM_90A)
+    assert hopper_violations(plan, SIZES, SM_90)
