@@ -102,6 +102,7 @@ def called(facts: GpuLowering, plan: HopperSchedule) -> tuple[CalledModel, ...]:
         "keep_outs": "keep_in_registers(OUTS)",
         "wait_for_scores": "wgmma_wait_group(1)  # products with values may still run",
         "wait_for_all": "wgmma_wait_group(0)",
+        "wait_for_copies": "cp_async_wait_group(0)",
         "give_registers": f"setmaxnreg_dec({plan.producer_registers})",
         "take_registers": f"setmaxnreg_inc({plan.consumer_registers})",
     }

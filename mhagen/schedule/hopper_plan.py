@@ -18,12 +18,11 @@ DEPTH = 16  # numbers of the depth of a product
 BARRIER_BYTES = 128  # of the mbarriers of up to three stages, and flags behind them
 OTHER_REGISTERS = 40  # addresses, positions, maxima: what ptxas needs beside tiles
 # By the groups that multiply, and whether masks are looked up in arrays: the registers of a thread that
-# copies, and of one that multiplies. Nearly all that a multiprocessor has, in multiples of 8.
+# copies, and of one that multiplies, in multiples of 8. Together they are what a block has when it starts, or
+# those who ask for more would wait for ever: 168 a thread for three groups, 128 for four.
 SHARES = {
-    (1, False): (56, 240),
-    (1, True): (96, 240),
     (2, False): (40, 232),
-    (2, True): (96, 208),
+    (2, True): (104, 200),
     (3, False): (32, 160),
 }
 NONE = (0, 0)
@@ -98,7 +97,7 @@ HOPPER_RULES = (
         lambda s, sizes, gpu: sizes.dim % PANEL == 0 and sizes.value_dim % PANEL == 0,
     ),
     HopperRule(
-        "one to three groups multiply: more leave too few registers for each",
+        "two or three groups multiply: more leave too few registers for each",
         lambda s, sizes, gpu: (s.consumers, s.looks_up) in SHARES,
     ),
     HopperRule(

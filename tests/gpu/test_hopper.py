@@ -94,7 +94,7 @@ SHAPES: dict[str, tuple[dict[str, int], HopperSchedule]] = {
         {"query": 3, "key_value": 1, "dim": 64, "value_dim": 192},
         HopperSchedule(3, 48, 2),
     ),
-    "256, one consumer": ({"query": 1, "dim": 256}, HopperSchedule(1, 32, 2)),
+    "256": ({"query": 1, "dim": 256}, HopperSchedule(2, 32, 2)),
 }
 
 
