@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..base.turning import Scaling
-from ..spec.fields import Align, Layout
+from ..spec.fields import Align, Layout, Statistic
 from ..spec.model import Spec
 
 LABEL_WIDTH = 11
@@ -109,4 +109,5 @@ def _layer(spec: Spec) -> Iterator[str]:
 def _returned(spec: Spec) -> Iterator[str]:
     yield f"out {_caller_shape(spec, spec.heads.query, 'queries', spec.heads.value_dim)}"
     for statistic in spec.outputs.statistics:
-        yield f"{statistic.value} (batch, {spec.heads.query}, queries)"
+        axis = "keys" if statistic is Statistic.RECEIVED else "queries"
+        yield f"{statistic.value} (batch, {spec.heads.query}, {axis})"

@@ -15,6 +15,7 @@ LOG2_E = 1.4426950408889634
 CACHE_LINE = 64
 ROWS_OF_TASK = 32  # of decoding, at most: their scores stay in the second level cache
 VALUE_KEYS = 32
+SECOND_KEYS = 256  # at most: widened, they stay in the second level cache
 FAR_BYTES = 16 << 10
 LOWEST = {DType.FLOAT32: "-3.4028234663852886e38", DType.FLOAT64: "-1.7976931348623157e308"}
 
@@ -135,6 +136,7 @@ def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     ]
     lines += scratch_lines(facts)
     lines += decode_lines(facts)
+    lines += second_lines(facts) if facts.receives else []
     if facts.program.self_layer is not None:
         size = facts.schedule.linear_vectors * numbers.vector_bytes
         lines.append(line("LINEAR_PANEL_ROW", size, "weights of one input in a panel"))
@@ -202,6 +204,27 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
     ]
 
 
+def second_lines(facts: Lowering) -> list[ConstantLine]:
+    """The scratch of the second pass."""
+    schedule = facts.schedule
+    keys = max(SECOND_KEYS // schedule.key_rows, 1) * schedule.key_rows
+    origins = -(-facts.depth // facts.lanes) * facts.lanes * facts.row
+    sums = origins + 2 * facts.row
+    staged = sums + (keys + schedule.key_rows) * facts.numbers.vector_bytes
+    queries = staged + (keys * facts.key_line if facts.numbers.staged else 0)
+    end = queries + (facts.group_queries * facts.key_line if facts.numbers.staged else 0)
+    lines = [
+        line("SECOND_KEYS", keys, "of one task of the second pass"),
+        line("SECOND_ORIGINS", origins, "what is taken off scores, behind the packed queries"),
+        line("SECOND_PORTIONS", origins + facts.row, "what weights are multiplied by"),
+        line("SECOND_SUMS", sums, "what each key has received so far, in LANES parts"),
+    ]
+    if facts.numbers.staged:
+        lines.append(line("SECOND_STAGED", staged, "the keys of the task, widened"))
+        lines.append(line("SECOND_QUERIES", queries, "a group of queries, widened"))
+    return [*lines, line("SECOND_SCRATCH_BYTES", whole_lines(end))]
+
+
 def rows_of_query(facts: Lowering) -> int:
     """The most heads that read the same keys together."""
     return facts.work.op.group if facts.work.is_plain else facts.work.most_members
@@ -236,7 +259,7 @@ def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     if any(part.view_code is not None for part in parts):
         bits = 8 * (numbers.stored.bytes if numbers.pairs else computed.bytes)
         lines.append(line("HIDDEN_BITS", f"-(2**{bits - 1})", "its bits"))
-    if not {"lse", "max", "entropy"}.isdisjoint(facts.work.op.statistics):
+    if not {"lse", "max", "entropy"}.isdisjoint(facts.first_statistics):
         lines += [line("LN_2", "0.6931471805599453")] if any(part.is_base_two for part in parts) else []
     if any(part.work.op.sink is not None and part.is_base_two for part in parts):
         lines.append(line("LOG2_E", LOG2_E, "of the sink's logit, which is a natural one"))

@@ -7,6 +7,7 @@ from .direct import has_direct
 from .facts import Lowering
 from .model import DecodeModel, Names, TaskModel, TileModel
 from .part_model import PartModel
+from .second_model import SecondModel
 from .tiles import EXTENTS
 
 DIRECT_FUNCTIONS = ("has_header", "headers_fit", "lengths_fit", "span", "is_apart")
@@ -41,6 +42,27 @@ def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tup
         *(("clear_head", "clear_heads") if facts.prunes else ()),
         *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
         "attention_tasks",
+    )
+
+
+def second_function_names(
+    facts: Lowering, tile: TileModel, second: SecondModel, parts: tuple[PartModel, ...]
+) -> Names:
+    """The functions of the second pass."""
+    codes = [code for each in facts.parts for code in (each.partial_code, each.full_code)]
+    return (
+        *(("widen_keys",) if facts.numbers.staged else ()),
+        *each_of(parts, "pack_queries"),
+        *runs_of(*codes),
+        *(extent.name for extent in tile.extents),
+        *(("extent_of_run",) if tile.bounds_runs else ()),
+        *(("widened",) if tile.bounds_reals else ()),
+        *(f"visibility{part.suffix}" for part in parts if part.view.masked),
+        *(each.name for part in second.parts for each in part.tiles),
+        *(name for part in second.parts for name in (part.group_name, part.name)),
+        *(switch.name for switch in second.switches),
+        *(() if facts.work.is_plain else ("head_at", "turn_of")),
+        "receive_tasks",
     )
 
 

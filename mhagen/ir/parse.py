@@ -42,6 +42,7 @@ VOCABULARY: Mapping[str, type[Op]] = {
         softmax_ops.MaxScore,
         softmax_ops.Entropy,
         softmax_ops.Confidence,
+        softmax_ops.Received,
         ops.WeightedValues,
         pick_ops.PickHeads,
         pick_ops.GateHeads,

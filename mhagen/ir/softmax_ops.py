@@ -158,12 +158,41 @@ class Confidence(LogSumExp):
         return (np.max(weights, axis=3, initial=0.0),)
 
 
+@dataclass(frozen=True)
+class Received(RowOp):
+    """The weight that each key receives in total, from all queries of a head.
+
+    Meaning  r[b, h, n] = sum over m of w[b, h, m, n], of the softmax's weights w
+    Shapes   (batch, heads, keys)
+    Numbers  0 for a key that no query sees
+    Example
+        input %scores: f32[batch, 8, queries, keys]
+        %received: f32[batch, 8, keys] = received(%scores)
+    """
+
+    def infer(self, scores: TensorType, *operands: TensorType) -> Types:
+        self.rows(scores, operands)
+        return (TensorType(scores.dtype, (*scores.shape[:2], scores.shape[3])),)
+
+    def evaluate(self, scores: Floats, *operands: Array) -> Results:
+        (weights,) = Softmax(self.base, self.sink).evaluate(scores, *operands)
+        return (weights.sum(axis=2),)
+
+
 # The op that defines each statistic an attention can return.
 STATISTICS: Mapping[str, type[RowOp]] = {
     "lse": LogSumExp,
     "max": MaxScore,
     "entropy": Entropy,
     "confidence": Confidence,
+    "received": Received,
 }
 # The output and the statistics of a head that sees no key and has no sink.
-UNSEEN: Mapping[str, float] = {"out": 0.0, "lse": -np.inf, "max": -np.inf, "entropy": 0.0, "confidence": 0.0}
+UNSEEN: Mapping[str, float] = {
+    "out": 0.0,
+    "lse": -np.inf,
+    "max": -np.inf,
+    "entropy": 0.0,
+    "confidence": 0.0,
+    "received": 0.0,
+}

@@ -21,7 +21,7 @@ _PACKAGES = frozenset({"numpy", "numba", "llvmlite", "mhagen", "mhagen_runtime"}
 _ARGUMENTS = frozenset({"query", "key", "value", "out", "query_offset", "x", "weights", "context"})
 _WEIGHTS = frozenset({"wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo", "q_norm", "k_norm"})
 _FUNCTIONS = frozenset({"attention", "layer", "prepare"})
-_STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "argmax"})
+_STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "received", "argmax"})
 # What the functions of a generated module call their own, and what they read: tests/laws/test_names.py.
 _LOCALS = frozenset(
     {
@@ -35,8 +35,19 @@ _LOCALS = frozenset(
         "greatest",
         "inputs",
         "kernel_for",
+        "keys",
+        "np",
+        "origin",
+        "portion",
+        "prepared",
+        "queries",
+        "receive",
+        "serving_entry",
+        "sizes",
+        "thread_count",
+        "tiles",
+        "turns",
     }
-    | {"keys", "np", "prepared", "queries", "serving_entry", "sizes", "thread_count", "tiles", "turns"}
 )
 # Views of arrays with their heads first; constants are written in capitals, so they may have these names.
 _VIEWS = frozenset(f"{array}_heads" for array in ("query", "key", "value", "out"))
