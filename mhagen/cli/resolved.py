@@ -109,5 +109,6 @@ def _layer(spec: Spec) -> Iterator[str]:
 def _returned(spec: Spec) -> Iterator[str]:
     yield f"out {_caller_shape(spec, spec.heads.query, 'queries', spec.heads.value_dim)}"
     for statistic in spec.outputs.statistics:
-        axis = "keys" if statistic is Statistic.RECEIVED else "queries"
-        yield f"{statistic.value} (batch, {spec.heads.query}, {axis})"
+        axes = "keys" if statistic is Statistic.RECEIVED else "queries"
+        axes += ", " + name.removeprefix("top_") if (name := statistic.value).startswith("top_") else ""
+        yield f"{statistic.value} (batch, {spec.heads.query}, {axes})"

@@ -6,7 +6,7 @@ from ..base.dtypes import DType
 from ..runtime.launch import DIRECT_SHARED, DIRECT_TABLE, MULTIPLY_ADDS_OF_A_THREAD
 from .direct import has_direct
 from .entry import model_dim_of
-from .facts import Lowering
+from .facts import LEADERS, Lowering
 from .finish import finish_lines
 from .model import ConstantGroup, ConstantLine
 from .statistics import kept_rows
@@ -136,7 +136,7 @@ def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     ]
     lines += scratch_lines(facts)
     lines += decode_lines(facts)
-    lines += second_lines(facts) if facts.receives else []
+    lines += second_lines(facts) if facts.receives or facts.leading else []
     if facts.program.self_layer is not None:
         size = facts.schedule.linear_vectors * numbers.vector_bytes
         lines.append(line("LINEAR_PANEL_ROW", size, "weights of one input in a panel"))
@@ -208,17 +208,27 @@ def second_lines(facts: Lowering) -> list[ConstantLine]:
     """The scratch of the second pass."""
     schedule = facts.schedule
     keys = max(SECOND_KEYS // schedule.key_rows, 1) * schedule.key_rows
+    most, leader = max((LEADERS[name] for name in facts.leading), default=0), 2 * facts.row
     origins = -(-facts.depth // facts.lanes) * facts.lanes * facts.row
     sums = origins + 2 * facts.row
-    staged = sums + (keys + schedule.key_rows) * facts.numbers.vector_bytes
+    received = 2 * facts.row + (keys + schedule.key_rows) * facts.numbers.vector_bytes
+    staged = origins + max(received * facts.receives, most * leader)
     queries = staged + (keys * facts.key_line if facts.numbers.staged else 0)
     end = queries + (facts.group_queries * facts.key_line if facts.numbers.staged else 0)
-    lines = [
-        line("SECOND_KEYS", keys, "of one task of the second pass"),
-        line("SECOND_ORIGINS", origins, "what is taken off scores, behind the packed queries"),
-        line("SECOND_PORTIONS", origins + facts.row, "what weights are multiplied by"),
-        line("SECOND_SUMS", sums, "what each key has received so far, in LANES parts"),
-    ]
+    lines = [line("SECOND_KEYS", keys, "of one block of the second pass")]
+    if facts.receives:
+        lines += [
+            line("SECOND_ORIGINS", origins, "what is taken off scores, behind the packed queries"),
+            line("SECOND_PORTIONS", origins + facts.row, "what weights are multiplied by"),
+            line("SECOND_SUMS", sums, "what each key has received so far, in LANES parts"),
+        ]
+    if facts.leading:
+        lines += [
+            line("LEADERS", most, "keys with the greatest scores of a query"),
+            line("LEADER", leader, "one of each query of a group: scores, then numbers of keys"),
+            line("LAST_LEADER", (most - 1) * leader),
+            line("SECOND_LEADERS", origins, "where they lie, behind the packed queries"),
+        ]
     if facts.numbers.staged:
         lines.append(line("SECOND_STAGED", staged, "the keys of the task, widened"))
         lines.append(line("SECOND_QUERIES", queries, "a group of queries, widened"))

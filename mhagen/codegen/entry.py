@@ -8,7 +8,7 @@ from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..ir.head_ops import NormalizeHeads
 from ..spec.fields import Align, Layout
-from .facts import Lowering
+from .facts import LEADERS, Lowering
 from .finish import neighbours_of, norm_of, rotary_of
 from .layer_model import LayerModel, ProductModel
 from .model import AttentionModel, Lines, Names
@@ -24,7 +24,11 @@ HEADS_FIRST = ".transpose(0, 2, 1, 3)"
 # Statistics of a query that sees no key.
 BLIND = {"lse": "-np.inf", "max": "-np.inf"}
 # What stands behind statistics that are no numbers of queries.
-SHAPE_NOTES = {"received": "  # (batch, query_heads, keys)"}
+SHAPE_NOTES = {
+    "received": "  # (batch, query_heads, keys)",
+    **{name: "  # numbers of keys, int64" for name in LEADERS},
+    **{name: f"  # (batch, query_heads, queries, {n}) int64" for name, n in LEADERS.items() if n > 1},
+}
 EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
 
 
@@ -106,7 +110,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
             *operands,
         ),
         kernel_arguments=kernel_arguments(facts),
-        returns=f"Attention(out, {', '.join(facts.results)})" if statistics else "out",
+        returns=f"Attention(out, {', '.join(facts.results)})" if facts.results else "out",
     )
 
 
@@ -198,7 +202,7 @@ def layer_model(facts: Lowering) -> LayerModel:
             f"    key, value = LINEAR.project(KEY_VALUE, prepared, context{turns})",
         ),
         attend_arguments=("query", "key", "value", f"out{HEADS_FIRST}", *statistics, QUERY_OFFSET, *operands),
-        returns=f"Attention({merged}, {', '.join(facts.results)})" if statistics else merged,
+        returns=f"Attention({merged}, {', '.join(facts.results)})" if facts.results else merged,
     )
 
 

@@ -12,6 +12,7 @@ from ..base.target import Target
 from ..expr.tree import Constant, Expr, walk
 from ..ir.graph import QUERY_OFFSET, Graph
 from ..ir.program import Program
+from ..ir.softmax_ops import TOP_COUNTS
 from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import Schedule
 from ..schedule.table import MOST_ENTRIES, ScheduleTable
@@ -44,6 +45,7 @@ RESERVED = frozenset(
         "GAPS", "PARTIAL_GAPS", "TOPS",
         "RECEIVE", "SECOND_KEYS", "SECOND_ORIGINS", "SECOND_PORTIONS", "SECOND_QUERIES",
         "SECOND_SCRATCH_BYTES", "SECOND_STAGED", "SECOND_SUMS",
+        "LAST_LEADER", "LEAD", "LEADER", "LEADERS", "SECOND_LEADERS",
         "BUNDLES", "KEPT", "KEPT_HEADS", "KEPT_KEY_VALUE", "MEMBERS",
         "GAINS_ROW", "INVERSE_DIM", "KEYS", "LINEAR_SCRATCH_BYTES", "NORM_EPS", "PAIRS", "QUERIES",
         "ROTATION", "SINES", "STRIP", "STRIP_ROW", "TURNING", "TURN_ROW",
@@ -55,7 +57,9 @@ OF_PART = "_like_head_"
 OF_A_PART = re.compile(rf"{OF_PART.upper()}\d+$")
 # What a statistic is called inside a module, where its name is that of a function.
 VARIABLES = {"max": "greatest"}
-OF_SECOND_PASS = frozenset({"received"})
+# How many keys those statistics have for a query that are keys.
+LEADERS = {"argmax": 1} | {f"top_{count}": count for count in TOP_COUNTS}
+OF_SECOND_PASS = frozenset({"received", *LEADERS})
 # What makes weights of scores, of each query: power(score - origin) * portion.
 WEIGHING = ("origin", "portion")
 EXP2 = {DType.BFLOAT16: "exp2_degree_3", DType.FLOAT16: "exp2_degree_4"}
@@ -295,6 +299,11 @@ class Lowering:
     def receives(self) -> bool:
         """Does somebody ask for what each key receives?"""
         return "received" in self.work.op.statistics
+
+    @property
+    def leading(self) -> Names:
+        """The statistics that are keys."""
+        return tuple(name for name in self.work.op.statistics if name in LEADERS)
 
     @property
     def keeps_tops(self) -> bool:

@@ -7,7 +7,6 @@ from .direct import has_direct
 from .facts import Lowering
 from .model import DecodeModel, Names, TaskModel, TileModel
 from .part_model import PartModel
-from .second_model import SecondModel
 from .tiles import EXTENTS
 
 DIRECT_FUNCTIONS = ("has_header", "headers_fit", "lengths_fit", "span", "is_apart")
@@ -46,10 +45,11 @@ def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tup
 
 
 def second_function_names(
-    facts: Lowering, tile: TileModel, second: SecondModel, parts: tuple[PartModel, ...]
+    facts: Lowering, tile: TileModel, parts: tuple[PartModel, ...], own: Names, *, reached: bool
 ) -> Names:
-    """The functions of the second pass."""
+    """The functions of a second pass: those that it shares with the first, then its own."""
     codes = [code for each in facts.parts for code in (each.partial_code, each.full_code)]
+    reaching = tuple(part for part in parts if reached and part.reach.is_there)
     return (
         *(("widen_keys",) if facts.numbers.staged else ()),
         *each_of(parts, "pack_queries"),
@@ -58,11 +58,9 @@ def second_function_names(
         *(("extent_of_run",) if tile.bounds_runs else ()),
         *(("widened",) if tile.bounds_reals else ()),
         *(f"visibility{part.suffix}" for part in parts if part.view.masked),
-        *(each.name for part in second.parts for each in part.tiles),
-        *(name for part in second.parts for name in (part.group_name, part.name)),
-        *(switch.name for switch in second.switches),
+        *each_of(reaching, "reached_keys"),
         *(() if facts.work.is_plain else ("head_at", "turn_of")),
-        "receive_tasks",
+        *own,
     )
 
 

@@ -13,7 +13,7 @@ from .entry import attention_model, layer_model
 from .facts import Lowering
 from .finish import finish_model
 from .formats import numbers_model
-from .functions import decode_function_names, function_names, second_function_names
+from .functions import decode_function_names, function_names
 from .kernel import tile_model
 from .linear import linear_model
 from .model import KernelModel, ModuleModel
@@ -31,14 +31,13 @@ def lower(program: Program, table: ScheduleTable, target: Target) -> ModuleModel
     facts = Lowering(program, table, target)
     tile = tile_model(facts)
     parts = tuple(part_model(part, rows_model(part)) for part in facts.parts)
-    task, decode, second = task_model(facts), decode_model(facts), second_model(facts)
+    task, decode = task_model(facts), decode_model(facts)
     kernel = KernelModel(
         name=program.attention.name,
         target=target.name,
         computed=facts.numbers.computed.value,
         functions=function_names(facts, tile, task, parts),
         decode_functions=decode_function_names(facts, decode, parts),
-        second_functions=second_function_names(facts, tile, second, parts),
         numbers=numbers_model(facts.numbers),
         tile=tile,
         keep=keep_model(facts),
@@ -46,7 +45,7 @@ def lower(program: Program, table: ScheduleTable, target: Target) -> ModuleModel
         order=order_model(facts),
         task=task,
         decode=decode,
-        second=second,
+        second=second_model(facts, tile, parts),
         table=table_model(facts),
         direct=direct_model(facts),
         attention=attention_model(facts),

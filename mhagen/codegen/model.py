@@ -283,7 +283,6 @@ class KernelModel:
     computed: str
     functions: Names
     decode_functions: Names
-    second_functions: Names
     numbers: NumbersModel
     tile: TileModel
     keep: KeepModel

@@ -18,44 +18,93 @@ class SecondTile:
     doc: str
     parameters: Names
     key_rows: Lines  # the address of each key, as text
-    lines: Lines  # products into what keys receive
+    lines: Lines  # products into what is made of them
 
 
 @dataclass(frozen=True)
-class SecondPart:
-    """The functions of one part of the heads."""
+class SecondBlock:
+    """A function that goes through the tiles of a block of keys for one group of queries."""
 
-    tiles: tuple[SecondTile, ...]
-    group_name: str  # of the function that goes through the keys of a block for one group of queries
-    group_parameters: Names
-    name: str  # of the one that goes through the queries
+    name: str
+    doc: str
     parameters: Names
-    has_position: bool
     masked: bool
     visibility: str
-    view_of_group: Names
     view_of_tile: Names
     full: str
     full_arguments: Names
     partial: str
     partial_arguments: Names
-    start_lines: Lines  # how a group of queries is packed
 
 
 @dataclass(frozen=True)
-class SecondModel:
-    """The kernel of a second pass. Not there: every statistic is made in the first."""
+class SecondWalk:
+    """A function of a part of the heads: through all groups of queries, or all blocks of keys, one by one."""
+
+    name: str
+    parameters: Names
+    has_position: bool
+    masked: bool
+    visibility: str
+    view_of_block: Names
+    start_lines: Lines  # how a group of queries is packed
+    block: str
+    block_arguments: Names
+    reaches: bool  # it begins and ends where the mask says
+    reached: str
+    reach_arguments: Names
+
+
+@dataclass(frozen=True)
+class ReceiveModel:
+    """What each key receives. Not there: nobody asks for it."""
 
     is_there: bool
-    vectors: tuple[int, ...]  # of a group of queries
-    places: Lines
-    parts: tuple[SecondPart, ...]
+    walks: tuple[SecondWalk, ...]
     switches: tuple[SwitchModel, ...]
     parameters: Names
     arguments: Names
     reads_positions: bool
-    array_lines: Lines  # that make the arrays of results
-    receive_parameters: Names
-    receive_arguments: Names
+
+
+@dataclass(frozen=True)
+class LeadModel:
+    """The keys with the greatest scores of each query. Not there: nobody asks for them."""
+
+    is_there: bool
+    walks: tuple[SecondWalk, ...]
+    result_lines: Lines
+    switches: tuple[SwitchModel, ...]
+    parameters: Names
+    arguments: Names
+    address_lines: Lines
+    reads_positions: bool
+
+
+@dataclass(frozen=True)
+class SecondKernel:
+    """A kernel of a second pass, and the function that runs it behind attend()."""
+
+    kernel: str
+    name: str
+    functions: Names
+    parameters: Names
+    arguments: Names
     layer_arguments: Names
     kernel_arguments: Lines
+    tasks: str
+
+
+@dataclass(frozen=True)
+class SecondModel:
+    """All second passes. Not there: every statistic is made in the first."""
+
+    is_there: bool
+    vectors: tuple[int, ...]  # of a group of queries
+    places: Lines
+    tiles: tuple[SecondTile, ...]
+    blocks: tuple[SecondBlock, ...]
+    array_lines: Lines  # that make the arrays of results
+    receive: ReceiveModel
+    lead: LeadModel
+    kernels: tuple[SecondKernel, ...]

@@ -43,6 +43,8 @@ VOCABULARY: Mapping[str, type[Op]] = {
         softmax_ops.Entropy,
         softmax_ops.Confidence,
         softmax_ops.Received,
+        softmax_ops.TopKeys,
+        softmax_ops.ArgMax,
         ops.WeightedValues,
         pick_ops.PickHeads,
         pick_ops.GateHeads,

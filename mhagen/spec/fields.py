@@ -50,6 +50,12 @@ class Statistic(Enum):
     ENTROPY = "entropy"
     CONFIDENCE = "confidence"
     RECEIVED = "received"
+    ARGMAX = "argmax"
+    TOP_2 = "top_2"
+    TOP_4 = "top_4"
+    TOP_8 = "top_8"
+    TOP_16 = "top_16"
+    TOP_32 = "top_32"
 
 
 class Axis(Enum):

@@ -21,7 +21,9 @@ _PACKAGES = frozenset({"numpy", "numba", "llvmlite", "mhagen", "mhagen_runtime"}
 _ARGUMENTS = frozenset({"query", "key", "value", "out", "query_offset", "x", "weights", "context"})
 _WEIGHTS = frozenset({"wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo", "q_norm", "k_norm"})
 _FUNCTIONS = frozenset({"attention", "layer", "prepare"})
-_STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "received", "argmax"})
+_STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "received", "argmax"}) | {
+    f"top_{count}" for count in (2, 4, 8, 16, 32)
+}
 # What the functions of a generated module call their own, and what they read: tests/laws/test_names.py.
 _LOCALS = frozenset(
     {
@@ -36,6 +38,7 @@ _LOCALS = frozenset(
         "inputs",
         "kernel_for",
         "keys",
+        "lead",
         "np",
         "origin",
         "portion",

@@ -49,7 +49,7 @@ CONDITIONS = (
     "(b + q * k) % 3 != 1",
 )
 SINKS = ("0.0", "2 * slope[h] - 1", "where(q < window, b, -h)", "bias[h, q, 0] + 1")
-STATISTICS = ("lse", "max", "entropy", "confidence", "received")
+STATISTICS = ("lse", "max", "entropy", "confidence", "received", "argmax", "top_2")
 SCALINGS = (
     {"type": "linear", "factor": 2.0},
     {"type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 2},
