@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .ir.reference import Reference as Reference
     from .pipeline import Kernel as Kernel
     from .pipeline import SpecLike, Tune
+    from .pruning.prune import prune as prune
+    from .pruning.result import Pruning as Pruning
     from .spec.load import load_spec as load_spec
     from .spec.model import Spec as Spec
     from .tuning.result import Tuning as Tuning
@@ -40,6 +42,7 @@ __all__ = (
     "InternalError",
     "Kernel",
     "MhagenError",
+    "Pruning",
     "Reference",
     "Spec",
     "SpecError",
@@ -54,6 +57,7 @@ __all__ = (
     "log",
     "maximum",
     "minimum",
+    "prune",
     "reference",
     "sigmoid",
     "sqrt",
@@ -65,10 +69,12 @@ __all__ = (
 # Where public names live that are imported when first asked for: most bring NumPy or pydantic.
 HOMES = {
     "Kernel": "pipeline",
+    "Pruning": "pruning.result",
     "Reference": "ir.reference",
     "Spec": "spec.model",
     "Tuning": "tuning.result",
     "load_spec": "spec.load",
+    "prune": "pruning.prune",
     "tune": "tuning.tune",
     **dict.fromkeys(("abs", "exp", "floor", "log", "maximum", "minimum"), "expr.functions"),
     **dict.fromkeys(("sigmoid", "sqrt", "tanh", "where"), "expr.functions"),

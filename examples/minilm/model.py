@@ -125,22 +125,26 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def read_layer(weights: Mapping[str, np.ndarray], name: str, kernel: AttentionKernel) -> Layer:
+    return Layer(
+        attention=kernel.prepare(attention_weights(weights, name)),
+        attention_norm=affine(weights, f"{name}.attention.output.LayerNorm"),
+        widen=affine(weights, f"{name}.intermediate.dense"),
+        narrow=affine(weights, f"{name}.output.dense"),
+        norm=affine(weights, f"{name}.output.LayerNorm"),
+    )
+
+
+def attention_weights(weights: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """The weights of an attention layer, called as the kernel calls them."""
     attention = {
         "q": affine(weights, f"{name}.attention.self.query"),
         "k": affine(weights, f"{name}.attention.self.key"),
         "v": affine(weights, f"{name}.attention.self.value"),
         "o": affine(weights, f"{name}.attention.output.dense"),
     }
-    return Layer(
-        attention=kernel.prepare(
-            {f"w{letter}": linear.weight for letter, linear in attention.items()}
-            | {f"b{letter}": linear.bias for letter, linear in attention.items()}
-        ),
-        attention_norm=affine(weights, f"{name}.attention.output.LayerNorm"),
-        widen=affine(weights, f"{name}.intermediate.dense"),
-        narrow=affine(weights, f"{name}.output.dense"),
-        norm=affine(weights, f"{name}.output.LayerNorm"),
-    )
+    return {f"w{letter}": linear.weight for letter, linear in attention.items()} | {
+        f"b{letter}": linear.bias for letter, linear in attention.items()
+    }
 
 
 def affine(weights: Mapping[str, np.ndarray], name: str) -> Affine:

@@ -243,6 +243,7 @@ def every_second_row(result: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def first_of(result: Any) -> Any:
+    """The output, without the statistics that a spec may ask for."""
     return result[0] if isinstance(result, tuple) else result
 
 
@@ -253,6 +254,7 @@ def distance(found: Any, expected: Any) -> float:
 
 
 def array_distance(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float:
+    """The greatest difference, relative to max(1, the greatest expected number); as for `distance`."""
     if found.shape != expected.shape:
         return np.inf
     same = (found == expected) | (np.isnan(found) & np.isnan(expected))

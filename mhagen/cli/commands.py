@@ -9,6 +9,7 @@ import click
 from ..base.version import __version__
 from .cache_commands import cache
 from .command import Commands, as_json, many_specs, one_spec, target
+from .prune_command import prune
 from .tune_command import tune
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -307,6 +308,7 @@ def bench(
     return measure(Request(spec, shapes, rows, dtypes, against, threads, Pace(rounds, seconds)), as_json)
 
 
+mhagen.add_command(prune)
 mhagen.add_command(cache)
 
 

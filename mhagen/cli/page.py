@@ -90,6 +90,10 @@ def subject(spec: Spec) -> str:
         parts.append(f"score = {spec.scores.modify}")
     if spec.mask.keep is not None:
         parts.append(f"keep {spec.mask.keep}")
+    if spec.groups:
+        parts.append(f"{len(spec.groups)} groups of heads that differ")
+    if spec.heads.pruned:
+        parts.append(f"{len(spec.heads.pruned)} heads pruned")
     return ", ".join(parts)
 
 

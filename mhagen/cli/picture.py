@@ -30,7 +30,7 @@ ASCII = Signs(whole="##", part="++", none=". ")
 
 def mask_picture(spec: Spec, signs: Signs) -> str:
     """The mask of batch entry 0 and head 0, with a legend; empty where every query sees every key."""
-    keep = spec.keep_expression
+    keep = spec.visible_expression
     if keep is None:
         return ""
     mask = coverage(spec, keep)

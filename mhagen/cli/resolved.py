@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..base.turning import Scaling
-from ..spec.fields import Align, Layout, Statistic
+from ..spec.fields import Align, Group, Layout, Statistic
 from ..spec.model import Spec
 
 LABEL_WIDTH = 11
@@ -22,6 +22,10 @@ def _lines(spec: Spec) -> Iterator[tuple[str, str]]:
     yield from _labelled("arrays", _arrays(spec))
     yield from _labelled("score", _score(spec))
     yield "mask", _mask(spec)
+    for group in spec.groups:
+        yield from _labelled("group", _group(group))
+    if spec.heads.pruned:
+        yield "pruned", f"heads {', '.join(map(str, sorted(spec.heads.pruned)))}: 0, and not computed"
     yield "positions", _positions(spec)
     yield from _labelled("constants", (f"{name} = {value}" for name, value in spec.constants.items()))
     yield from _labelled("inputs", _inputs(spec))
@@ -64,6 +68,18 @@ def _score(spec: Spec) -> Iterator[str]:
     yield f"{spec.scale:.9g} * <query, key>{default}"
     if spec.scores.modify is not None:
         yield f"then {spec.scores.modify}"
+
+
+def _group(group: Group) -> Iterator[str]:
+    yield f"heads {', '.join(map(str, sorted(group.heads)))}, otherwise as above"
+    if group.scores.scale is not None:
+        yield f"score {group.scores.scale:.9g} * <query, key>"
+    if group.scores.modify is not None:
+        yield f"then {group.scores.modify}"
+    if group.mask.keep is not None:
+        yield f"query q sees key k where {group.mask.keep}"
+    if group.softmax.sink is not None:
+        yield f"sink {group.softmax.sink}"
 
 
 def _mask(spec: Spec) -> str:

@@ -154,7 +154,7 @@ class Emitter:
     def apply(self, expr: Apply, level: Level) -> str:
         operator, vector = expr.operator, self.is_vector(expr)
         if operator in REAL_FUNCTIONS:
-            words = SHORT_FUNCTIONS if self.short else REAL_FUNCTIONS
+            words = SHORT_FUNCTIONS if self.short and expr in self.smooth else REAL_FUNCTIONS
             return f"{words[operator]}({self.value(expr.arguments[0], level)})"
         cheaper = self.cheaper(expr, level) if vector else None
         if cheaper is not None:

@@ -54,6 +54,8 @@ class Fused:
 def fused(problem: Problem) -> Fused:
     """Raises   UnsupportedError for scores that are no sum of the products, capped or not, and a bias."""
     spec = problem.spec
+    if spec.groups or spec.heads.pruned:
+        raise UnsupportedError("it has no heads that differ or are pruned")
     if spec.softmax.sink is not None:
         raise UnsupportedError("it has no softmax sink")
     if (layer := spec.projections) is not None and (layer.rotary is not None or layer.qk_norm is not None):

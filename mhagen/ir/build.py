@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from ..base.dtypes import DType
+from ..base.errors import InternalError
 from ..spec.fields import Layout
 from ..spec.model import Spec
 from ..spec.projections import Projections
@@ -64,7 +65,29 @@ def _caller_value(spec: Spec, name: str, heads: int, length: str, dim: int) -> V
     return Value(name, TensorType(spec.dtype, shape))
 
 
+def build_operands(spec: Spec, *, self_attention: bool = True) -> Graph:
+    """The graph of what the attention of a layer reads: query, key and value, their heads first.
+
+    Inputs are those of the layer's own graph, also the ones that are read behind the attention.
+    """
+    if spec.projections is None:
+        raise InternalError(f"{spec.name} has no layer, and so nothing in front of its attention")
+    builder, operands = _projected(spec, spec.projections, self_attention)
+    return builder.graph(operands)
+
+
 def _layer_graph(spec: Spec, projections: Projections, self_attention: bool) -> Graph:
+    builder, operands = _projected(spec, projections, self_attention)
+    out, statistics = builder.attend(**operands)
+    rows = builder.add("out_rows", ConcatHeads(), builder.add("out_heads", HeadsLast(), out))
+    y = builder.add("y", Linear(), rows, *_parameters("o", builder.values))
+    return builder.graph({"out": y} | statistics)
+
+
+def _projected(
+    spec: Spec, projections: Projections, self_attention: bool
+) -> tuple[_Builder, dict[str, Value]]:
+    """What the attention of a layer reads, and the builder that has come so far."""
     x = Value("x", TensorType(spec.dtype, ("batch", "queries", projections.model_dim)))
     context = Value("context", TensorType(spec.dtype, ("batch", "keys", projections.model_dim)))
     sources = (x,) if self_attention else (x, context)
@@ -74,10 +97,7 @@ def _layer_graph(spec: Spec, projections: Projections, self_attention: bool) -> 
     key = builder.project("key", sources[-1], weights, spec.heads.key_value)
     value = builder.project("value", sources[-1], weights, spec.heads.key_value)
     query, key = builder.placed(projections, query, key)
-    out, statistics = builder.attend(query, key, value)
-    rows = builder.add("out_rows", ConcatHeads(), builder.add("out_heads", HeadsLast(), out))
-    y = builder.add("y", Linear(), rows, *_parameters("o", weights))
-    return builder.graph({"out": y} | statistics)
+    return builder, {"query": query, "key": key, "value": value}
 
 
 def _weights(spec: Spec, projections: Projections) -> dict[str, Value]:

@@ -82,7 +82,7 @@ class Reference:
             value = np.zeros((*shape[:-1], width))
         given = {"query": query, "key": key, "value": value} | inputs
         arrays, lengths = bind((each for each in graph.inputs if each.name != QUERY_OFFSET), given)
-        offset = _bound_offset(graph, query_offset, lengths)
+        offset = bound_offset(graph, query_offset, lengths)
         found = run_graph(graph, arrays | {QUERY_OFFSET: offset})
         weights = np.zeros_like(found[made[0]])  # those of pruned heads
         for name, way in zip(made, self.spec.alike, strict=True):
@@ -110,14 +110,14 @@ class Reference:
                 f"weights is a {type(weights).__name__} and needs to be a mapping of names to arrays"
             )
         graph = build_graph(self.spec, self_attention=context is None)
-        weights = _apart(weights, {each.name: each.type.shape for each in graph.inputs})
+        weights = apart(weights, {each.name: each.type.shape for each in graph.inputs})
         check_names("weights", weights, [each.name for each in graph.inputs if each.name in WEIGHTS])
         check_names("layer()", inputs, self.spec.inputs)
         sources = {"x": x} if context is None else {"x": x, "context": context}
         return _returned(_run(graph, sources | dict(weights) | inputs, query_offset), None)
 
 
-def _apart(
+def apart(
     weights: Mapping[str, npt.ArrayLike], shapes: Mapping[str, tuple[Dimension, ...]]
 ) -> Mapping[str, npt.ArrayLike]:
     """The weights with wq, wk and wv in place of wqkv, the rows of one after the other's; so the biases."""
@@ -139,14 +139,18 @@ def _run(
     graph: Graph, given: Mapping[str, npt.ArrayLike], query_offset: npt.ArrayLike | None
 ) -> dict[str, Floats]:
     arrays, lengths = bind((each for each in graph.inputs if each.name != QUERY_OFFSET), given)
-    arrays[QUERY_OFFSET] = _bound_offset(graph, query_offset, lengths)
+    arrays[QUERY_OFFSET] = bound_offset(graph, query_offset, lengths)
     types = graph.types
     whole = [shown for shown, name in graph.outputs if types[name].dtype is DType.INT64]
     results = run_graph(graph, arrays)
     return results | {shown: cast(Floats, results[shown].astype(np.int64)) for shown in whole}
 
 
-def _bound_offset(graph: Graph, query_offset: npt.ArrayLike | None, lengths: Lengths) -> Integers:
+def bound_offset(graph: Graph, query_offset: npt.ArrayLike | None, lengths: Lengths) -> Integers:
+    """Where the queries of each batch entry begin; None is what the graph's alignment says.
+
+    Raises   InputError
+    """
     batch, queries = lengths["batch"], lengths["queries"]
     if query_offset is None:
         query_offset = lengths.get("keys", queries) - queries if graph.align is Align.END else 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, TypeVar
 
 from ..base.errors import SpecError
+from ..expr.kinds import applied
 from ..expr.parse import ArrayType, parse_expression
 from ..expr.trace import Function
-from ..expr.tree import Expr
+from ..expr.tree import Expr, Literal, Name, Operator
 from .check import find_problems
 from .fields import Fields, Group, Mask, Scores, Softmax
 from .functions import write_functions
@@ -22,6 +24,14 @@ class HeadsAlike:
 
     heads: tuple[int, ...]
     spec: Spec
+
+
+def is_head(head: int) -> Expr:
+    return applied(Operator.EQUAL, Name("h"), Literal(head))
+
+
+def either(one: Expr, other: Expr) -> Expr:
+    return applied(Operator.OR, one, other)
 
 
 Said = TypeVar("Said")
@@ -68,6 +78,19 @@ class Spec(Fields):
     @property
     def keep_expression(self) -> Expr | None:
         return self._parsed(self.mask.keep)
+
+    @property
+    def visible_expression(self) -> Expr | None:
+        """Which keys the heads see, in one condition for all of them; a pruned head sees none."""
+        if not self.groups and not self.heads.pruned:
+            return self.keep_expression
+        parts: list[Expr] = []
+        for way in self.alike:
+            heads = [head for head in way.heads if head not in self.heads.pruned]
+            if heads:
+                keep, condition = way.spec.keep_expression, reduce(either, map(is_head, heads))
+                parts.append(condition if keep is None else applied(Operator.AND, condition, keep))
+        return reduce(either, parts)
 
     @property
     def sink_expression(self) -> Expr | None:

@@ -107,7 +107,9 @@ class Model:
         if call not in self._sights:
             spec, shape = self.subject.spec, call.shape
             inputs = sample_inputs(spec, call.example)
-            self._sights[call] = sight_of(spec.keep_expression, self.subject.work.query_heads, shape, inputs)
+            self._sights[call] = sight_of(
+                spec.visible_expression, self.subject.work.query_heads, shape, inputs
+            )
         return self._sights[call]
 
 

@@ -109,7 +109,7 @@ class _Subject:
 
     def sight(self, shape: Shape) -> Sight:
         inputs = sample_inputs(self.spec, example(shape))
-        return sight_of(self.spec.keep_expression, self.work.query_heads, shape, inputs)
+        return sight_of(self.spec.visible_expression, self.work.query_heads, shape, inputs)
 
 
 def explain(

@@ -76,7 +76,7 @@ class Problem:
     @cached_property
     def visible_pairs(self) -> float:
         """Those that the mask shows; by custom exactly half of them under a plain causal mask."""
-        keep = self.spec.keep_expression
+        keep = self.spec.visible_expression
         if keep is None:
             return self.pairs
         if keep == CAUSAL and self.query_offset == 0:

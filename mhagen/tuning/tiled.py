@@ -16,6 +16,7 @@ from ..base.target import Target
 from ..codegen.facts import Lowering
 from ..expr.evaluate import evaluate
 from ..expr.tree import arrays, names
+from ..ir.fused_ops import UNCOMPUTED
 from ..pipeline import compile_to_source
 from ..schedule.plan import Schedule
 from ..schedule.sight import Shape
@@ -106,7 +107,7 @@ class Tiled:
     @property
     def is_of_one_head(self) -> bool:
         """May other heads see other keys?"""
-        keep = self.spec.keep_expression
+        keep = self.spec.visible_expression
         return keep is not None and "h" in names(keep)
 
 
@@ -137,7 +138,7 @@ def tiled(spec: Spec, shape: Shape, target: Target | None = None) -> Tiled:
     inputs = sample_inputs(spec, Example(1, shape.queries, shape.keys, seed=0))
     side = side_of(shape)
     seen, whole, squares = looked_at(spec, shape, inputs, grid, side)
-    keep = spec.keep_expression
+    keep = spec.visible_expression
     return Tiled(
         spec=spec,
         shape=shape,
@@ -187,6 +188,10 @@ def views_of(facts: Lowering, shape: Shape, grid: Grid, inputs: Arrays) -> Integ
     steps = (grid.task_queries, grid.block_keys), (grid.tile_queries, grid.block_keys), grid.tile
     tiles = starts(shape.queries, grid.tile_queries), starts(shape.keys, grid.tile_keys)
     found = np.full(tuple(map(len, tiles)), View.PARTIAL, np.int64)
+    part = facts.work.of[0]  # what is looked at is head 0
+    if part == UNCOMPUTED:
+        return np.full_like(found, View.HIDDEN)
+    facts = facts.parts[part]
     if facts.view_code is None:
         return np.full_like(found, View.FULL)
     known = known_names(facts, shape)
@@ -239,7 +244,7 @@ def joined(join: np.ufunc, pairs: NDArray[Any], size: tuple[int, int]) -> NDArra
 
 def seen_pairs(spec: Spec, shape: Shape, inputs: Arrays, queries: Integers) -> Flags:
     """What the mask means, pair by pair.  Shapes: (queries, keys)"""
-    keep, keys = spec.keep_expression, np.arange(shape.keys)
+    keep, keys = spec.visible_expression, np.arange(shape.keys)
     if keep is None:
         return np.ones((len(queries), len(keys)), np.bool_)
     places: dict[str, ArrayLike] = {

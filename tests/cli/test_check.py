@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import TINY, Run, written
+from .conftest import Run, written
 
 
 def test_a_right_spec_is_ok(mhagen: Run, tiny: Path) -> None:
@@ -32,10 +32,10 @@ def test_a_file_that_is_not_there_is_the_callers_mistake(mhagen: Run, name: str,
 
 
 def test_what_is_not_supported_yet_is_told_as_that(mhagen: Run, tmp_path: Path) -> None:
-    pruned = TINY.replace("[heads]", "[heads]\npruned = [0]")
-    said = mhagen("check", written(tmp_path / "pruned.toml", pruned))
+    unsupported = Path(__file__).parent.parent / "cases" / "spec" / "unsupported.toml"
+    said = mhagen("check", written(tmp_path / "unsupported.toml", unsupported.read_text()))
     assert said.code == 2
-    assert "pruned heads yet" in said.err
+    assert "this version of mhagen cannot make a log-sum-exp of groups" in said.err
 
 
 def test_programs_get_codes_and_places(mhagen: Run, tiny: Path, wrong: Path) -> None:

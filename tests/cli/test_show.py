@@ -77,7 +77,7 @@ def test_defaults_are_told_as_such(mhagen: Run, tiny: Path) -> None:
 def test_everything_is_shown_from_spec_to_schedule(mhagen: Run, rich: Path) -> None:
     said = mhagen("show", rich)
     assert (said.code, said.err) == (0, "")
-    for heading in ("== spec ==", "== build_graph", "== passes", "== drop_concat", "== schedule for"):
+    for heading in ("== spec ==", "== build_graph", "== passes", "== skip_pruned_heads", "== schedule for"):
         assert heading in said.out
     for stage in PASSES:
         assert stage.reason in said.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import math
 import sys
@@ -25,7 +26,7 @@ def example():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(EXAMPLE))
         yield importlib.import_module
-    for name in ("model", "original"):
+    for name in ("model", "original", "prune"):
         sys.modules.pop(name, None)
 
 
@@ -97,3 +98,20 @@ def test_gelu_is_exact_to_float32(example):
     found = x[np.newaxis].copy()
     example("model").gelu(found, np.empty_like(found), np.empty_like(found))
     assert (np.abs(found[0] - exact) / np.maximum(1, np.abs(x))).max() < 2e-7
+
+
+def test_pruned_heads_leave_the_ranking_of_sentences_nearly_as_it_was(example, folder, model, sentences):
+    """A third of the heads of the first layer; the example prunes all six."""
+    script = example("prune")
+    weights = script.load_file(folder / "model.safetensors")
+    seen = script.seen_inputs(script.Watched(folder, model.kernel), sentences[:20])
+    assert len(seen) == 6
+    first = script.attention_weights(weights, "encoder.layer.0")
+    found = mhagen.prune(EXAMPLE / "minilm.toml", first, seen[0], by="michel-code", share=1 / 3)
+    assert found.layers[0].spec.heads.query == 8
+    one = copy.copy(model)
+    one.layers = model.layers[:1]
+    whole, pruned = (each.encode(sentences[20:]) for each in (one, script.without_heads(one, found)))
+    ranking = script.ranking(whole, pruned)
+    assert 0.95 < ranking.correlation < 1
+    assert ranking.same_neighbours >= 18

@@ -9,6 +9,7 @@ import pytest
 from numpy import inf, nan
 
 from mhagen.base.errors import InputError
+from mhagen.expr.evaluate import evaluate
 from mhagen.ir.reference import Reference
 from mhagen.spec.load import load_spec
 
@@ -344,3 +345,24 @@ def test_weights_are_a_mapping():
 def test_a_spec_without_projections_has_no_layer():
     with pytest.raises(InputError, match="has no layer"):
         reference().layer(np.ones((1, 2, 8)), {})
+
+
+# Heads that differ
+
+
+def test_weights_are_those_of_each_heads_own_mask_and_none_of_a_pruned_head():
+    groups = [{"heads": [1], "mask": {"keep": "k <= q"}}]
+    attend = reference(3, heads={"pruned": [2]}, groups=groups)
+    query, key, _ = random_operands(heads=3, key_heads=3)
+    weights, _ = attend.weights(query, key)
+    assert (weights[:, 0] > 0).all()
+    assert (weights[:, 1] > 0).sum() == 2 * (1 + 2 + 3 + 4)
+    assert (weights[:, 2] == 0).all()
+
+
+def test_what_all_heads_see_is_one_condition():
+    groups = [{"heads": [1], "mask": {"keep": "k <= q"}}]
+    spec = load_spec({"name": "seen", "heads": {"query": 3, "dim": 2, "pruned": [2]}, "groups": groups})
+    places = {"h": np.arange(3)[:, None, None], "q": np.arange(2)[:, None], "k": np.arange(2), "b": 0}
+    seen = np.broadcast_to(evaluate(spec.visible_expression, places, {}), (3, 2, 2))
+    np.testing.assert_array_equal(seen, [np.ones((2, 2)), [[1, 0], [1, 1]], np.zeros((2, 2))])

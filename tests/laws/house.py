@@ -16,7 +16,7 @@ GENERATED = ROOT / "generated"
 # From the ground up: a folder imports only those before it.
 ORDER = (
     *("base", "expr", "runtime", "spec", "ir", "passes", "schedule", "codegen", "backend", "pipeline"),
-    *("tuning", "interop", "cli"),
+    *("tuning", "pruning", "interop", "cli"),
 )
 PUBLIC_DOOR = ("__init__", "__main__")  # what people import and run: these reach everything
 

@@ -36,11 +36,12 @@ PACKAGES = {
     ),
     "llvmlite": Door(("runtime", "tuning.toolchain"), "machine code is made and loaded in one way"),
     "numpy": Door(
-        ("expr.evaluate", "ir", "runtime", "schedule.sight", "backend", "tuning", "interop"),
+        ("expr.evaluate", "ir", "runtime", "schedule.sight", "backend", "tuning", "pruning", "interop"),
         "what checks a spec or writes code works on values of its own, and starts without waiting for NumPy",
     ),
     "ml_dtypes": Door(
-        ("ir", "runtime", "backend", "tuning", "interop"), "it gives NumPy bfloat16, where NumPy is used"
+        ("ir", "runtime", "backend", "tuning", "pruning", "interop"),
+        "it gives NumPy bfloat16, where NumPy is used",
     ),
     "pydantic": Door(("spec",), "the spec is where data from outside becomes values"),
     "pydantic_core": Door(("spec",), "the spec is where data from outside becomes values"),
@@ -55,6 +56,7 @@ PACKAGES = {
     "openvino": Door(("interop",), "OpenVINO is one of those whom mhagen meets"),
     "threadpoolctl": Door(("interop",), "it sets the threads of NumPy's own products, as one of the peers"),
     "optuna": Door(("tuning.optuna_search",), "Optuna is one strategy among others, for those who have it"),
+    "safetensors": Door(("pruning.files",), "one module knows the formats of files of arrays"),
     # Modules of the standard library with which data becomes code.
     "pickle": Door((), "a pickle runs what it says; store bytes with a digest instead"),
     "marshal": Door((), "code from a file runs unchecked; store bytes with a digest instead"),
@@ -68,7 +70,7 @@ DISTRIBUTIONS = {
 }
 COMES_WITH = {"llvmlite": "numba", "pydantic_core": "pydantic"}
 # Imported by who has them: declared as extras.
-OPTIONAL = frozenset(("torch", "onnx", "onnxruntime", "openvino", "threadpoolctl", "optuna"))
+OPTIONAL = frozenset(("torch", "onnx", "onnxruntime", "openvino", "threadpoolctl", "optuna", "safetensors"))
 
 ENVIRONMENT = Door(("base.settings",), "every setting is a row there, with its type, default and meaning")
 TERMINAL = Door(("cli", "__main__"), "everything else returns values or raises, so that it can be called")

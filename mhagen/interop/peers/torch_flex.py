@@ -22,6 +22,8 @@ MOST_VERSIONS = 1 << 10
 
 
 def compiled(problem: Problem, threads: int) -> Ready:
+    if problem.spec.groups or problem.spec.heads.pruned:
+        raise UnsupportedError("it has no heads that differ or are pruned")
     if problem.spec.softmax.sink is not None:
         raise UnsupportedError("it has no softmax sink")
     torch.set_num_threads(threads)

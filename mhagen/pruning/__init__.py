@@ -1,0 +1,1 @@
+"""Which heads of a layer matter, and the smaller layer without the others."""

@@ -1,0 +1,187 @@
+"""mhagen.prune: what it returns and writes, that it proves what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import mhagen
+from mhagen.base.errors import InputError, UnsupportedError, VerificationError
+from mhagen.ir.reference import Reference
+from mhagen.pruning import prune as module
+from mhagen.pruning.files import read_arrays, write_arrays
+from mhagen.pruning.methods import Method
+from mhagen.spec.load import load_spec
+
+from .layers import COUNTED, GRADIENT, SMALL, WEIGHTS, X, spec_of, with_gates
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Two layers, pruned together."""
+    louder = {**WEIGHTS, "wq": 2 * WEIGHTS["wq"]}
+    return mhagen.prune(SMALL, [WEIGHTS, louder], [X, {"x": X, "counted": COUNTED}], by="ablation", keep=4)
+
+
+def test_heads_of_all_layers_are_ranked_together(found):
+    assert sum(map(len, found.pruned)) == 4
+    left = [
+        value
+        for row, layer in zip(found.measures[Method.ABLATION], found.layers, strict=True)
+        for head, value in enumerate(row)
+        if head not in layer.pruned
+    ]
+    gone = [value for row in found.measures[Method.ABLATION] for value in row if value not in left]
+    assert max(gone) < min(left)
+
+
+def test_the_kernel_of_a_smaller_layer_gives_what_the_gated_layer_gives(found):
+    first = found.layers[0]
+    gates = np.array([head not in first.pruned for head in range(4)])
+    expected = Reference(SMALL).layer(X, with_gates(SMALL, WEIGHTS, gates))
+    y = mhagen.build(first.spec).layer(X, dict(first.weights))
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    assert first.proof.reference_error < 1e-12
+    assert 0 < first.proof.kernel_error <= first.proof.allowed
+
+
+def test_a_result_is_read_as_a_table(found):
+    lines = str(found).splitlines()
+    assert lines[0] == "small: 8 heads in 2 layers, 4 of them pruned by ablation"
+    assert lines[2].split() == ["layer", "head", *(method.value for method in Method)]
+    assert sum(line.endswith(" pruned") for line in lines) == 4
+    assert "small_pruned_0: " in str(found) and "<table>" in found._repr_html_()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.by = Method.ENTROPY
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_what_is_saved_is_read_back(found, suffix, tmp_path):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    paths = found.save(tmp_path / "out", suffix)
+    assert [path.name for path in paths[:2]] == ["small_pruned_0.toml", f"small_pruned_0{suffix}"]
+    assert load_spec(paths[2]) == found.layers[1].spec
+    weights = read_arrays(paths[3])
+    for name, array in found.layers[1].weights.items():
+        np.testing.assert_array_equal(weights[name], array)
+
+
+def test_heads_that_are_pruned_already_stay_so():
+    spec = spec_of(heads={"query": 4, "key_value": 2, "dim": 16, "pruned": [0]})
+    found = mhagen.prune(spec, WEIGHTS, {"x": X, "gradient": GRADIENT})
+    for (row,) in found.measures.values():
+        assert row[0] is None and all(value is not None for value in row[1:])
+    assert "was pruned" in str(found) and found.headline == "small: 3 heads, measured"
+
+
+def test_nothing_is_cut_where_heads_are_only_measured(tmp_path):
+    found = mhagen.prune(SMALL, WEIGHTS, X, out=tmp_path / "out")
+    assert found.layers == () and found.headline == "small: 4 heads, measured"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("what", ["its float64 reference", "its kernel"])
+def test_a_smaller_layer_that_is_not_the_gated_one_is_not_written(what, monkeypatch, tmp_path):
+    right = module.smaller_weights
+
+    def wrong(spec, cut, weights):
+        small = right(spec, cut, weights)
+        return {**small, "wv": small["wv"][::-1]}
+
+    monkeypatch.setattr(module, "smaller_weights", wrong)
+    if what == "its kernel":
+        monkeypatch.setattr("mhagen.pruning.proof.reference_error", lambda *_: 0.0)
+    with pytest.raises(VerificationError, match=f"small_pruned: {what} differs from the layer"):
+        mhagen.prune(SMALL, WEIGHTS, X, keep=2, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def changed(arrays, **changes):
+    return {name: array for name, array in {**arrays, **changes}.items() if array is not None}
+
+
+NAN = np.where(np.arange(24) == 3, np.nan, X)
+ATTENTION = load_spec({"name": "bare", "heads": {"query": 2, "dim": 16}})
+TAKEN = spec_of(mask={"keep": "k < counted[b]"}, inputs={"counted": {"shape": ["batch"], "dtype": "int32"}})
+REFUSED = {
+    "no layer": ((ATTENTION, WEIGHTS, X), r"bare has no weights to prune: its spec has no \[projections\]"),
+    "missing weights": ((SMALL, changed(WEIGHTS, wk=None, bo=None), X), "weights needs wk, bo"),
+    "unknown weights": ((SMALL, changed(WEIGHTS, q_norm=X), X), "weights has no q_norm; it takes wq, wk"),
+    "turned weights": (
+        (SMALL, changed(WEIGHTS, wo=WEIGHTS["wo"].T), X),
+        r"wo has shape \(64, 24\) and needs",
+    ),
+    "NaN in weights": (
+        (SMALL, changed(WEIGHTS, bq=WEIGHTS["bq"] * np.inf), X),
+        "bq has 64 numbers that are NaN",
+    ),
+    "NaN in x": ((SMALL, WEIGHTS, NAN), "x has 33 numbers that are NaN or infinite"),
+    "text": ((SMALL, WEIGHTS, np.array([[["a"]]])), "x holds <U1 and needs float32"),
+    "flat x": ((SMALL, WEIGHTS, X[0]), r"x has shape \(11, 24\) and needs \(batch, queries, 24\)"),
+    "no x": ((SMALL, WEIGHTS, {"gradient": GRADIENT}), "inputs needs x"),
+    "no tokens": ((SMALL, WEIGHTS, X[:, :0]), "without tokens nothing tells heads apart"),
+    "unknown input": ((SMALL, WEIGHTS, {"x": X, "length": X}), "inputs has no length; it takes x"),
+    "gradient": (
+        (SMALL, WEIGHTS, {"x": X, "gradient": X[:1]}),
+        r"gradient has shape \(1, 11, 24\) and needs",
+    ),
+    "NaN in gradient": ((SMALL, WEIGHTS, {"x": X, "gradient": NAN}), "gradient has 33 numbers that are NaN"),
+    "counted": ((SMALL, WEIGHTS, {"x": X, "counted": COUNTED[0]}), r"counted has shape \(11,\) and needs"),
+    "lengths": ((SMALL, WEIGHTS, {"x": X, "counted": 2 * COUNTED}), "counted holds int64 and needs true or"),
+    "none counts": ((SMALL, WEIGHTS, {"x": X, "counted": 0 * COUNTED}), "counted is false everywhere"),
+    "name taken": (
+        (TAKEN, WEIGHTS, {"x": X, "counted": COUNTED}),
+        "small has an input counted, which is what",
+    ),
+    "layers": (
+        (SMALL, [WEIGHTS, WEIGHTS], [X]),
+        "weights of 2 layers and inputs of 1; each layer needs both",
+    ),
+    "second layer": ((SMALL, [WEIGHTS] * 2, [X, X[0]]), r"layer 1: x has shape \(11, 24\)"),
+    "weights of no name": ((SMALL, "w.npy", X), r"w.npy cannot hold weights, which have names: give .npz"),
+    "no mapping": ((SMALL, WEIGHTS["wq"], X), "weights is a ndarray and needs to be a mapping or a file"),
+    "no file": ((SMALL, "gone.npz", X), "gone.npz cannot be read: No such file or directory"),
+    "no format": ((SMALL, WEIGHTS, "x.pt"), "x.pt is no file of arrays: its name has to end in .npy, .npz"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_used_is_refused(arguments, said):
+    with pytest.raises((InputError, UnsupportedError), match=said):
+        mhagen.prune(*arguments)
+
+
+def test_a_batch_is_at_least_an_example():
+    with pytest.raises(InputError, match="batch is 0 and needs a number of examples, 1 or more"):
+        mhagen.prune(SMALL, WEIGHTS, X, batch=0)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_files_keep_bfloat16(suffix, tmp_path):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    array = np.arange(6, dtype=np.float32).reshape(2, 3).astype(ml_dtypes.bfloat16)
+    write_arrays(tmp_path / f"a{suffix}", {"a": array.T})
+    read = read_arrays(tmp_path / f"a{suffix}")["a"]
+    assert read.dtype == array.dtype
+    np.testing.assert_array_equal(read, array.T)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"no such file", b"PK\x03\x04 and no more", b"\x93NUMPY"])
+def test_a_damaged_file_is_refused(name, content, tmp_path):
+    if name == "a.safetensors":
+        pytest.importorskip("safetensors")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name} cannot be read: "):
+        read_arrays(tmp_path / name)
+
+
+def test_a_pickle_is_not_run(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([print], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"a.npy cannot be read: Object arrays cannot be loaded"):
+        read_arrays(tmp_path / "a.npy")
