@@ -172,13 +172,13 @@ def differences(spec: Spec, module: ModuleType) -> Iterator[float]:
         at_the_end = example.keys - example.queries
         for offset in (None, at_the_end) if example.seed < len(SIZES) else (at_the_end,):
             keywords: dict[str, Any] = {**inputs, "query_offset": offset}
-            weights = weights_if_told(spec, arrays, keywords)
-            expected = told_by_weight(spec, reference.attention(**arrays, **keywords), weights)
-            yield distance(told_by_weight(spec, module.attention(**arrays, **keywords), weights), expected)
+            shares = weights_if_told(spec, arrays, keywords)
+            expected = told_by_weight(spec, reference.attention(**arrays, **keywords), shares)
+            yield distance(told_by_weight(spec, module.attention(**arrays, **keywords), shares), expected)
             # Into every second row of an array, small calls go the way of all others.
             out = every_second_row(first_of(module.attention(**arrays, **keywords)))
             found = module.attention(**arrays, **keywords, out=out)
-            yield distance(told_by_weight(spec, found, weights), expected)
+            yield distance(told_by_weight(spec, found, shares), expected)
     if spec.projections is None:
         return
     for seed, (batch, queries) in enumerate(SIZES_OF_LAYER):

@@ -12,11 +12,11 @@ from ..base.target import Target
 from ..expr.tree import Constant, Expr, walk
 from ..ir.graph import QUERY_OFFSET, Graph
 from ..ir.program import Program
-from ..ir.softmax_ops import TOP_COUNTS
 from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import Schedule
 from ..schedule.table import MOST_ENTRIES, ScheduleTable
 from ..schedule.workload import Workload, workload_of
+from ..spec.names import TOP_COUNTS
 from .cells import Code, emit_cells
 from .levels import Captured, Lanes
 from .model import Names

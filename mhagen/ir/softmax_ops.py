@@ -15,6 +15,7 @@ import numpy as np
 from ..base.dtypes import DType
 from ..expr.evaluate import evaluate
 from ..expr.tree import Expr
+from ..spec.names import TOP_COUNTS
 from .op import Array, Floats, Integers, Op, Results, Types
 from .ops import over_scores, positions
 from .types import Base, Dimension, TensorType, TypeRuleError, axes
@@ -227,8 +228,6 @@ class ArgMax(RowOp):
         return (found[..., 0],)
 
 
-# How many keys the statistics top_N have.
-TOP_COUNTS = (2, 4, 8, 16, 32)
 # The op that defines each statistic an attention can return.
 STATISTICS: Mapping[str, Callable[..., RowOp]] = {
     "lse": LogSumExp,

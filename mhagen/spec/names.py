@@ -21,8 +21,10 @@ _PACKAGES = frozenset({"numpy", "numba", "llvmlite", "mhagen", "mhagen_runtime"}
 _ARGUMENTS = frozenset({"query", "key", "value", "out", "query_offset", "x", "weights", "context"})
 _WEIGHTS = frozenset({"wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo", "q_norm", "k_norm"})
 _FUNCTIONS = frozenset({"attention", "layer", "prepare"})
+# How many keys the statistics top_N have.
+TOP_COUNTS = (2, 4, 8, 16, 32)
 _STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "received", "argmax"}) | {
-    f"top_{count}" for count in (2, 4, 8, 16, 32)
+    f"top_{count}" for count in TOP_COUNTS
 }
 # What the functions of a generated module call their own, and what they read: tests/laws/test_names.py.
 _LOCALS = frozenset(
