@@ -84,15 +84,15 @@ def mma_m16n8k16_f16(
 # Matrices between shared memory and a warp. Lanes 8i to 8i + 7 give the addresses of the rows of matrix i.
 
 
-def matrices(memory: Memory, address: U32) -> NDArray[np.uint16]:
+def matrices(shared: Memory, address: U32) -> NDArray[np.uint16]:
     """Indexed by warp, matrix, row and column."""
-    rows: Memory = memory[address.astype(np.int64)[:, None] + np.arange(16)]
+    rows: Memory = shared[address.astype(np.int64)[:, None] + np.arange(16)]
     return rows.view(np.uint16).reshape(-1, 4, 8, 8)
 
 
 @instruction("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0,$1,$2,$3}, [$4];")
-def ldmatrix_x4(memory: Memory, address: U32) -> U32x4:
-    found = matrices(memory, address)
+def ldmatrix_x4(shared: Memory, address: U32) -> U32x4:
+    found = matrices(shared, address)
     first, second, third, fourth = (
         pair(found[:, i, GROUP, 2 * IN_GROUP], found[:, i, GROUP, 2 * IN_GROUP + 1]).ravel() for i in range(4)
     )
@@ -100,8 +100,8 @@ def ldmatrix_x4(memory: Memory, address: U32) -> U32x4:
 
 
 @instruction("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {$0,$1,$2,$3}, [$4];")
-def ldmatrix_x4_trans(memory: Memory, address: U32) -> U32x4:
-    found = matrices(memory, address)
+def ldmatrix_x4_trans(shared: Memory, address: U32) -> U32x4:
+    found = matrices(shared, address)
     first, second, third, fourth = (
         pair(found[:, i, 2 * IN_GROUP, GROUP], found[:, i, 2 * IN_GROUP + 1, GROUP]).ravel() for i in range(4)
     )

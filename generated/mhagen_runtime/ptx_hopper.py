@@ -85,6 +85,16 @@ def tma_load_3d(target: U32, tensor_map: U64, barrier: U32, x0: S32, x1: S32, x2
 def tma_load_4d(target: U32, tensor_map: U64, barrier: U32, x0: S32, x1: S32, x2: S32, x3: S32) -> None: ...
 
 
+@instruction("stmatrix.sync.aligned.m8n8.x4.shared.b16 [$0], {$1,$2,$3,$4};")
+def stmatrix_x4(shared: Memory, address: U32, x0: U32, x1: U32, x2: U32, x3: U32) -> None:
+    """Four matrices to shared memory, as ldmatrix_x4 takes them."""
+    rows = np.empty((x0.size // 32, 4, 8, 4), np.uint32)
+    for index, register in enumerate((x0, x1, x2, x3)):
+        rows[:, index, GROUP, IN_GROUP] = register.reshape(-1, 32)
+    place = address.astype(np.int64)[:, None] + np.arange(16)
+    shared[place] = rows.view(np.uint8).reshape(-1, 16)
+
+
 @instruction("{ .reg .pred p; elect.sync _|p, -1; selp.u32 $0, 1, 0, p; }", Effect.LANES)
 def elect_one() -> U32:
     """1 in one lane of a warp, 0 in the others."""
@@ -160,9 +170,9 @@ def wgmma_shared(columns: int, dtype: str, right_is_transposed: bool) -> Instruc
     operands = f"{list_of(0, count)}, {left}, {right}, p, 1, 1, 0, {int(right_is_transposed)}"
 
     @instruction(wgmma_text(columns, dtype, operands, accumulate), accumulators=count)
-    def wgmma(memory: Memory, array: Accumulators, left: U64, right: U64, accumulate: U32) -> None:
-        a = decode(matrix_at(memory, int(left[0]), 64, False))
-        b = decode(matrix_at(memory, int(right[0]), columns, right_is_transposed))
+    def wgmma(shared: Memory, array: Accumulators, left: U64, right: U64, accumulate: U32) -> None:
+        a = decode(matrix_at(shared, int(left[0]), 64, False))
+        b = decode(matrix_at(shared, int(right[0]), columns, right_is_transposed))
         add_product(array, a @ b.T, accumulate)
 
     return wgmma
@@ -178,10 +188,10 @@ def wgmma_registers(columns: int, dtype: str, right_is_transposed: bool) -> Inst
 
     @instruction(wgmma_text(columns, dtype, operands, accumulate), accumulators=count)
     def wgmma(
-        memory: Memory, array: Accumulators, a0: U32, a1: U32, a2: U32, a3: U32, right: U64, accumulate: U32
+        shared: Memory, array: Accumulators, a0: U32, a1: U32, a2: U32, a3: U32, right: U64, accumulate: U32
     ) -> None:
         a = matrix_a((a0, a1, a2, a3), decode).reshape(64, 16)
-        b = decode(matrix_at(memory, int(right[0]), columns, right_is_transposed))
+        b = decode(matrix_at(shared, int(right[0]), columns, right_is_transposed))
         add_product(array, a @ b.T, accumulate)
 
     return wgmma
@@ -206,7 +216,7 @@ def descriptor_of(address: int, leading: int, stride: int) -> int:
     return SWIZZLED | (stride >> 4) << 32 | (leading >> 4) << 16 | address >> 4
 
 
-def matrix_at(memory: Memory, descriptor: int, count: int, is_transposed: bool) -> U16:
+def matrix_at(shared: Memory, descriptor: int, count: int, is_transposed: bool) -> U16:
     """The bits of a matrix of `count` rows of 16, from the shared memory that its descriptor says."""
     start, leading, stride = (((descriptor >> shift) & 0x3FFF) << 4 for shift in (0, 16, 32))
     row, inner = np.arange(count)[:, None], np.arange(16)[None]
@@ -214,7 +224,7 @@ def matrix_at(memory: Memory, descriptor: int, count: int, is_transposed: bool) 
         address = start + row // 64 * leading + row % 64 * 2 + inner // 8 * stride + inner % 8 * ROW
     else:
         address = start + row // 8 * stride + row % 8 * ROW + inner * 2
-    bits: U16 = memory.view(np.uint16)[(address ^ address // ROW % 8 * 16) // 2]
+    bits: U16 = shared.view(np.uint16)[(address ^ address // ROW % 8 * 16) // 2]
     return bits
 
 

@@ -13,7 +13,7 @@ from .ptx_instruction import F32, U16, U32
 LANE = np.arange(32)
 GROUP, IN_GROUP = LANE >> 2, LANE & 3  # eight groups of four lanes: each holds a row of an 8 x 8 matrix
 TINY = np.float32(2.0**-126)
-NAN_BF16 = np.uint16(0x7FFF)
+NAN_BITS = np.uint16(0x7FFF)
 LOW_HALF = np.uint32(0xFFFF)
 HALF = np.uint32(16)
 
@@ -27,13 +27,14 @@ def bits_of_bf16(x: F32) -> U16:
     """The nearest bfloat16, ties to even; every NaN becomes one."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32).astype(np.uint64)
     rounded = (bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) >> np.uint64(16)
-    return np.where(np.isnan(x), NAN_BF16, rounded.astype(np.uint16))
+    return np.where(np.isnan(x), NAN_BITS, rounded.astype(np.uint16))
 
 
 def bits_of_f16(x: F32) -> U16:
-    """The nearest float16, ties to even."""
+    """The nearest float16, ties to even; every NaN becomes one."""
     with np.errstate(over="ignore"):
-        return np.asarray(x, np.float32).astype(np.float16).view(np.uint16)
+        bits = np.asarray(x, np.float32).astype(np.float16).view(np.uint16)
+    return np.where(np.isnan(x), NAN_BITS, bits)
 
 
 def of_bits_bf16(bits: U16) -> F32:

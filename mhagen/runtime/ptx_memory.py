@@ -1,4 +1,7 @@
-"""PTX for loads and stores by raw address; an address is a multiple of the bytes touched."""
+"""PTX for loads and stores by raw address; an address is a multiple of the bytes touched.
+
+In meanings, `memory` is the global memory, and `shared` that of the block.
+"""
 
 from __future__ import annotations
 
@@ -84,47 +87,47 @@ def st_global_v4(memory: Memory, address: U64, x0: U32, x1: U32, x2: U32, x3: U3
 
 
 @instruction("ld.shared.b16 $0, [$1];")
-def ld_shared_b16(memory: Memory, address: U32) -> U16:
-    return one(memory, address, np.uint16)
+def ld_shared_b16(shared: Memory, address: U32) -> U16:
+    return one(shared, address, np.uint16)
 
 
 @instruction("ld.shared.b32 $0, [$1];")
-def ld_shared_b32(memory: Memory, address: U32) -> U32:
-    return one(memory, address, np.uint32)
+def ld_shared_b32(shared: Memory, address: U32) -> U32:
+    return one(shared, address, np.uint32)
 
 
 @instruction("ld.shared.f32 $0, [$1];")
-def ld_shared_f32(memory: Memory, address: U32) -> F32:
-    return one(memory, address, np.float32)
+def ld_shared_f32(shared: Memory, address: U32) -> F32:
+    return one(shared, address, np.float32)
 
 
 @instruction("ld.shared.v2.b32 {$0,$1}, [$2];")
-def ld_shared_v2(memory: Memory, address: U32) -> U32x2:
-    first, second = read(memory, address, np.uint32, 2)
+def ld_shared_v2(shared: Memory, address: U32) -> U32x2:
+    first, second = read(shared, address, np.uint32, 2)
     return first, second
 
 
 @instruction("ld.shared.v4.b32 {$0,$1,$2,$3}, [$4];")
-def ld_shared_v4(memory: Memory, address: U32) -> U32x4:
-    first, second, third, fourth = read(memory, address, np.uint32, 4)
+def ld_shared_v4(shared: Memory, address: U32) -> U32x4:
+    first, second, third, fourth = read(shared, address, np.uint32, 4)
     return first, second, third, fourth
 
 
 @instruction("st.shared.b16 [$0], $1;")
-def st_shared_b16(memory: Memory, address: U32, value: U16) -> None:
-    write(memory, address, value)
+def st_shared_b16(shared: Memory, address: U32, value: U16) -> None:
+    write(shared, address, value)
 
 
 @instruction("st.shared.b32 [$0], $1;")
-def st_shared_b32(memory: Memory, address: U32, value: U32) -> None:
-    write(memory, address, value)
+def st_shared_b32(shared: Memory, address: U32, value: U32) -> None:
+    write(shared, address, value)
 
 
 @instruction("st.shared.f32 [$0], $1;")
-def st_shared_f32(memory: Memory, address: U32, value: F32) -> None:
-    write(memory, address, value)
+def st_shared_f32(shared: Memory, address: U32, value: F32) -> None:
+    write(shared, address, value)
 
 
 @instruction("st.shared.v4.b32 [$0], {$1,$2,$3,$4};")
-def st_shared_v4(memory: Memory, address: U32, x0: U32, x1: U32, x2: U32, x3: U32) -> None:
-    write(memory, address, x0, x1, x2, x3)
+def st_shared_v4(shared: Memory, address: U32, x0: U32, x1: U32, x2: U32, x3: U32) -> None:
+    write(shared, address, x0, x1, x2, x3)

@@ -116,7 +116,9 @@ def operations_of(work: Workload, shape: Shape) -> float:
 def bytes_of(work: Workload, sight: Sight) -> int:
     """Of query, key, value, out and statistics, each read or written once."""
     shape = sight.shape
-    rows = work.query_heads * shape.queries + work.key_value_heads * shape.keys * sight.seen_keys
+    # A sight is of all query heads, also of those that are pruned and see nothing.
+    seen_keys = min(1.0, sight.seen_keys * work.query_heads / len(work.kept_heads))
+    rows = work.query_heads * shape.queries + work.read_heads * shape.keys * seen_keys
     statistics = len(work.op.statistics) * work.query_heads * shape.queries * max(4, work.dtype.bytes)
     return round(shape.batch * (rows * (work.dim + work.value_dim) * work.dtype.bytes + statistics))
 
@@ -124,8 +126,8 @@ def bytes_of(work: Workload, sight: Sight) -> int:
 def tasks_of(work: Workload, schedule: Schedule, shape: Shape, decodes: bool) -> int:
     """What threads claim one after the other: tiles of queries, or chunks of keys."""
     if decodes:
-        return shape.batch * work.key_value_heads * -(-shape.keys // schedule.chunk_keys)
-    return shape.batch * work.query_heads * -(-shape.queries // schedule.tile_queries)
+        return shape.batch * len(work.bundles) * -(-shape.keys // schedule.chunk_keys)
+    return shape.batch * len(work.kept_heads) * -(-shape.queries // schedule.tile_queries)
 
 
 def threads_of(work: Workload, shape: Shape, tasks: int, most: int) -> int:

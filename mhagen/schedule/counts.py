@@ -132,7 +132,7 @@ def count(tiling: Tiling, sight: Sight, rates: Rates) -> Counts:
 
 def count_head(tiling: Tiling, shares: Shares, rates: Rates) -> Counts:
     schedule, numbers = tiling.schedule, tiling.numbers
-    is_masked = tiling.work.op.keep is not None
+    is_masked = any(part.keep is not None for part in tiling.work.parts)
     tiles = tiling.groups * tiling.key_tiles
     computed, partial = tiles * (shares.full + shares.partial), tiles * shares.partial
     cells = schedule.key_rows * schedule.query_vectors
@@ -145,7 +145,7 @@ def count_head(tiling: Tiling, shares: Shares, rates: Rates) -> Counts:
         score_steps=computed * tiling.depth * outer_steps(schedule.key_rows, schedule.query_vectors, rates),
         score_tiles=computed,
         score_vectors=computed * cells,
-        modified_steps=computed * cells * modify_steps(tiling.work.op.modify),
+        modified_steps=computed * cells * modify_steps_of_heads(tiling.work),
         masked_vectors=partial * cells,
         views=is_masked * (partial + tiles * shares.passed + 2 * row_blocks + group_blocks),
         value_steps=lines * row_steps,
@@ -176,6 +176,15 @@ def staged_vectors(tiling: Tiling) -> float:
     if tiling.numbers.staged:
         return tiling.key_vectors + tiling.value_vectors
     return tiling.value_vectors / 2 if tiling.numbers.pairs else 0
+
+
+def modify_steps_of_heads(work: Workload) -> float:
+    """On the average of the heads that are computed."""
+    heads = (
+        modify_steps(part.modify) * len(own)
+        for part, own in zip(work.parts, work.heads_of_parts, strict=True)
+    )
+    return sum(heads) / len(work.kept_heads)
 
 
 def modify_steps(modify: Expr | None) -> float:

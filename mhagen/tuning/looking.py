@@ -17,9 +17,9 @@ Array: TypeAlias = NDArray[Any]
 
 WINDOW_CELLS = 32  # of queries, one below the other: 256, as the largest task has
 WINDOWS = 4  # evenly spread over the queries: what masks show changes slowly from one to the next
-HEADS = 4
+HEADS = 32  # heads may differ one by one; what does not depend on them is computed once for all
 MOST_KEY_CELLS = 1024
-POSITIONS = 1 << 20  # that the share of visible pairs is counted in
+POSITIONS = 1 << 22  # that the share of visible pairs is counted in
 
 
 def sight_of(keep: Expr | None, heads: int, shape: Shape, inputs: Mapping[str, Array]) -> Sight:

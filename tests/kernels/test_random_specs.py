@@ -1,7 +1,8 @@
-"""Whole specs drawn at random, the same in every run; `--hypothesis-profile=long` draws many more."""
+"""Whole specs drawn at random, and kept in a file; `--hypothesis-profile=long` draws many others."""
 
 from __future__ import annotations
 
+from collections import Counter
 from types import ModuleType
 
 import numpy as np
@@ -9,12 +10,15 @@ import pytest
 from hypothesis import settings
 
 from .calls import Array, Shape
+from .drawn_specs import WANTED, kept, sort_of
+from .dtypes import REALS
 from .isolation import assert_same_on_any_number_of_threads, assert_undisturbed
 from .random_specs import numbered
-from .specs import Case
+from .specs import Case, register
 from .steadiness import assert_right_where_steady
 
-SPECS = settings.default.max_examples // 4  # compiling one takes as long as hundreds of other examples
+# Compiling one takes as long as hundreds of other examples.
+DRAWN_NOW = settings.default.max_examples // 4 if settings.default.max_examples > 100 else 0
 FAR = 2**29 - 500
 
 
@@ -33,11 +37,12 @@ def offset_of(rng: np.random.Generator, batch: int, keys: int) -> int | Array | 
     return choices[rng.integers(len(choices))]
 
 
-@pytest.mark.parametrize("number", range(SPECS))
-def test_a_spec_drawn_at_random_equals_the_reference(number: int) -> None:
+@pytest.mark.parametrize("drawn", [*kept(), *range(DRAWN_NOW)], ids=repr)
+def test_a_spec_drawn_at_random_equals_the_reference(drawn: Case | int) -> None:
     """And depends neither on the number of threads nor on what else is in the batch."""
-    case, rng = numbered(number), np.random.default_rng(number)
-    print(case, case.chosen, case.spec.model_dump_json(exclude_defaults=True), case.ranges)
+    case = numbered(drawn) if isinstance(drawn, int) else register(drawn)
+    print(case, case.spec.model_dump_json(exclude_defaults=True), case.ranges)
+    rng = np.random.default_rng(0)
     for queries, keys in sizes(case.module):
         shape = Shape(2, queries, keys, seed=queries, scores=rng.choice([0.2, 1.0, 8.0]))
         call = shape.random(case) | {"query_offset": offset_of(rng, 2, keys)}
@@ -46,6 +51,13 @@ def test_a_spec_drawn_at_random_equals_the_reference(number: int) -> None:
         assert_undisturbed(case, call)
 
 
+def test_specs_that_are_kept_have_heads_of_every_sort_and_numbers_of_every_dtype() -> None:
+    cases = kept()
+    assert Counter(map(sort_of, cases)) == WANTED
+    assert {each.spec.dtype for each in cases} == {*REALS}
+
+
 def assert_right(case: Case, call: dict[str, Array]) -> None:
     steady = assert_right_where_steady(case.spec, case.module.attention(**call), call)
-    assert steady == 1 or case.spec.scores.modify or case.spec.mask.keep
+    alike = [way.spec for way in case.spec.alike]
+    assert steady == 1 or any(each.scores.modify or each.mask.keep for each in alike)

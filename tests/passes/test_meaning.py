@@ -10,7 +10,7 @@ from ir.specimens import arrays_for, same_results, specs
 from mhagen.base.errors import InternalError
 from mhagen.ir.build import build_graph
 from mhagen.ir.evaluate import run_graph
-from mhagen.ir.fused_ops import OutputLinear, ProjectHeads, StreamedAttention
+from mhagen.ir.fused_ops import GroupedAttention, OutputLinear, ProjectHeads, StreamedAttention
 from mhagen.ir.head_ops import NormalizeHeads, Rotary
 from mhagen.passes import PASSES, Stage, run_passes
 from mhagen.spec.load import load_spec
@@ -34,12 +34,14 @@ def test_every_pass_preserves_what_the_graph_before_it_means(spec, self_attentio
 def test_the_last_graph_is_one_attention_between_its_projections(spec, self_attention):
     graph = run_passes(build_graph(load_spec(spec), self_attention=self_attention), PASSES)
     kinds = [type(node.op) for node in graph.nodes]
+    (attention,) = (kind for kind in kinds if kind in (StreamedAttention, GroupedAttention))
+    assert (attention is GroupedAttention) <= bool(spec["groups"] or spec["heads"]["pruned"])
     if "projections" not in spec:
-        assert kinds == [StreamedAttention]
+        assert kinds == [attention]
     else:
         projections = [ProjectHeads] if self_attention else [ProjectHeads, ProjectHeads]
         placed = [kind for kind in kinds if kind in (NormalizeHeads, Rotary)]
-        assert kinds == [*projections, *placed, StreamedAttention, OutputLinear]
+        assert kinds == [*projections, *placed, attention, OutputLinear]
 
 
 @given(specs(), st.booleans())

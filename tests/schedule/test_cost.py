@@ -7,11 +7,15 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from mhagen.base.target import AVX2, AVX512, AVX512_BF16, NEON, TARGETS, Target
+from mhagen.ir.program import build_program
+from mhagen.passes import PASSES, run_passes
 from mhagen.schedule.choose import USUAL_SHAPES, choose_schedule, fastest
 from mhagen.schedule.cost import Cost, modelled
 from mhagen.schedule.counts import Counts
 from mhagen.schedule.machine import Machine, Rates, typical_machine
 from mhagen.schedule.sight import Shape
+from mhagen.schedule.workload import workload_of
+from mhagen.spec.load import load_spec
 from mhagen.tuning.looking import sight_of
 
 from .graphs import CAUSAL, program, work
@@ -96,6 +100,32 @@ def test_no_mask_costs_no_masking_and_no_whole_tile_wastes() -> None:
 def test_tails_and_diagonals_waste() -> None:
     assert cost(Shape(1, 1000, 1001)).parts.waste > 0
     assert cost(LONG, keep=CAUSAL).parts.waste > 0
+
+
+def test_heads_that_differ_take_as_long_as_each_would_in_a_kernel_of_its_own() -> None:
+    """Also where a change of scores is one part's alone, and heads are pruned."""
+    some, others, changed = (0, 3), (1, 4, 6, 7), "20.0 * tanh(score / 20.0)"
+    mixed = {
+        "name": "mixed",
+        "heads": {"query": 8, "dim": 64, "pruned": [2, 5]},
+        "scores": {"modify": changed},
+        "mask": {"keep": "k <= q and q - k < 200"},
+        "groups": [{"heads": [*some], "scores": {"modify": "score"}, "mask": {"keep": CAUSAL}}],
+    }
+    alone = [
+        {**mixed, "groups": [], "heads": {"query": len(others), "dim": 64}},
+        {"name": "alone", "heads": {"query": len(some), "dim": 64}, "mask": {"keep": CAUSAL}},
+    ]
+    together, *apart = (seconds(spec, LONG) for spec in (mixed, *alone))
+    assert together == pytest.approx(sum(apart), rel=0.15)
+
+
+def seconds(spec: dict[str, object], shape: Shape) -> float:
+    loaded = load_spec(spec)
+    graph = build_program(loaded).map(lambda graph: run_passes(graph, PASSES)).attention
+    asked = workload_of(graph)
+    sight = sight_of(loaded.visible_expression, asked.query_heads, shape, {})
+    return modelled(asked, choose_schedule(graph, AVX512), sight, typical_machine(AVX512)).seconds
 
 
 def test_few_queries_take_the_time_that_reading_takes() -> None:

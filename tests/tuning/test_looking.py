@@ -71,3 +71,10 @@ def test_heads_are_looked_at_where_they_differ() -> None:
 
 def test_very_long_calls_are_sampled() -> None:
     assert seen("k <= q", Shape(1, 1 << 17, 1 << 17)).visible_share == pytest.approx(0.5, rel=0.1)
+
+
+def test_heads_that_are_few_and_in_a_pattern_are_not_missed() -> None:
+    keep = expression("(h == 0 or h == 8 or h == 16 or h == 24) or q - k < 64 and k <= q")
+    found = sight_of(keep, 32, Shape(1, 1024, 1024), {})
+    window = (64 * 1024 - 63 * 64 / 2) / 1024**2
+    assert found.visible_share == pytest.approx((4 + 28 * window) / 32, rel=1e-2)

@@ -1,0 +1,235 @@
+"""Steps that move: between memory and registers, between lanes, beside the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpu.machine.mbarriers import Copy
+from gpu.machine.memory import GENERIC_SHARED, Bytes, Fault, GlobalMemory, SharedMemory
+from gpu.machine.source import Address, Operand, Register, Step
+from gpu.machine.threads import TYPES, Lanes, Mask, Threads
+
+SPACES = ("param", "shared", "global")
+VECTORS = {"v2": 2, "v4": 4, "v8": 8}
+WARP = 32
+
+
+def active(t: Threads, mask: Mask) -> Lanes:
+    """The lanes that act, by number."""
+    return np.arange(len(t)) if mask is None else np.flatnonzero(mask)
+
+
+def space_of(step: Step) -> str:
+    return next((space for word in step.words for space in SPACES if word.split("::")[0] == space), "generic")
+
+
+def memory_at(t: Threads, step: Step, address: Lanes) -> tuple[GlobalMemory | SharedMemory, Lanes]:
+    """The memory that addresses are in, and their places there."""
+    match space_of(step):
+        case "shared":
+            return t.block.shared, address
+        case "global":
+            return t.block.memory, address
+    is_shared = address >= GENERIC_SHARED
+    if is_shared.any() != is_shared.all():
+        raise NotImplementedError("one access to two memories")
+    return (t.block.shared, address - GENERIC_SHARED) if is_shared.all() else (t.block.memory, address)
+
+
+def registers_of(operand: Operand) -> tuple[Operand, ...]:
+    return operand if isinstance(operand, tuple) else (operand,)
+
+
+def load(t: Threads, step: Step, mask: Mask) -> None:
+    target, origin = step.operands
+    dtype = TYPES[step.words[-1]]
+    if space_of(step) == "param":
+        assert isinstance(origin, Address) and isinstance(origin.base, Register)
+        t.write(target, np.full(len(t), t.block.parameters[origin.base.name]), mask)
+        return
+    lanes, registers = active(t, mask), registers_of(target)
+    memory, address = memory_at(t, step, t.address(origin)[lanes])
+    values = np.zeros((len(t), len(registers)), dtype)
+    values[lanes] = memory.read(address, dtype.itemsize * len(registers)).view(dtype)
+    for register, column in zip(registers, values.T, strict=True):
+        t.write(register, np.ascontiguousarray(column), mask)
+
+
+def store(t: Threads, step: Step, mask: Mask) -> None:
+    target, origin = step.operands
+    lanes = active(t, mask)
+    values = np.stack([t.read(register, step.words[-1])[lanes] for register in registers_of(origin)], 1)
+    memory, address = memory_at(t, step, t.address(target)[lanes])
+    memory.write(address, values.view(np.uint8).reshape(len(lanes), -1))
+
+
+def convert_address(t: Threads, step: Step, mask: Mask) -> None:
+    address = t.read(step.operands[1], "u64")
+    if "shared" in step.words:
+        base = np.uint64(GENERIC_SHARED)
+        address = address - base if "to" in step.words else address + base
+    t.write(step.operands[0], address, mask)
+
+
+# Matrices: eight rows of 16 bytes, whose addresses eight lanes give.
+
+
+def whole_warps(t: Threads, step: Step, mask: Mask) -> None:
+    if mask is not None:
+        raise Fault(f"{step.words[0]} in divergent code")
+
+
+def rows_of_matrices(t: Threads, step: Step, operand: Operand) -> tuple[int, Lanes]:
+    """How many matrices a warp moves, and the addresses of their rows, by warp, matrix and row."""
+    count = next(int(word[1]) for word in step.words if word in ("x1", "x2", "x4"))
+    address = t.address(operand).reshape(-1, WARP)[:, : 8 * count]
+    return count, address.reshape(-1, count, 8)
+
+
+def load_matrices(t: Threads, step: Step, mask: Mask) -> None:
+    whole_warps(t, step, mask)
+    count, address = rows_of_matrices(t, step, step.operands[1])
+    rows = t.block.shared.read(address.reshape(-1), 16).view(np.uint16).reshape(-1, count, 8, 8)
+    if "trans" in step.words:
+        rows = rows.swapaxes(-1, -2)
+    lanes = np.ascontiguousarray(rows).view(np.uint32).reshape(-1, count, WARP)
+    for index, register in enumerate(registers_of(step.operands[0])):
+        t.write(register, lanes[:, index].reshape(-1), None)
+
+
+def store_matrices(t: Threads, step: Step, mask: Mask) -> None:
+    whole_warps(t, step, mask)
+    count, address = rows_of_matrices(t, step, step.operands[0])
+    lanes = [t.read(register, "u32").reshape(-1, 1, WARP) for register in registers_of(step.operands[1])]
+    rows = np.concatenate(lanes, 1).view(np.uint16).reshape(-1, count, 8, 8)
+    if "trans" in step.words:
+        rows = rows.swapaxes(-1, -2)
+    t.block.shared.write(address.reshape(-1), np.ascontiguousarray(rows).view(np.uint8).reshape(-1, 16))
+
+
+# Copies to shared memory that run beside the kernel.
+
+
+def copy(t: Threads, step: Step, mask: Mask) -> None:
+    """cp.async: 4, 8 or 16 bytes, of which the first may be all that is read."""
+    lanes = active(t, mask)
+    size = int(t.read(step.operands[2], "u32")[0])
+    target, origin = (t.address(operand)[lanes] for operand in step.operands[:2])
+    if (target % size).any() or (origin % size).any():
+        raise Fault("an address of cp.async is not aligned")
+    counts = np.full(len(lanes), size)
+    if len(step.operands) > 3:
+        counts = t.read(step.operands[3], "u32")[lanes].astype(np.int64)
+    begun = Copy(target, first_bytes(t.block.memory, origin, counts, size))
+    t.begin(begun)
+    t.copies.append(begun)
+
+
+def first_bytes(memory: GlobalMemory, origin: Lanes, counts: Lanes, size: int) -> Bytes:
+    """The first `counts` bytes at each place, and zeros behind; what is not asked for is not touched."""
+    values = np.zeros((len(origin), size), np.uint8)
+    for count in np.unique(counts):
+        if not 0 <= count <= size:
+            raise Fault(f"cp.async is asked for {count} bytes of {size}")
+        if count:
+            rows = np.flatnonzero(counts == count)
+            values[rows, :count] = memory.bytes[memory.places(origin[rows], int(count))]
+    return values
+
+
+def commit_copies(t: Threads, step: Step, mask: Mask) -> None:
+    whole_warps(t, step, mask)
+    t.groups.append(t.copies)
+    t.copies = []
+
+
+def await_copies(t: Threads, step: Step, mask: Mask) -> None:
+    whole_warps(t, step, mask)
+    if "wait_all" in step.words:
+        commit_copies(t, step, mask)
+    unfinished = 0 if "wait_all" in step.words else int(t.read(step.operands[0], "u32")[0])
+    while len(t.groups) > unfinished:
+        for each in t.groups.pop(0):
+            each.land(t.block.shared)
+
+
+def arrive_after_copies(t: Threads, step: Step, mask: Mask) -> None:
+    """Arrivals of lanes whose copies all come later than this step."""
+    lanes, address = active(t, mask), t.address(step.operands[0])
+    copies = tuple(each for group in (*t.groups, t.copies) for each in group)
+    for index, barrier in enumerate(np.unique(address[lanes])):
+        threads = int((address[lanes] == barrier).sum())
+        t.block.mbarriers.send(int(barrier), copies if index == 0 else (), threads=threads)
+
+
+# Between the lanes of a warp.
+
+
+def shuffle(t: Threads, step: Step, mask: Mask) -> None:
+    """A lane that reads from outside of its warp reads itself."""
+    whole_warps(t, step, mask)
+    lane, by = np.arange(WARP), t.read(step.operands[2], "u32").reshape(-1, WARP).astype(np.int64)
+    wanted = {"bfly": lane ^ by, "idx": by & 31, "down": lane + by, "up": lane - by}[step.words[2]]
+    source = np.where((wanted >= 0) & (wanted < WARP), wanted, lane)
+    values = t.read(step.operands[1], "b32").reshape(-1, WARP)
+    target = step.operands[0]
+    assert isinstance(target, Register)
+    register, _, valid = target.name.partition("|")
+    t.write(Register(register), np.take_along_axis(values, source, 1).ravel(), None)
+    if valid:
+        t.write(Register(valid), (source == wanted).ravel(), None)
+
+
+def vote(t: Threads, step: Step, mask: Mask) -> None:
+    whole_warps(t, step, mask)
+    holds = t.predicate(step.operands[1]).reshape(-1, WARP)
+    if step.words[2] == "ballot":
+        bits = (holds.astype(np.uint64) << np.arange(WARP, dtype=np.uint64)).sum(1).astype(np.uint32)
+        t.write(step.operands[0], np.repeat(bits, WARP), None)
+    else:
+        decide = {"any": np.any, "all": np.all}[step.words[2]]
+        t.write(step.operands[0], np.repeat(decide(holds, axis=1), WARP), None)
+
+
+def elect(t: Threads, step: Step, mask: Mask) -> None:
+    target = step.operands[0]
+    assert isinstance(target, Register)
+    first = active(t, mask)[:1] if len(t) == WARP else np.flatnonzero(t.number % WARP == 0)
+    chosen = np.zeros(len(t), np.bool_)
+    chosen[first] = True
+    t.write(Register(target.name.partition("|")[2]), chosen, mask)
+
+
+def add_to_memory(t: Threads, step: Step, mask: Mask) -> None:
+    """atom and red, which add: one lane after the other."""
+    if "add" not in step.words:
+        raise NotImplementedError(step.text)
+    gives = step.words[0] == "atom"
+    place, value = step.operands[gives : gives + 2]
+    dtype, lanes = TYPES[step.words[-1]], active(t, mask)
+    memory, address = memory_at(t, step, t.address(place)[lanes])
+    before = np.zeros(len(t), dtype)
+    for lane, where in zip(lanes, address, strict=True):
+        here = np.array([where])
+        before[lane] = memory.read(here, dtype.itemsize).view(dtype)[0, 0]
+        after = np.array([[before[lane] + t.read(value, step.words[-1])[lane]]], dtype)
+        memory.write(here, after.view(np.uint8))
+    if gives:
+        t.write(step.operands[0], before, mask)
+
+
+STEPS: dict[str, Callable[[Threads, Step, Mask], Any]] = {
+    "ld": load,
+    "ldu": load,
+    "st": store,
+    "cvta": convert_address,
+    "ldmatrix": load_matrices,
+    "stmatrix": store_matrices,
+    "shfl": shuffle,
+    "vote": vote,
+    "elect": elect,
+    **dict.fromkeys(("atom", "red"), add_to_memory),
+}

@@ -1,0 +1,240 @@
+"""Runs a program block by block, and each block from barrier to barrier."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu.machine import arithmetic, copies, matrices, movement
+from gpu.machine.mbarriers import Mbarriers
+from gpu.machine.memory import SHARED_BASE, Fault, GlobalMemory, SharedMemory
+from gpu.machine.source import Program, Step, read
+from gpu.machine.threads import STORED, TYPES, Block, Mask, Threads
+
+WARP, WARPGROUP = 32, 128
+# What this machine has no use for: it runs in order, and has registers for all.
+IGNORED = ("setmaxnreg", "fence", "membar", "griddepcontrol", "prefetch", "nanosleep", "activemask")
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Why threads stand still: at a barrier, for which so many must come, or else waiting in a loop."""
+
+    barrier: int
+    threads: int
+    stays: bool = True
+
+
+SPINNING = Meeting(-1, 0)
+PASSING = Meeting(-2, 0)  # at an mbarrier: anybody may be first to go on
+
+
+class Run:
+    """Some threads on their way through a program: those furthest behind go first."""
+
+    def __init__(self, program: Program, threads: Threads) -> None:
+        self.program, self.threads = program, threads
+        self.waiting: dict[int, NDArray[np.bool_]] = {0: np.ones(len(threads), np.bool_)}
+        self.alive = np.ones(len(threads), np.bool_)
+
+    def steps(self) -> Iterator[Meeting]:
+        """Run to the end, with a stop wherever the other threads of the block must go on first."""
+        while self.waiting:
+            place = min(self.waiting)
+            yield from self.run_from(place, self.waiting.pop(place))
+
+    def run_from(self, place: int, here: NDArray[np.bool_]) -> Iterator[Meeting]:
+        """Run these lanes until they end, or have passed others."""
+        while here.any():
+            if place in self.waiting:
+                here = here | self.waiting.pop(place)
+            if self.waiting and place > min(self.waiting):
+                self.put(place, here)
+                return
+            step = self.program.steps[place]
+            acting = here & self.guard(step)
+            if step.words[0] == "bra":
+                self.put(self.program.targets[place], acting)
+                here = here & ~acting
+            elif step.words[0] in ("ret", "exit"):
+                self.alive = self.alive & ~acting
+                here = here & ~acting
+            elif acting.any():
+                mask = None if acting.all() else acting
+                yield from self.perform(step, mask, here)
+            place += 1
+
+    def put(self, place: int, lanes: NDArray[np.bool_]) -> None:
+        if lanes.any():
+            self.waiting[place] = self.waiting.get(place, np.zeros_like(lanes)) | lanes
+
+    def guard(self, step: Step) -> NDArray[np.bool_]:
+        if step.guard is None:
+            return np.ones(len(self.threads), np.bool_)
+        holds = self.threads.predicate(step.guard)
+        return ~holds if step.is_guard_negated else holds
+
+    def perform(self, step: Step, mask: Mask, here: NDArray[np.bool_]) -> Iterator[Meeting]:
+        self.threads.block.counts["steps"] += 1
+        match step.words[:2]:
+            case ("bar" | "barrier", *_):
+                yield from self.meet(step, here)
+            case ("mbarrier", "try_wait" | "test_wait"):
+                yield PASSING if copies.try_wait(self.threads, step, mask) else SPINNING
+            case ("mbarrier", _):
+                copies.mbarrier(self.threads, step, mask)
+                yield PASSING
+            case _:
+                act(self.threads, step, mask)
+
+    def meet(self, step: Step, here: NDArray[np.bool_]) -> Iterator[Meeting]:
+        if "warp" in step.words:
+            return
+        if not (here == self.alive).all():
+            raise Fault("a barrier in divergent code: " + step.text)
+        numbers = [int(self.threads.read(operand, "u32")[0]) for operand in step.operands]
+        count = numbers[1] if len(numbers) > 1 else 0
+        yield Meeting(numbers[0], count, "arrive" not in step.words)
+
+
+def act(threads: Threads, step: Step, mask: Mask) -> None:
+    """Perform a step that no other thread can hold up."""
+    root = step.words[0]
+    if root in arithmetic.STEPS:
+        arithmetic.STEPS[root](threads, step, mask)
+    elif root in movement.STEPS:
+        movement.STEPS[root](threads, step, mask)
+    elif root == "mma":
+        matrices.multiply(threads, step, mask)
+    elif root == "wgmma":
+        if step.words[1] != "fence":
+            matrices.WGMMA[step.words[1]](threads, step, mask)
+    elif root == "cp":
+        copy(threads, step, mask)
+    elif root not in IGNORED:
+        raise NotImplementedError(step.text)
+
+
+def copy(threads: Threads, step: Step, mask: Mask) -> None:
+    words = step.words
+    if "tensor" in words:
+        copies.load_box(threads, step, mask)
+    elif "mbarrier" in words:
+        movement.arrive_after_copies(threads, step, mask)
+    elif "commit_group" in words:
+        movement.commit_copies(threads, step, mask)
+    elif "wait_group" in words or "wait_all" in words:
+        movement.await_copies(threads, step, mask)
+    elif "bulk" not in words:
+        movement.copy(threads, step, mask)
+    else:
+        raise NotImplementedError(step.text)
+
+
+class Schedule:
+    """The runs of a block: each goes on until it meets the others."""
+
+    def __init__(self, block: Block, runs: list[Iterator[Meeting]], width: int, order: random.Random) -> None:
+        self.block, self.width, self.order, self.threads = block, width, order, width * len(runs)
+        self.going = dict(enumerate(runs))
+        self.standing: dict[int, Meeting] = {}
+        self.arrived: Counter[int] = Counter()
+
+    def run(self) -> None:
+        while self.going:
+            free = [name for name in self.going if name not in self.standing]
+            self.order.shuffle(free)
+            before, spinning = self.block.mbarriers.changes, 0
+            for name in free:
+                spinning += self.advance(name)
+            is_stuck = spinning == len(free) and before == self.block.mbarriers.changes
+            if is_stuck and not self.block.mbarriers.deliver_one():
+                raise Fault(f"deadlock: {self.where()}")
+
+    def advance(self, name: int) -> bool:
+        """Run on; does it do nothing but wait for an mbarrier?"""
+        meeting = next(self.going[name], None)
+        if meeting is None:
+            del self.going[name]
+            return False
+        if meeting in (SPINNING, PASSING):
+            return meeting is SPINNING
+        if meeting.stays:
+            self.standing[name] = meeting
+        self.arrive(meeting)
+        return False
+
+    def arrive(self, meeting: Meeting) -> None:
+        self.arrived[meeting.barrier] += self.width
+        if self.arrived[meeting.barrier] >= (meeting.threads or self.threads):
+            del self.arrived[meeting.barrier]
+            self.standing = {n: m for n, m in self.standing.items() if m.barrier != meeting.barrier}
+
+    def where(self) -> str:
+        standing = Counter(meeting.barrier for meeting in self.standing.values())
+        barriers = ", ".join(f"{count} at barrier {barrier}" for barrier, count in standing.items())
+        return f"{len(self.going)} groups of threads go on ({barriers}); mbarriers {self.block.mbarriers}"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a kernel is started."""
+
+    grid: tuple[int, int, int]
+    threads: int
+    shared_bytes: int = 0
+    width: int = WARP  # so many threads step together; WARPGROUP where there is a wgmma
+    seed: int = 0
+
+
+def launch(text: str | Program, how: Launch, arguments: Iterable[Any], memory: GlobalMemory) -> Counter[str]:
+    """Run a kernel; what there is to count: steps, products, conflicts of banks."""
+    program = read(text) if isinstance(text, str) else text
+    parameters = {
+        name: np.array([argument]).astype(TYPES[type_]).view(STORED[type_])[0]
+        for (type_, name), argument in zip(program.parameters, arguments, strict=True)
+    }
+    counts: Counter[str] = Counter()
+    order = random.Random(how.seed)
+    with np.errstate(all="ignore"):
+        for z, y, x in product(*map(range, reversed(how.grid))):
+            counts += run_block(program, how, parameters, memory, (x, y, z), order)
+    return counts
+
+
+def run_block(
+    program: Program,
+    how: Launch,
+    parameters: dict[str, Any],
+    memory: GlobalMemory,
+    index: tuple[int, int, int],
+    order: random.Random,
+) -> Counter[str]:
+    symbols, size = places_of(program)
+    shared = SharedMemory(size + how.shared_bytes - SHARED_BASE)
+    specials = {f"%ctaid.{axis}": value for axis, value in zip("xyz", index, strict=True)}
+    specials |= {f"%nctaid.{axis}": value for axis, value in zip("xyz", how.grid, strict=True)}
+    specials |= {"%ntid.x": how.threads, "%ntid.y": 1, "%ntid.z": 1}
+    block = Block(memory, shared, parameters, symbols, specials, Mbarriers(shared))
+    numbers = np.arange(how.threads).reshape(-1, how.width)
+    runs = [Run(program, Threads(program, block, number)).steps() for number in numbers]
+    Schedule(block, runs, how.width, order).run()
+    block.counts["bank_conflicts"] = shared.conflicts
+    return block.counts
+
+
+def places_of(program: Program) -> tuple[dict[str, int], int]:
+    """Where arrays in shared memory begin, those that the launch sizes last; and where they end."""
+    places, end = {}, SHARED_BASE
+    for name, alignment, size in sorted(program.shared, key=lambda each: each[2] == 0):
+        end = (end + alignment - 1) // alignment * alignment
+        places[name] = end
+        end += size
+    return places, end

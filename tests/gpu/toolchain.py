@@ -1,0 +1,88 @@
+"""NVIDIA's tools where they are installed: pip install 'mhagen[cuda]'. None of them needs a GPU."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sysconfig
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WHEEL = Path(sysconfig.get_paths()["purelib"], "nvidia", "cu13", "bin")
+USED = re.compile(r"Used (\d+) registers")
+FIGURES = re.compile(r"(\d+) bytes (stack frame|spill stores|spill loads)")
+OPCODE = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]+)", re.MULTILINE)
+
+
+def tool(name: str) -> str | None:
+    """The program of this name: that of the wheels, or another one on the PATH."""
+    of_wheel = WHEEL / name
+    return str(of_wheel) if of_wheel.is_file() else shutil.which(name)
+
+
+has_compiler = find_spec("numba_cuda") is not None and find_spec("nvidia") is not None
+needs_compiler = pytest.mark.skipif(not has_compiler, reason="needs numba-cuda: pip install 'mhagen[cuda]'")
+needs_ptxas = pytest.mark.skipif(tool("ptxas") is None, reason="needs ptxas: pip install 'mhagen[cuda]'")
+needs_sass = pytest.mark.skipif(
+    tool("ptxas") is None or tool("cuobjdump") is None,
+    reason="needs ptxas and cuobjdump: pip install 'mhagen[cuda]'",
+)
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What ptxas made of a module, the worst of its kernels counting."""
+
+    registers: int
+    stack_bytes: int
+    spilled_bytes: int
+    cubin: Path
+    log: str
+
+    def opcodes(self) -> Counter[str]:
+        """How often each machine instruction stands in it, by the first part of its name."""
+        cuobjdump = tool("cuobjdump")
+        assert cuobjdump is not None
+        done = subprocess.run(
+            [cuobjdump, "--dump-sass", self.cubin], capture_output=True, text=True, check=True
+        )
+        return Counter(name.partition(".")[0] for name in OPCODE.findall(done.stdout))
+
+
+def assemble(text: str, arch: str, folder: Path) -> Assembled:
+    """Assemble a module; an AssertionError says what ptxas has against it."""
+    ptxas = tool("ptxas")
+    assert ptxas is not None
+    source, cubin = folder / "kernel.ptx", folder / "kernel.cubin"
+    source.write_text(text)
+    command = [ptxas, f"-arch={arch}", "-v", source, "-o", cubin]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    log = done.stdout + done.stderr
+    assert done.returncode == 0, log
+    figures: Counter[str] = Counter()
+    for count, what in FIGURES.findall(log):
+        figures[what] = max(figures[what], int(count))
+    spilled = figures["spill stores"] + figures["spill loads"]
+    return Assembled(max(map(int, USED.findall(log)), default=0), figures["stack frame"], spilled, cubin, log)
+
+
+def compile_to_ptx(
+    kernel: Callable[..., Any], signature: Any, *, threads: int, capability: tuple[Any, ...]
+) -> str:
+    """The PTX of a kernel, for a capability such as (8, 0) or (9, 0, "a")."""
+    from numba import cuda
+
+    from mhagen.runtime import ptx_calls  # noqa: F401  instructions become callable
+
+    text, _ = cuda.compile(
+        kernel, signature, cc=capability, device=False, abi="numba", launch_bounds=(threads, 1)
+    )
+    assert isinstance(text, str)
+    return text
