@@ -85,12 +85,14 @@ def build(
     spec: SpecLike,
     *,
     backend: str = "cpu",
+    arch: str | None = None,
     out: str | Path | None = None,
     tune: Tune | Literal["now"] = "cached",
 ) -> Kernel:
     """Compile a spec: a path, a dict or a Spec. With `out`, also write the module into that folder.
 
-    Units    tune: "cached" takes schedules tuned before, if there are any; "never" ignores them; "now"
+    Units    backend: "cpu" or "cuda"; arch: the GPU of the latter ("sm_90"), without it this machine's
+             tune: "cached" takes schedules tuned before, if there are any; "never" ignores them; "now"
              measures first, which takes a minute; a ScheduleTable is taken as it is
     Raises   SpecError for a wrong spec, UnsupportedError for one that this version or machine cannot serve,
              VerificationError (and nothing written) when the kernel disagrees with the reference
@@ -100,8 +102,8 @@ def build(
     if tune == "now":
         from .tuning.tune import tune_now
 
-        return pipeline.build(spec, backend=backend, out=out, tune=tune_now)
-    return pipeline.build(spec, backend=backend, out=out, tune=tune)
+        return pipeline.build(spec, backend=backend, arch=arch, out=out, tune=tune_now)
+    return pipeline.build(spec, backend=backend, arch=arch, out=out, tune=tune)
 
 
 def reference(spec: SpecLike) -> Reference:

@@ -9,16 +9,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
-from .backend import acceptance, cpu
-from .base.errors import InputError, UnsupportedError
-from .base.target import Target
+from .backend import acceptance, cpu, cuda
+from .base.errors import InputError
+from .base.target import GPUS, SM_90, Gpu, Target, gpu_named
 from .codegen.render import generator_identity
 from .ir.program import Program, build_program
 from .passes import PASSES, Observer, run_passes
+from .runtime.gpu_driver import gpu_of_this_machine
 from .runtime.host import host_target
 from .schedule.choose import choose_schedule
+from .schedule.gpu_plan import GpuSchedule, choose_gpu_schedule
 from .schedule.table import ScheduleTable, faults
 from .schedule.tuned import Circumstances, circumstances_here, table_file, tuned_table
+from .schedule.workload import workload_of
 from .spec.load import load_spec
 from .spec.model import Spec
 
@@ -35,7 +38,7 @@ class Kernel:
 
     spec: Spec
     program: Program
-    source: cpu.Source
+    source: cpu.Source | cuda.GpuSource
     module: ModuleType
 
     def __repr__(self) -> str:
@@ -63,15 +66,23 @@ class Kernel:
 
 
 def build(
-    spec: SpecLike, *, backend: str = "cpu", out: str | Path | None = None, tune: Tune = "cached"
+    spec: SpecLike,
+    *,
+    backend: str = "cpu",
+    arch: str | None = None,
+    out: str | Path | None = None,
+    tune: Tune = "cached",
 ) -> Kernel:
     """Compile a spec: a path, a dict or a Spec. With `out`, also write the module into that folder.
 
-    `tune` changes how fast the kernel is, and the last bits of its results; nothing else.
+    `tune` changes how fast the kernel is, and the last bits of its results; nothing else. `arch` is the GPU
+    that a CUDA kernel is for ("sm_90"); without it this machine's, or sm_90. No GPU is needed to build.
 
     Raises   SpecError for a wrong spec, UnsupportedError for one that this version or machine cannot serve,
              VerificationError (and nothing written) when the kernel disagrees with the reference
     """
+    if backend == "cuda":
+        return build_for_gpu(spec, arch, out)
     kernel = load_kernel(*compile_to_source(spec, backend=backend, tune=tune))
     acceptance.compare(kernel.spec, kernel.module)
     if out is not None:
@@ -89,7 +100,7 @@ def compile_to_source(
 ) -> tuple[Spec, Program, cpu.Source]:
     """The first six arrows; no machine code yet. `observe` is shown the main graph after each pass."""
     if backend != "cpu":
-        raise UnsupportedError(f"backend {backend!r} is not built yet; this version has: cpu")
+        raise InputError(f"compile_to_source() is for the CPU, not {backend!r}; see compile_to_gpu_source()")
     given, spec = spec, load_spec(spec)
     target = target if target is not None else host_target(spec.dtype.value)
     program = build_program(spec)
@@ -100,6 +111,49 @@ def compile_to_source(
     if table is None:
         table = ScheduleTable.of(choose_schedule(program.attention, target))
     return spec, program, cpu.generate(program, table, target)
+
+
+def build_for_gpu(spec: SpecLike, arch: str | None, out: str | Path | None) -> Kernel:
+    """Compile a spec to PTX, kept in the cache; a machine with a GPU loads it when it is first called.
+
+    Raises   SpecError, InputError for an unknown GPU, UnsupportedError for what no CUDA kernel does yet
+    """
+    kernel = load_gpu_kernel(*compile_to_gpu_source(spec, arch))
+    if out is not None:
+        cpu.write(kernel.source, Path(out))
+    return kernel
+
+
+def compile_to_gpu_source(
+    spec: SpecLike, arch: str | None = None, schedule: GpuSchedule | None = None
+) -> tuple[Spec, Program, cuda.GpuSource]:
+    """The first six arrows on the way to a GPU; nothing is compiled yet."""
+    spec = load_spec(spec)
+    target = gpu_target(arch)
+    program = build_program(spec).map(lambda graph: run_passes(graph, PASSES))
+    cuda.check_supported(program)
+    chosen = schedule if schedule is not None else choose_gpu_schedule(workload_of(program.attention), target)
+    return spec, program, cuda.generate_gpu(program, chosen, target)
+
+
+def gpu_target(arch: str | None) -> Gpu:
+    """The GPU of that name; without one this machine's, else sm_90.
+
+    Raises   InputError for an unknown name
+    """
+    if arch is None:
+        return gpu_of_this_machine() or SM_90
+    if arch not in {gpu.name for gpu in GPUS}:
+        raise InputError(f"arch is {arch!r}; needs one of {', '.join(gpu.name for gpu in GPUS)}")
+    return gpu_named(arch)
+
+
+def load_gpu_kernel(spec: Spec, program: Program, source: cuda.GpuSource) -> Kernel:
+    """The last arrow: PTX from the cache, or compiled now."""
+    module = cuda.load_gpu(source)
+    for kernel in cuda.gpu_kernels(module):
+        kernel.code()
+    return Kernel(spec, program, source, module)
 
 
 def found_table(spec: Spec, target: Target, tune: Tune, beside: Path | None) -> ScheduleTable | None:

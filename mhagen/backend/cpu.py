@@ -12,6 +12,7 @@ from importlib.abc import ExecutionLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 from .. import base, runtime
 from ..base.digest import digest
@@ -83,11 +84,15 @@ class _Loader(ExecutionLoader):
 
 def load(source: Source) -> ModuleType:
     """Import the source into this process, with this process's own runtime as its support."""
-    name = source.module_name
+    return load_text(source.module_name, source.text, SUPPORT_IMPORTS)
+
+
+def load_text(name: str, text: str, support: tuple[str, ...]) -> ModuleType:
+    """Import the text of a module under a name; `support` is what it imports of the runtime."""
     if name in sys.modules:
         return sys.modules[name]
-    _make_package()
-    loader = _Loader(source.text)
+    _make_package(support)
+    loader = _Loader(text)
     spec = spec_from_loader(name, loader)
     assert spec is not None
     module = module_from_spec(spec)
@@ -100,16 +105,15 @@ def load(source: Source) -> ModuleType:
     return module
 
 
-def _make_package() -> None:
+def _make_package(support: tuple[str, ...]) -> None:
     """A package in which the relative imports of generated modules find this process's runtime."""
-    if PACKAGE in sys.modules:
-        return
-    package = ModuleType(PACKAGE)
-    package.__path__ = []
-    for name in SUPPORT_IMPORTS:
+    for name in support:
         sys.modules[f"{PACKAGE}.{SUPPORT}.{name}"] = import_module(f"{runtime.__name__}.{name}")
-    sys.modules[f"{PACKAGE}.{SUPPORT}"] = runtime
-    sys.modules[PACKAGE] = package
+    if PACKAGE not in sys.modules:
+        package = ModuleType(PACKAGE)
+        package.__path__ = []
+        sys.modules[f"{PACKAGE}.{SUPPORT}"] = runtime
+        sys.modules[PACKAGE] = package
 
 
 def kernels(module: ModuleType) -> tuple[Kernel, ...]:
@@ -123,7 +127,16 @@ def kernels(module: ModuleType) -> tuple[Kernel, ...]:
     )
 
 
-def write(source: Source, folder: Path) -> Path:
+class Text(Protocol):
+    """What can be written: a module for a CPU or for a GPU."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+def write(source: Text, folder: Path) -> Path:
     """Write the module and its runtime support into a folder; each file whole or not at all."""
     support = folder / SUPPORT
     support.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The CPU classes mhagen generates code for. Pure data: what the host is, runtime.host finds out."""
+"""The classes of CPU and GPU mhagen generates code for. Pure data: what the host is, others find out."""
 
 from __future__ import annotations
 
@@ -67,6 +67,36 @@ NEON = Target(
     l2_bytes=512 << 10,
     scales_by_exponent=False,
 )
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One class of GPU: code for it runs on every GPU of its compute capability or above.
+
+    Units    shared_bytes is what one block of threads can have; registers counts those of a multiprocessor
+    Members  suffix is "a" where code uses what only this very class has (sm_90a)
+    """
+
+    name: str
+    compute_capability: tuple[int, int]
+    suffix: str
+    shared_bytes: int
+    registers: int
+
+
+SM_80 = Gpu("sm_80", (8, 0), "", shared_bytes=163 << 10, registers=1 << 16)
+SM_86 = Gpu("sm_86", (8, 6), "", shared_bytes=99 << 10, registers=1 << 16)
+SM_89 = Gpu("sm_89", (8, 9), "", shared_bytes=99 << 10, registers=1 << 16)
+SM_90 = Gpu("sm_90", (9, 0), "", shared_bytes=227 << 10, registers=1 << 16)
+SM_90A = Gpu("sm_90a", (9, 0), "a", shared_bytes=227 << 10, registers=1 << 16)
+
+GPUS = (SM_80, SM_86, SM_89, SM_90, SM_90A)
+
+
+def gpu_named(name: str) -> Gpu:
+    """The GPU class of that name. Raises KeyError for an unknown one."""
+    return {gpu.name: gpu for gpu in GPUS}[name]
+
 
 # Widest first: the first class whose features a host has is the host's class.
 TARGETS = (AVX512_BF16, AVX512, AVX2, NEON)

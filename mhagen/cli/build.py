@@ -10,10 +10,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
-from ..backend import acceptance, cpu
+from ..backend import acceptance, cpu, cuda
 from ..base.errors import InputError, UnsupportedError
 from ..base.target import target_named
-from ..pipeline import Kernel, compile_to_source, load_kernel
+from ..pipeline import Kernel, compile_to_gpu_source, compile_to_source, load_gpu_kernel, load_kernel
 from ..runtime.host import host_cpu, require
 from ..tuning.verification import Case, verify_kernel
 from ..tuning.workers import busy
@@ -31,6 +31,7 @@ class Request:
 
     backend: str
     target: str | None
+    arch: str | None
     out: str
     tune: Literal["cached", "never"]
     wants_verification: bool
@@ -53,8 +54,9 @@ class Compiled:
 class Built:
     """What a spec has become, as far as it came: source, machine code, a file."""
 
-    source: cpu.Source
+    source: cpu.Source | cuda.GpuSource
     compiled: Compiled | None = None
+    seconds: float | None = None  # until it was compiled for a GPU
     path: Path | None = None
 
     @property
@@ -82,6 +84,8 @@ def build_specs(specs: Sequence[str], request: Request, as_json: bool) -> int:
 
 def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
     """Take one spec as far as the request asks. `names` tells which spec has been given which file."""
+    if request.backend == "cuda":
+        return build_gpu_spec(path, request, names)
     target = None if request.target is None else target_named(request.target)
     with doing(f"generating {path}"):
         spec, program, source = compile_to_source(
@@ -90,9 +94,7 @@ def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
     built = Built(source)
     if request.wants_print:
         return built
-    other = names.setdefault(spec.name, path)
-    if os.path.abspath(other) != os.path.abspath(path):
-        raise InputError(f"{path} and {other} both describe {spec.name}: one file would replace the other")
+    note_file(spec.name, path, names)
     if runs_here(source, request):
         start = perf_counter()
         with doing(f"compiling {spec.name} for {source.target.name}"):
@@ -103,7 +105,36 @@ def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
     return replace(built, path=written(source, request))
 
 
-def written(source: cpu.Source, request: Request) -> Path:
+def note_file(name: str, path: str, names: dict[str, str]) -> None:
+    """Raises   InputError if another spec has been given that file"""
+    other = names.setdefault(name, path)
+    if os.path.abspath(other) != os.path.abspath(path):
+        raise InputError(f"{path} and {other} both describe {name}: one file would replace the other")
+
+
+def build_gpu_spec(path: str, request: Request, names: dict[str, str]) -> Built:
+    """The same for a GPU, which need not be in this machine: nothing is run.
+
+    Raises   UnsupportedError if it is to be verified
+    """
+    if request.wants_verification:
+        raise UnsupportedError(
+            "--verify compares kernels for the CPU; benchmarks/gpu.py checks and times those for GPUs, where "
+            "there is one"
+        )
+    with doing(f"generating {path}"):
+        spec, program, source = compile_to_gpu_source(path, request.arch)
+    if request.wants_print:
+        return Built(source)
+    note_file(spec.name, path, names)
+    start = perf_counter()
+    with doing(f"compiling {spec.name} for {source.target.name}"):
+        load_gpu_kernel(spec, program, source)
+    seconds = perf_counter() - start
+    return Built(source, path=written(source, request), seconds=seconds)
+
+
+def written(source: cpu.Source | cuda.GpuSource, request: Request) -> Path:
     try:
         return cpu.write(source, Path(request.out))
     except OSError as error:
@@ -147,7 +178,7 @@ def compared(kernel: Kernel, seconds: float, request: Request) -> Compiled:
 
 def tell(built: Built) -> None:
     """Say on stderr what has not gone as it usually does."""
-    if built.compiled is None and built.path is not None:
+    if built.compiled is None and built.path is not None and built.seconds is None:
         here = f"this CPU ({host_cpu().name}) cannot run {built.source.target.name} code"
         warn(f"{here}: {built.path} was neither compiled nor compared with the reference")
     if built.compiled is not None and built.exit_code != Exit.GOOD:
@@ -165,6 +196,9 @@ def print_built(built: Built, request: Request) -> None:
 
 def history(built: Built) -> str:
     """What was done with a kernel, in a line."""
+    if built.seconds is not None:
+        ready = quantities.seconds(built.seconds)
+        return f"{built.source.target.name}, compiled in {ready}; not compared with the reference"
     if built.compiled is None:
         return f"generated for {built.source.target.name}"
     ready = quantities.seconds(built.compiled.seconds)
@@ -185,7 +219,7 @@ def built_document(built: Built, request: Request) -> Json:
         "target": built.source.target.name,
         "path": None if built.path is None else str(built.path),
         "source": built.source.text if request.wants_print else None,
-        "seconds": None if compiled is None else compiled.seconds,
+        "seconds": built.seconds if compiled is None else compiled.seconds,
         "largest_error": None if compiled is None else compiled.error,
         "cases": [] if compiled is None else [case_document(case) for case in compiled.cases],
     }

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..base.target import TARGETS
+from ..base.target import GPUS, TARGETS
 from .exits import MEANINGS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -44,4 +44,9 @@ target = click.option(
     "--target",
     type=click.Choice([target.name for target in TARGETS]),
     help="The instruction set to generate for.  [default: this machine's widest]",
+)
+arch = click.option(
+    "--arch",
+    type=click.Choice([gpu.name for gpu in GPUS]),
+    help="The GPU to generate for, with --backend cuda.  [default: this machine's, else sm_90]",
 )

@@ -8,7 +8,7 @@ import click
 
 from ..base.version import __version__
 from .cache_commands import cache
-from .command import Commands, as_json, many_specs, one_spec, target
+from .command import Commands, arch, as_json, many_specs, one_spec, target
 from .prune_command import prune
 from .tune_command import tune
 
@@ -71,6 +71,7 @@ def check(specs: tuple[str, ...], wants_schema: bool, as_json: bool) -> int:
     help="The folder to write NAME.py into, with its runtime support beside it.",
 )
 @target
+@arch
 @click.option(
     "--tune",
     type=click.Choice(["cached", "never"]),
@@ -86,6 +87,7 @@ def build(
     backend: str,
     out: str,
     target: str | None,
+    arch: str | None,
     tune: Literal["cached", "never"],
     wants_verification: bool,
     wants_print: bool,
@@ -105,12 +107,16 @@ def build(
       mhagen build layer.toml --verify          how exact is it, and how fast?
       mhagen build layer.toml --print | less    read it; nothing is written or compiled
       mhagen build *.toml --out lib --target avx2
+      mhagen build layer.toml --backend cuda --arch sm_90     needs no GPU
     """
     from .build import Request, build_specs
 
     if wants_print and wants_verification:
         raise click.UsageError("--print compiles nothing, so --verify has nothing to compare: give one.")
-    return build_specs(specs, Request(backend, target, out, tune, wants_verification, wants_print), as_json)
+    if (arch if backend == "cpu" else target) is not None:
+        raise click.UsageError("--arch is for --backend cuda, and --target for --backend cpu.")
+    request = Request(backend, target, arch, out, tune, wants_verification, wants_print)
+    return build_specs(specs, request, as_json)
 
 
 @mhagen.command()

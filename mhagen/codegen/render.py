@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from importlib.resources import files
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
+from .. import runtime
 from ..base.digest import digest
 from ..runtime import simd, simd_formats
+from .gpu_model import GpuFrameModel, GpuModuleModel
 from .model import FrameModel, ModuleModel, SupportImport
 
 if TYPE_CHECKING:
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
 def words_of(vocabulary: ModuleType) -> frozenset[str]:
     words = getmembers(vocabulary, lambda each: isfunction(each) and each.__module__ == vocabulary.__name__)
     return frozenset(name for name, _ in words)
+
+
+def functions_of(name: str) -> frozenset[str]:
+    """What a file of the runtime defines; it is not imported, for it may want what only GPUs need."""
+    source = (Path(runtime.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+    return frozenset(node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
 
 
 LINE_LENGTH = 110
@@ -45,6 +54,22 @@ SUPPORT: dict[str, frozenset[str]] = {
     "table": frozenset(("Entry",)),
     "threads": frozenset(("thread_count",)),
 }
+# The same of CUDA kernels.
+GPU_SUPPORT: dict[str, frozenset[str]] = {
+    "gpu_arrays": frozenset(
+        (
+            *("bind_gpu", "bind_gpu_input", "bind_gpu_offset", "bind_gpu_out"),
+            *("new_statistic", "same_device"),
+        )
+    ),
+    "gpu_launch": frozenset(("GpuKernel",)),
+    "gpu_words": functions_of("gpu_words"),
+    "ptx": functions_of("ptx"),
+    "ptx_memory": functions_of("ptx_memory"),
+    "ptx_reals": functions_of("ptx_reals"),
+    "sizes": frozenset(("Sizes",)),
+}
+NUMBA_NAMES = frozenset(("boolean", "cuda", "float32", "int32", "int64", "uint32", "uint64"))
 INDENT = 4
 
 
@@ -90,15 +115,33 @@ def render(model: ModuleModel) -> str:
     return filled("cpu/module.py.j2", frame)
 
 
+def render_gpu(model: GpuModuleModel) -> str:
+    """The source of a module of a CUDA kernel; so is all that is said of `render`."""
+    body = filled("cuda/body.py.j2", model.kernel)
+    frame = GpuFrameModel(
+        doc_lines=model.doc_lines,
+        names_results=model.kernel.entry.has_statistics,
+        numba_names=tuple(sorted(names_in(body) & NUMBA_NAMES)),
+        support_imports=support_imports(body, GPU_SUPPORT),
+        constants=model.constants,
+        body=body,
+    )
+    return filled("cuda/module.py.j2", frame)
+
+
 def filled(template: str, model: DataclassInstance) -> str:
     values = {field.name: getattr(model, field.name) for field in fields(model)}
     return environment().get_template(template).render(values)
 
 
-def support_imports(body: str) -> tuple[SupportImport, ...]:
+def names_in(body: str) -> frozenset[str]:
+    return frozenset(node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name))
+
+
+def support_imports(body: str, support: Mapping[str, frozenset[str]] = SUPPORT) -> tuple[SupportImport, ...]:
     """What the text of a body takes from the runtime support beside it."""
-    used = frozenset(node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name))
-    found = ((module, tuple(sorted(used & names, key=import_order))) for module, names in SUPPORT.items())
+    used = names_in(body)
+    found = ((module, tuple(sorted(used & names, key=import_order))) for module, names in support.items())
     return tuple(SupportImport(module, names) for module, names in found if names)
 
 

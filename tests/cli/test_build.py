@@ -142,7 +142,9 @@ def test_a_folder_that_cannot_be_written_is_told(mhagen: Run, tiny: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--backend", "cuda"), "'cuda' is not built yet"),
+        (("--backend", "cuda"), "float16"),
+        (("--backend", "cuda", "--target", "avx2"), "--target"),
+        (("--arch", "sm_90"), "--arch"),
         (("--backend", "cpus"), "cpus"),
         (("--print", "--verify"), "--verify"),
         (("--target", "avx1024"), "avx512"),

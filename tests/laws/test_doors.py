@@ -87,6 +87,7 @@ CODE_FROM_TEXT = frozenset(
 )
 TEXT_THAT_RUNS = {
     "interop.peers.torch_flex: compile": "PyTorch's compiler, which is given a function and no text",
+    "runtime.gpu_compiler: compile": "Numba's compiler, which is given a function and no text",
     "backend.cpu: exec_module": "imports the module that codegen wrote: every value in it is lower's",
 }
 CATCHES_EVERYTHING = {

@@ -11,13 +11,19 @@ import pytest
 from jinja2 import meta, nodes
 
 from laws.house import TEMPLATES, told
-from mhagen.codegen import layer_model, part_model, second_model
+from mhagen.codegen import gpu_model, layer_model, part_model, second_model
 from mhagen.codegen import model as models
+from mhagen.codegen.gpu_model import GpuFrameModel, GpuKernelModel, GpuModuleModel
 from mhagen.codegen.model import FrameModel, KernelModel, ModuleModel
 from mhagen.codegen.render import environment
 
 # The templates that are filled with a model; what they include is filled with theirs.
-FILLED = {"cpu/body.py.j2": KernelModel, "cpu/module.py.j2": FrameModel}
+FILLED = {
+    "cpu/body.py.j2": KernelModel,
+    "cpu/module.py.j2": FrameModel,
+    "cuda/body.py.j2": GpuKernelModel,
+    "cuda/module.py.j2": GpuFrameModel,
+}
 NAMES = sorted(path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.j2"))
 # What a template is made of: holes, choices by one field, repetitions, parts by name, calls of `layout`.
 ALLOWED = (
@@ -144,22 +150,26 @@ def test_templates_read_all_that_the_model_has(first: str, model: type) -> None:
     assert not lost, f"no template reads {', '.join(lost)}: delete it, or decide by it in the template"
 
 
-def test_a_module_is_what_its_templates_are_filled_with() -> None:
+@pytest.mark.parametrize(
+    ("whole", "frame", "kernel"),
+    [(ModuleModel, FrameModel, KernelModel), (GpuModuleModel, GpuFrameModel, GpuKernelModel)],
+)
+def test_a_module_is_what_its_templates_are_filled_with(whole: type, frame: type, kernel: type) -> None:
     """All of it reaches a template: the kernel as it is, the rest as fields of the frame."""
-    module, frame = get_type_hints(ModuleModel), get_type_hints(FrameModel)
-    assert module.pop("kernel") is KernelModel
-    assert module.items() <= frame.items()
+    module = get_type_hints(whole)
+    assert module.pop("kernel") is kernel
+    assert module.items() <= get_type_hints(frame).items()
 
 
 def test_every_part_of_the_model_reaches_a_template() -> None:
     known = {
         each
-        for part in (models, layer_model, part_model, second_model)
+        for part in (models, gpu_model, layer_model, part_model, second_model)
         for each in vars(part).values()
         if is_dataclass(each)
     }
     reached = {part for model in FILLED.values() for part in parts_of(model)}
-    assert known - {ModuleModel} == reached
+    assert known - {ModuleModel, GpuModuleModel} == reached
 
 
 def test_every_template_has_a_part_in_the_module() -> None:

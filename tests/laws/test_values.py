@@ -10,6 +10,7 @@ from laws.house import HOUSE, Module, told
 # Dataclasses that change while one function fills them, and never leave it.
 BEING_FILLED = {
     "codegen.cells.Emitter": "collects the lines of one tile",
+    "codegen.gpu_cells.Emitter": "collects the lines of one kernel",
     "codegen.reach.Solver": "has a Bounder, which collects the lines of one function",
     "codegen.tiles.Bounder": "collects the lines of one function",
     "tuning.visibility.Reader": "keeps what the lines of one function have set",

@@ -104,6 +104,8 @@ class Threads:
         copy.begin(self.block.shared)
 
     def predicate(self, operand: Operand) -> Lanes:
+        if isinstance(operand, Immediate):
+            return np.full(len(self), int(operand.text, 0) != 0)
         assert isinstance(operand, Register)
         if operand.name.startswith("!"):
             return ~self.registers[operand.name[1:]]

@@ -1,0 +1,292 @@
+"""Arrays on a GPU: their addresses and strides, from whatever library they are, without a copy or a wait.
+
+DLPack is asked first, for it knows bfloat16; __cuda_array_interface__ serves Numba's arrays.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import InputError
+from .arguments import LIMIT
+from .gpu_driver import the_driver
+from .sizes import Axes, Sizes
+
+ALIGNMENT = 16  # bytes that one copy of a thread moves
+CUDA_DEVICES = (2, 13)  # DLPack's kDLCUDA and kDLCUDAManaged
+# DLPack's (code, bits), and the type strings of __cuda_array_interface__.
+DLPACK_DTYPES = {
+    (2, 32): "float32", (2, 64): "float64", (2, 16): "float16", (4, 16): "bfloat16",
+    (0, 32): "int32", (0, 64): "int64", (6, 8): "bool", (1, 16): "uint16",
+}  # fmt: skip
+TYPE_STRINGS = {
+    "<f4": "float32", "<f8": "float64", "<f2": "float16", "<V2": "bfloat16",
+    "<i4": "int32", "<i8": "int64", "|b1": "bool", "<u2": "uint16",
+}  # fmt: skip
+SIZES = {
+    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int32": 4, "int64": 8, "bool": 1, "uint16": 2,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GpuArray:
+    """What a kernel needs to know of an array. Units: strides in bytes."""
+
+    array: Any
+    address: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+    device: int
+
+    @property
+    def is_aligned(self) -> bool:
+        """Do all rows begin at a multiple of 16 bytes?"""
+        outer = (stride for stride, length in zip(self.strides[:-1], self.shape, strict=False) if length > 1)
+        return self.address % ALIGNMENT == 0 and all(stride % ALIGNMENT == 0 for stride in outer)
+
+
+class DLTensor(ctypes.Structure):
+    """DLPack's description of an array."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    )
+
+
+def array_of(name: str, array: Any) -> GpuArray:
+    """The description of anything with __dlpack__ or __cuda_array_interface__ on a GPU.
+
+    Raises   InputError
+    """
+    if hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
+        kind, device = array.__dlpack_device__()
+        if kind not in CUDA_DEVICES:
+            raise InputError(f"{name} is in the memory of the host; needs to be on a GPU")
+        return of_dlpack(name, array, int(device))
+    interface = getattr(array, "__cuda_array_interface__", None)
+    if interface is None:
+        raise InputError(
+            f"{name} is a {type(array).__name__}; needs an array on a GPU, with __dlpack__ or "
+            "__cuda_array_interface__"
+        )
+    return of_interface(name, array, interface)
+
+
+def of_dlpack(name: str, array: Any, device: int) -> GpuArray:
+    try:
+        capsule = array.__dlpack__(stream=-1)  # -1: the stream is the same, so nobody waits
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise InputError(
+            f"{name} cannot be read: {error}; if it needs a gradient, pass {name}.detach()"
+        ) from None
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    tensor = DLTensor.from_address(pointer(capsule, b"dltensor"))
+    dtype = DLPACK_DTYPES.get(
+        (tensor.code, tensor.bits), f"of DLPack's kind {tensor.code}, {tensor.bits} bits"
+    )
+    shape = tuple(tensor.shape[axis] for axis in range(tensor.ndim))
+    size = SIZES.get(dtype, tensor.bits // 8)
+    strides = (
+        tuple(tensor.strides[axis] * size for axis in range(tensor.ndim))
+        if tensor.strides
+        else without_gaps(shape, size)
+    )
+    return GpuArray(array, (tensor.data or 0) + tensor.byte_offset, shape, strides, dtype, device)
+
+
+def of_interface(name: str, array: Any, interface: Mapping[str, Any]) -> GpuArray:
+    dtype = TYPE_STRINGS.get(interface["typestr"], interface["typestr"])
+    shape = tuple(interface["shape"])
+    if dtype not in SIZES:
+        raise InputError(f"{name} has elements of type {dtype!r}, which no kernel reads")
+    strides = tuple(interface.get("strides") or without_gaps(shape, SIZES[dtype]))
+    return GpuArray(array, interface["data"][0], shape, strides, dtype, device_of(interface["data"][0]))
+
+
+def device_of(address: int) -> int:
+    """The GPU that an array of __cuda_array_interface__ is on: it does not say."""
+    return the_driver().device_of(address) if address else 0
+
+
+def without_gaps(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    strides = []
+    for length in reversed(shape):
+        strides.append(size)
+        size *= max(length, 1)
+    return tuple(reversed(strides))
+
+
+def bind_gpu(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuArray:
+    """The description of an array of heads, if it is as the kernel needs it.
+
+    Raises   InputError
+    """
+    found = checked(name, array, dtype, axes, sizes)
+    if found.shape[-1] > 1 and found.strides[-1] != SIZES[dtype]:
+        raise InputError(f"{name} has strides {found.strides} in bytes; needs its last axis without gaps")
+    return found
+
+
+def bind_gpu_input(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuArray:
+    """As bind_gpu, for an array that expressions index: its elements lie side by side.
+
+    Raises   InputError
+    """
+    found = checked(name, array, dtype, axes, sizes)
+    if not is_contiguous(found):
+        raise InputError(f"{name} has strides {found.strides} in bytes; needs its elements side by side")
+    if 0 in found.shape:
+        raise InputError(f"{name} has shape {found.shape}: the CUDA backend needs one element at least")
+    return found
+
+
+def bind_gpu_out(
+    name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, operands: Mapping[str, GpuArray]
+) -> GpuArray:
+    """The caller's array for results, or a new one of the library that the first operand is from.
+
+    Raises   InputError
+    """
+    if array is None:
+        shape = tuple(axis if isinstance(axis, int) else sizes[axis] for axis in axes)
+        return array_of(name, empty(next(iter(operands.values())), shape, dtype))
+    found = bind_gpu(name, array, dtype, axes, sizes)
+    strides = sorted((s, n) for s, n in zip(found.strides, found.shape, strict=True) if n > 1)
+    end = SIZES[dtype] if 0 not in found.shape else 0
+    for stride, length in strides:
+        if stride < end:
+            raise InputError(f"{name} has strides {found.strides} in bytes; needs a place for each element")
+        end = stride * length
+    for other, operand in operands.items():
+        if found.address == operand.address and 0 not in found.shape:
+            raise InputError(f"{name} begins where {other} does, which would change while it is read")
+    return found
+
+
+def new_statistic(name: str, heads: int, sizes: Sizes, like: GpuArray) -> GpuArray:
+    """A new float32 array (batch, query_heads, queries).
+
+    Raises   InputError
+    """
+    return array_of(name, empty(like, (sizes["batch"], heads, sizes["queries"]), "float32"))
+
+
+def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
+    """A new array on the same GPU, by the library that the array is from.
+
+    Raises   InputError for a library whose arrays cannot be written to
+    """
+    library = type(like.array).__module__.partition(".")[0]
+    module = sys.modules.get(library)
+    match library:
+        case "torch":
+            return module.empty(shape, dtype=getattr(module, dtype), device=like.array.device)  # type: ignore[union-attr]
+        case "cupy":
+            with module.cuda.Device(like.device):  # type: ignore[union-attr]
+                return module.empty(shape, dtype)  # type: ignore[union-attr]
+        case "numba" if dtype != "bfloat16":
+            return module.cuda.device_array(shape, dtype)  # type: ignore[union-attr]
+    raise InputError(
+        f"results in {dtype} cannot be made as arrays of {library}: pass arrays of PyTorch or CuPy"
+    )
+
+
+@dataclass(frozen=True)
+class GpuOffset:
+    """The position of the first query: one for all batch entries, or the address of one for each, else 0."""
+
+    first: int
+    addresses: int
+
+
+def bind_gpu_offset(query_offset: Any, start: int, sizes: Sizes) -> GpuOffset:
+    """The offset that the caller gives, or where queries start without.
+
+    Raises   InputError
+    """
+    if query_offset is None:
+        return GpuOffset(start, 0)
+    if isinstance(query_offset, int):
+        if not -LIMIT < query_offset < LIMIT:
+            raise InputError(f"query_offset is {query_offset}; needs to lie between -2**29 and 2**29")
+        return GpuOffset(query_offset, 0)
+    found = checked("query_offset", query_offset, "int64", ("batch",), sizes)
+    if not is_contiguous(found):
+        raise InputError("query_offset has gaps between its elements; needs them side by side")
+    return GpuOffset(0, found.address)
+
+
+def same_device(arrays: tuple[GpuArray, ...]) -> None:
+    """Raises   InputError for arrays on different GPUs"""
+    devices = sorted({each.device for each in arrays})
+    if len(devices) > 1:
+        raise InputError(f"arrays are on the GPUs {devices}; need to be on one")
+
+
+def stream_of(stream: Any, like: Any) -> int:
+    """The handle of a stream; of None the one that the array's library uses now.
+
+    Raises   InputError
+    """
+    if stream is None:
+        return current_stream(like)
+    for attribute in ("cuda_stream", "ptr", "handle"):  # of PyTorch, CuPy, Numba
+        handle = getattr(stream, attribute, None)
+        if handle is not None:
+            return int(getattr(handle, "value", handle) or 0)
+    if isinstance(stream, int):
+        return stream
+    raise InputError(
+        f"stream is a {type(stream).__name__}; needs a handle, or a stream of the arrays' library"
+    )
+
+
+def current_stream(like: Any) -> int:
+    library = type(like).__module__.partition(".")[0]
+    module = sys.modules.get(library)
+    match library:
+        case "torch":
+            return int(module.cuda.current_stream(like.device).cuda_stream)  # type: ignore[union-attr]
+        case "cupy":
+            return int(module.cuda.get_current_stream().ptr)  # type: ignore[union-attr]
+    return 0
+
+
+def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuArray:
+    found = array_of(name, array)
+    if found.dtype != dtype and not (found.dtype == "uint16" and dtype in ("bfloat16", "float16")):
+        raise InputError(f"{name} has dtype {found.dtype}; needs {dtype}")
+    if len(found.shape) != len(axes):
+        raise InputError(f"{name} has shape {found.shape}; needs {len(axes)} axes: {axes}")
+    for axis, length in zip(axes, found.shape, strict=True):
+        needed = axis if isinstance(axis, int) else sizes.get(axis, length)
+        if needed != length:
+            raise InputError(f"{name} has shape {found.shape}; needs {needed} along the axis {axis!r}")
+        if length >= LIMIT:
+            raise InputError(f"{name} has shape {found.shape}; needs fewer than 2**29 along each axis")
+        if isinstance(axis, str):
+            sizes.learn(axis, length, name)
+    if any(stride < 0 for stride in found.strides):
+        raise InputError(f"{name} has strides {found.strides} in bytes; needs none below 0")
+    return found
+
+
+def is_contiguous(found: GpuArray) -> bool:
+    expected = without_gaps(found.shape, SIZES[found.dtype])
+    axes = zip(found.strides, expected, found.shape, strict=True)
+    return all(stride == needed or length == 1 for stride, needed, length in axes)

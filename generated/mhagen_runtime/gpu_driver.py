@@ -1,0 +1,123 @@
+"""The CUDA driver, asked directly: code is loaded and launched without a package, and without waiting."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from .errors import InternalError, UnsupportedError
+from .target import GPUS, Gpu
+
+DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+# Of the driver's cuda.h.
+MAX_DYNAMIC_SHARED_BYTES = 8
+DEVICE_ORDINAL = 9
+COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
+JIT_ERROR_LOG_BUFFER, JIT_ERROR_LOG_BYTES = 5, 6
+LOG_BYTES = 8192
+
+
+class Driver:
+    """The driver's functions, each with its errors told."""
+
+    def __init__(self, library: Any) -> None:
+        self.library = library
+        self.call("cuInit", 0)
+
+    def call(self, name: str, *arguments: Any, log: ctypes.Array[ctypes.c_char] | None = None) -> None:
+        """Raises   InternalError if the driver refuses"""
+        status = getattr(self.library, name)(*arguments)
+        if status != 0:
+            text = ctypes.c_char_p()
+            self.library.cuGetErrorString(status, ctypes.byref(text))
+            said = (text.value or b"").decode(errors="replace")
+            more = "" if log is None else f": {log.value.decode(errors='replace')}"
+            raise InternalError(f"{name} failed: {said or status}{more}")
+
+    def compute_capability(self, device: int) -> tuple[int, int]:
+        """What instructions a GPU has: (9, 0) is sm_90."""
+        major, minor = ctypes.c_int(), ctypes.c_int()
+        handle = self.device(device)
+        for value, attribute in ((major, COMPUTE_CAPABILITY_MAJOR), (minor, COMPUTE_CAPABILITY_MINOR)):
+            self.call("cuDeviceGetAttribute", ctypes.byref(value), attribute, handle)
+        return major.value, minor.value
+
+    def device(self, number: int) -> ctypes.c_int:
+        handle = ctypes.c_int()
+        self.call("cuDeviceGet", ctypes.byref(handle), number)
+        return handle
+
+    def device_of(self, address: int) -> int:
+        """The GPU whose memory an address is in."""
+        number = ctypes.c_int()
+        self.call("cuPointerGetAttribute", ctypes.byref(number), DEVICE_ORDINAL, ctypes.c_uint64(address))
+        return number.value
+
+    def enter(self, device: int) -> None:
+        """Make the GPU's own context, which all libraries share, that of this thread."""
+        context = ctypes.c_void_p()
+        self.call("cuCtxGetCurrent", ctypes.byref(context))
+        if context.value:
+            current = ctypes.c_int()
+            self.call("cuCtxGetDevice", ctypes.byref(current))
+            if current.value == device:
+                return
+        self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), self.device(device))
+        self.call("cuCtxSetCurrent", context)
+
+    def load(self, code: bytes, symbol: str, shared_bytes: int) -> ctypes.c_void_p:
+        """The kernel of this code on the GPU of the current context, allowed that much shared memory."""
+        module, function = ctypes.c_void_p(), ctypes.c_void_p()
+        log = ctypes.create_string_buffer(LOG_BYTES)
+        options = (ctypes.c_int * 2)(JIT_ERROR_LOG_BUFFER, JIT_ERROR_LOG_BYTES)
+        values = (ctypes.c_void_p * 2)(ctypes.addressof(log), LOG_BYTES)
+        self.call("cuModuleLoadDataEx", ctypes.byref(module), code + b"\0", 2, options, values, log=log)
+        self.call("cuModuleGetFunction", ctypes.byref(function), module, symbol.encode())
+        self.call("cuFuncSetAttribute", function, MAX_DYNAMIC_SHARED_BYTES, shared_bytes)
+        return function
+
+    def launch(
+        self,
+        function: ctypes.c_void_p,
+        arguments: Sequence[ctypes._SimpleCData[int]],
+        blocks: int,
+        threads: int,
+        shared_bytes: int,
+        stream: int,
+    ) -> None:
+        """Start a kernel on a stream; it runs later."""
+        places = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
+        grid = (blocks, 1, 1, threads, 1, 1, shared_bytes)
+        self.call("cuLaunchKernel", function, *grid, ctypes.c_void_p(stream), places, None)
+
+
+@cache
+def the_driver() -> Driver:
+    """The driver of this machine.
+
+    Raises   UnsupportedError where there is none, or no GPU
+    """
+    try:
+        library = ctypes.CDLL(DRIVER)
+    except OSError:
+        raise UnsupportedError(
+            f"this machine has no CUDA driver ({DRIVER} is not there), so it cannot run kernels for GPUs; it "
+            "can build them: mhagen build SPEC --backend cuda"
+        ) from None
+    try:
+        return Driver(library)
+    except InternalError as error:
+        raise UnsupportedError(f"the CUDA driver finds no GPU that it can use: {error}") from None
+
+
+def gpu_of_this_machine() -> Gpu | None:
+    """The most capable class that the first GPU belongs to; None without a GPU, or for an old one."""
+    try:
+        has = the_driver().compute_capability(0)
+    except (UnsupportedError, InternalError):
+        return None
+    able = [gpu for gpu in GPUS if gpu.compute_capability <= has and not gpu.suffix]
+    return able[-1] if able else None

@@ -1,0 +1,54 @@
+"""The CUDA backend: a graph to the source of a module, to files, and to a module of this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+from ..base.digest import digest
+from ..base.target import Gpu
+from ..codegen.gpu_facts import check_supported as check_supported
+from ..codegen.gpu_lower import lower_gpu
+from ..codegen.render import GPU_SUPPORT, render_gpu
+from ..ir.program import Program
+from ..runtime.gpu_launch import GpuKernel
+from ..schedule.gpu_plan import GpuSchedule
+from .cpu import PACKAGE, load_text
+
+
+@dataclass(frozen=True)
+class GpuSource:
+    """The text of a generated module; the same bytes for the same spec, target and version."""
+
+    name: str
+    target: Gpu
+    schedule: GpuSchedule
+    text: str
+
+    @property
+    def module_name(self) -> str:
+        """A name of its own in this process: two sources never share one."""
+        return f"{PACKAGE}.{self.name}_{digest(self.text)[:16]}"
+
+
+def generate_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuSource:
+    """The source of the module for graphs on which all passes have run.
+
+    Raises   UnsupportedError for what no CUDA kernel is written for yet
+    """
+    text = render_gpu(lower_gpu(program, schedule, target))
+    return GpuSource(program.attention.name, target, schedule, text)
+
+
+def load_gpu(source: GpuSource) -> ModuleType:
+    """Import the source into this process; needs Numba, and no GPU."""
+    return load_text(source.module_name, source.text, tuple(GPU_SUPPORT))
+
+
+def gpu_kernels(module: ModuleType) -> tuple[GpuKernel, ...]:
+    """The kernels of a generated module that every user of it needs.
+
+    The one for arrays that are not aligned is compiled when such a call comes, but where all are.
+    """
+    kernel: GpuKernel = module.KERNEL
+    return (kernel,)

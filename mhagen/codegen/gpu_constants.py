@@ -1,0 +1,133 @@
+"""The constants at the top of a module of a CUDA kernel."""
+
+from __future__ import annotations
+
+from ..schedule.gpu_plan import FLAG_BYTES
+from .constants import LOG2_E, line
+from .gpu_facts import GpuLowering
+from .model import ConstantGroup, ConstantLine
+
+STEEPEST = 2.0**126  # where running maxima start, below 0: times what scales weights it is still finite
+LN_2 = 0.6931471805599453
+
+
+def gpu_constants(facts: GpuLowering) -> tuple[ConstantGroup, ...]:
+    """All constants, those of the spec first."""
+    return (
+        ConstantGroup("The layer.", layer_lines(facts)),
+        ConstantGroup("The schedule: who computes what.", schedule_lines(facts)),
+        ConstantGroup("Tiles in shared memory: bytes, and how their chunks are turned.", tile_lines(facts)),
+        ConstantGroup(
+            "Tiles in registers: numbers of one thread, and steps of products.", register_lines(facts)
+        ),
+        ConstantGroup("Numbers of the softmax.", number_lines(facts)),
+    )
+
+
+def layer_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
+    work = facts.work
+    return (
+        line("QUERY_HEADS", work.query_heads),
+        line("KEY_VALUE_HEADS", work.key_value_heads),
+        line("GROUP_SIZE", work.op.group, "query heads that share a key/value head"),
+        line("DIM", work.dim, "of queries and keys"),
+        line("VALUE_DIM", work.value_dim),
+        *(line(facts.constant_names[name], c.value) for name, c in facts.spec_constants.items()),
+    )
+
+
+def schedule_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
+    plan = facts.schedule
+    return (
+        line("ROW_TILES", plan.row_tiles, "tiles of 16 queries that a warp has"),
+        line("THREADS", plan.threads, f"{plan.warps} warps"),
+        line("TILE_QUERIES", plan.tile_queries, "queries of a block of threads"),
+        line("BLOCK_KEYS", plan.block_keys, "keys between two softmax steps"),
+        line("STAGES", plan.stages, "blocks of keys and values in shared memory"),
+        line("ALIGNED", int(facts.can_align), "are rows copied 16 bytes at a time?"),
+    )
+
+
+def tile_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
+    plan, sizes = facts.schedule, facts.sizes
+    query, stage = sizes.query_bytes(plan), sizes.stage_bytes(plan)
+    key_row, value_row = 2 * sizes.dim, 2 * sizes.value_dim
+    return (
+        line("KEYS", query, "behind the tile of queries"),
+        line("VALUES", query + plan.block_keys * key_row),
+        line("STAGE", stage, "a block of keys and its values"),
+        *((line("FLAGS", sizes.shared_bytes(plan) - FLAG_BYTES, "of warps"),) if facts.view_code else ()),
+        line("SHARED_BYTES", sizes.shared_bytes(plan)),
+        *turning_lines(facts, "KEY", key_row),
+        line("QUERY_ROUNDS", rounds(facts, plan.tile_queries, sizes.dim), "copies by each thread"),
+        line("KEY_ROUNDS", rounds(facts, plan.block_keys, sizes.dim)),
+        *turning_lines(facts, "VALUE", value_row),
+        line("VALUE_ROUNDS", rounds(facts, plan.block_keys, sizes.value_dim)),
+        *words_lines(facts, value_row),
+    )
+
+
+def rounds(facts: GpuLowering, rows: int, width: int) -> int:
+    return -(-rows // (facts.schedule.threads // (width // 8)))
+
+
+def words_lines(facts: GpuLowering, value_row: int) -> tuple[ConstantLine, ...]:
+    if facts.view_code is None:
+        return ()
+    words = -(-facts.schedule.block_keys * value_row // (16 * facts.schedule.threads))
+    return (line("VALUE_WORDS", words, "chunks of a block of values that a thread looks through"),)
+
+
+def turning_lines(facts: GpuLowering, name: str, row: int) -> tuple[ConstantLine, ...]:
+    swizzle = facts.value_swizzle if name == "VALUE" else facts.key_swizzle
+    return (
+        line(f"{name}_ROW", row, "bytes, filled up to whole steps of 16 numbers"),
+        line(f"{name}_CHUNKS", swizzle.chunks, "of 16 bytes"),
+        line(f"{name}_STEP", facts.schedule.threads // swizzle.chunks, "rows that are copied at once"),
+        line(f"{name}_SHIFT", swizzle.shift, "chunk c of row r lies at c ^ (r >> SHIFT & MASK)"),
+        line(f"{name}_MASK", swizzle.mask),
+        line(f"{name}_PERIOD", swizzle.period, "steps among which chunks are turned,"),
+        line(f"{name}_SPAN", 32 * swizzle.period, "and their bytes"),
+    )
+
+
+def register_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
+    plan, sizes = facts.schedule, facts.sizes
+    octets = plan.block_keys // 8
+    fragment = 4 * plan.row_tiles
+    return (
+        line("ROWS", 2 * plan.row_tiles, "rows of a tile"),
+        line("KEY_STEPS", sizes.dim // 16, "of 16 numbers, of a product of queries and keys"),
+        line("KEY_PAIRS", octets // 2, "of octets of keys"),
+        line("KEY_OCTETS", octets),
+        line("VALUE_PAIRS", sizes.value_dim // 16, "of octets of columns of values"),
+        line("VALUE_OCTETS", sizes.value_dim // 8),
+        line("OUT_OCTETS", -(-facts.work.value_dim // 8), "those that are written"),
+        line("FRAGMENT", fragment, "registers of a step of queries"),
+        line("FRAGMENTS", fragment * (sizes.dim // 16 if plan.keeps_queries else 1)),
+        line("SCORES", 4 * plan.row_tiles * octets),
+        line("WEIGHTS", 2 * plan.row_tiles * octets, "pairs"),
+        line("OUTS", 4 * plan.row_tiles * (sizes.value_dim // 8)),
+    )
+
+
+def number_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
+    op = facts.work.op
+    return (
+        *((line("QUERY_SCALE", op.query_scale, "multiplies the products"),) if facts.scales_first else ()),
+        line("WEIGHT_SCALE", facts.weight_scale, scale_comment(facts)),
+        line("LOWEST", lowest(facts), "where running maxima start"),
+        line("MINUS_INFINITY", 'float("-inf")'),
+        *((line("LN_2", LN_2),) if not {"lse", "max", "entropy"}.isdisjoint(op.statistics) else ()),
+        *((line("LOG2_E", LOG2_E),) if op.sink is not None else ()),
+    )
+
+
+def lowest(facts: GpuLowering) -> str:
+    return repr(-STEEPEST / max(1.0, facts.weight_scale)).replace("e+", "e")
+
+
+def scale_comment(facts: GpuLowering) -> str:
+    if facts.scales_first:
+        return "log2(e): weights are powers of two"
+    return f"{facts.weight_scale / LOG2_E:.6g} * log2(e): weights are powers of two"

@@ -1,0 +1,223 @@
+"""The facts that every part of a CUDA kernel's model is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import gcd
+
+from ..base.dtypes import DType
+from ..base.errors import UnsupportedError
+from ..base.target import Gpu
+from ..expr.tree import Constant, Expr, walk
+from ..ir.graph import Graph
+from ..ir.program import Program
+from ..schedule.gpu_plan import GpuSchedule, GpuSizes, sizes_of
+from ..schedule.workload import Workload, workload_of
+from .facts import OF_SECOND_PASS, OWN_INPUTS, VARIABLES
+from .gpu_cells import Before, Cells, Emitter, emitter_for
+from .levels import Captured
+from .model import Names
+from .reach import ReachCode, emit_reach
+from .tiles import TileCode, emit_visibility
+
+# Names that the module gives to its own constants; a constant of the spec that would collide gets a suffix.
+# fmt: off
+GPU_RESERVED = frozenset(
+    {
+        "ALIGNED", "BLOCK_KEYS", "DIM", "FLAGS", "FRAGMENT", "FRAGMENTS", "GROUP_SIZE", "KERNEL", "KEYS",
+        "KEY_CHUNKS", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW",
+        "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LN_2", "LOG2_E", "LOWEST",
+        "MINUS_INFINITY", "OUTS", "OUT_OCTETS", "QUERY_HEADS", "QUERY_ROUNDS", "QUERY_SCALE", "ROWS",
+        "ROW_TILES", "SCORES", "SHARED_BYTES", "STAGE", "STAGES", "THREADS", "TILE_QUERIES", "UNALIGNED",
+        "VALUES", "VALUE_CHUNKS", "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PERIOD",
+        "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_WORDS", "WARPS",
+        "WEIGHTS", "WEIGHT_SCALE",
+    }
+)
+# fmt: on
+HALVES = {DType.FLOAT16: "f16", DType.BFLOAT16: "bf16"}
+WIDEST = 256
+ORDER = ("b", "h", "batch", "queries", "keys")
+BANKS = 8  # chunks of 16 bytes that shared memory gives at once
+
+
+@dataclass(frozen=True)
+class Swizzle:
+    """How the chunks of a row of a tile are turned: chunk c of row r lies at c ^ (r >> shift & mask)."""
+
+    chunks: int
+
+    @property
+    def turned(self) -> int:
+        """So many neighbouring chunks change places with each other."""
+        return gcd(self.chunks, BANKS)
+
+    @property
+    def mask(self) -> int:
+        return self.turned - 1
+
+    @property
+    def shift(self) -> int:
+        """Rows that begin in different banks need no turning against each other."""
+        return (BANKS // self.turned).bit_length() - 1
+
+    @property
+    def period(self) -> int:
+        """After so many steps of 16 numbers the pattern begins again."""
+        return max(self.turned // 2, 1)
+
+
+@dataclass(frozen=True)
+class GpuLowering:
+    """The facts that every part of the model is made from."""
+
+    program: Program
+    schedule: GpuSchedule
+    target: Gpu
+
+    @property
+    def graph(self) -> Graph:
+        return self.program.attention
+
+    @cached_property
+    def work(self) -> Workload:
+        return workload_of(self.graph)
+
+    @cached_property
+    def sizes(self) -> GpuSizes:
+        return sizes_of(self.work)
+
+    @property
+    def half(self) -> str:
+        """How PTX calls the format."""
+        return HALVES[self.work.dtype]
+
+    @cached_property
+    def key_swizzle(self) -> Swizzle:
+        return Swizzle(self.sizes.dim // 8)
+
+    @cached_property
+    def value_swizzle(self) -> Swizzle:
+        return Swizzle(self.sizes.value_dim // 8)
+
+    @property
+    def can_align(self) -> bool:
+        """Can rows be copied 16 bytes at a time?"""
+        return self.work.dim % 8 == 0 and self.work.value_dim % 8 == 0
+
+    @cached_property
+    def captured(self) -> dict[str, Captured]:
+        """The arrays that the kernel reads."""
+        return {name: self.inputs[name] for name in self.work.op.captured}
+
+    @cached_property
+    def inputs(self) -> dict[str, Captured]:
+        """The arrays that a caller gives."""
+        given = (value for value in self.graph.inputs if value.name not in OWN_INPUTS)
+        return {value.name: Captured(value.name, value.type.dtype, value.type.shape) for value in given}
+
+    @cached_property
+    def spec_constants(self) -> dict[str, Constant]:
+        expressions = self.work.op.expressions
+        found = {part.name: part for e in expressions for part in walk(e) if isinstance(part, Constant)}
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def constant_names(self) -> dict[str, str]:
+        names: dict[str, str] = {}
+        for name in self.spec_constants:
+            text = name.upper()
+            while text in GPU_RESERVED or text in names.values():
+                text += "_CONSTANT"
+            names[name] = text
+        return names
+
+    @property
+    def scales_first(self) -> bool:
+        """Are products scaled before anything else happens to them? Else weights are, by a multiply-add."""
+        return self.work.op.modify is not None or self.work.op.query_scale <= 0.0
+
+    @property
+    def weight_scale(self) -> float:
+        """What differences of scores are multiplied with, to be powers of two."""
+        op = self.work.op
+        return op.score_scale if self.scales_first else op.query_scale * op.score_scale
+
+    @cached_property
+    def emitter(self) -> Emitter:
+        return emitter_for(
+            self.work.op.expressions, self.captured, self.constant_names, self.work.query_heads
+        )
+
+    @cached_property
+    def cells(self) -> tuple[Cells | None, Cells | None, Before]:
+        """What is computed in cells, modify and keep; and before the loop."""
+        modify, keep = self.work.op.modify, self.work.op.keep
+        emitter = self.emitter
+        found = tuple(None if each is None else emitter.cells(each) for each in (modify, keep))
+        return found[0], found[1], emitter.before()
+
+    def row_code(self, expr: Expr) -> tuple[Names, str, frozenset[str]]:
+        """Lines that compute an expression without keys for one row, its text, and what they read."""
+        emitter = emitter_for([expr], self.captured, self.constant_names, self.work.query_heads)
+        return emitter.of_row(expr)
+
+    @cached_property
+    def view_code(self) -> TileCode | None:
+        keep = self.work.op.keep
+        return None if keep is None else emit_visibility(keep, self.captured, self.constant_names)
+
+    @cached_property
+    def reach_code(self) -> ReachCode | None:
+        keep = self.work.op.keep
+        return None if keep is None else emit_reach(keep, self.captured, self.constant_names)
+
+    def place(self, names: frozenset[str]) -> Names:
+        """Parameters of place among the names: indices, lengths, then captured arrays."""
+        arrays = tuple(a.parameter for a in self.captured.values() if {a.parameter, a.name} & names)
+        return tuple(name for name in ORDER if name in names) + arrays
+
+    @property
+    def statistics(self) -> Names:
+        """The variables of the statistics, in the spec's order."""
+        return tuple(VARIABLES.get(name, name) for name in self.work.op.statistics)
+
+    @property
+    def sums(self) -> Names:
+        """What a row adds up as it meets keys."""
+        return ("outs", "maxima", "sums", *(("gaps",) if self.keeps_gaps else ()))
+
+    @property
+    def keeps_gaps(self) -> bool:
+        return "entropy" in self.work.op.statistics
+
+
+def check_supported(program: Program) -> None:
+    """Raises   UnsupportedError for a program that no CUDA kernel is written for yet"""
+    work = workload_of(program.attention)
+    if program.self_layer is not None:
+        raise UnsupportedError(
+            "the CUDA backend has no layer() yet: leave out [projections], and multiply by the weights with "
+            "the library that your arrays are from"
+        )
+    if not work.is_plain:
+        raise UnsupportedError(
+            "the CUDA backend computes all heads in one way: no [[groups]] and no pruned heads yet; use "
+            "where() and h in the expressions, or --backend cpu"
+        )
+    if work.dtype not in HALVES:
+        raise UnsupportedError(
+            f"the CUDA backend computes in float16 and bfloat16, not yet in {work.dtype.value}: choose one "
+            "of them as dtype, or --backend cpu"
+        )
+    if second := [name for name in work.op.statistics if name in OF_SECOND_PASS]:
+        raise UnsupportedError(
+            f"the CUDA backend makes no second pass over the scores yet, which {', '.join(second)} needs: "
+            "leave it out, or use --backend cpu"
+        )
+    if max(work.dim, work.value_dim) > WIDEST:
+        raise UnsupportedError(
+            f"the CUDA backend holds a row of up to {WIDEST} numbers in registers; dim is {work.dim}, "
+            f"value_dim {work.value_dim}"
+        )

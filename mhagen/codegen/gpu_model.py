@@ -1,0 +1,173 @@
+"""What the templates of CUDA kernels are filled with: all decided, all named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .gpu_cells import RowValue
+from .model import ConstantGroup, Lines, Names, SupportImport
+
+
+@dataclass(frozen=True)
+class CopyModel:
+    """The function that copies rows of one array into shared memory."""
+
+    name: str
+    what: str
+    chunks: str  # names of constants
+    step: str
+    rounds: str
+    row_bytes: str
+    width: str
+    limit: str  # how many rows there are
+    is_guarded: bool
+    guard: str  # the condition that a thread has no part in a round
+    inside: str  # the condition that a chunk holds numbers
+    shift: str  # of the row, and what is left of it: what the places of its chunks are turned by
+    mask: str
+
+
+@dataclass(frozen=True)
+class CellsModel:
+    """A function that computes something in every cell of a score tile."""
+
+    is_there: bool
+    name: str
+    doc: str
+    comments: Names
+    parameters: Names
+    key_lines: Lines
+    columns: Lines
+    query_lines: Lines
+    cells: Lines
+    result: str
+
+
+@dataclass(frozen=True)
+class BeforeModel:
+    """What is computed before the loop over keys."""
+
+    task_lines: Lines
+    kept: tuple[RowValue, ...]
+    has_rows: bool
+    needs_position: bool
+    first_query: str
+    row_lines: Lines
+
+
+@dataclass(frozen=True)
+class ViewModel:
+    """Which blocks of keys are looked at, and which are masked."""
+
+    masked: bool
+    parameters: Names
+    arguments: Names  # of visibility(), in next_block()
+    next_arguments: Names
+    text_lines: Lines
+    lines: Lines
+    result: str
+    reaches: bool
+    reach_parameters: Names
+    reach_lines: Lines
+    first: str
+    end: str
+
+
+@dataclass(frozen=True)
+class FillModel:
+    """A block of keys that is fetched: how it is found, and the stage that it goes to."""
+
+    find_lines: Lines
+    block: str
+    at: str
+
+
+@dataclass(frozen=True)
+class PipelineModel:
+    """The blocks of keys that are on their way."""
+
+    fills: tuple[FillModel, ...]  # before the loop
+    next: FillModel
+    move_lines: Lines  # the next block becomes this one
+    is_whole: str  # the condition that all queries see all keys of this block
+
+
+@dataclass(frozen=True)
+class StoreModel:
+    """One statistic of a row: where it goes, and its text."""
+
+    place: str
+    text: str
+
+
+@dataclass(frozen=True)
+class FinishModel:
+    """What becomes of a row when all keys have been seen."""
+
+    parameters: Names
+    lines: Lines
+    stores: tuple[StoreModel, ...]
+
+
+@dataclass(frozen=True)
+class GpuEntryModel:
+    """The function people call."""
+
+    doc_lines: Lines
+    parameters: Names
+    bind_lines: Lines
+    has_statistics: bool
+    statistics: Names
+    arguments: Lines
+    returns: str
+
+
+@dataclass(frozen=True)
+class GpuKernelModel:
+    """One kernel, and what people call."""
+
+    name: str
+    target: str
+    signature: str
+    parameters: Names
+    mma: str
+    pack: str
+    exponent: str  # the bits of a number's exponent, in both halves
+    carry: str  # added to it, overflows where the exponent has all bits
+    unpack: str
+    to_bits: str
+    copies: tuple[CopyModel, ...]
+    keeps_queries: bool
+    before: BeforeModel
+    cell_functions: tuple[CellsModel, ...]  # those of the next two that are there
+    modify: CellsModel
+    hide: CellsModel
+    infinities: CellsModel
+    view: ViewModel
+    pipeline: PipelineModel
+    keeps_gaps: bool
+    started: Names  # the sums of a row
+    weighed: Names  # what weigh() reads and writes
+    finish: FinishModel
+    entry: GpuEntryModel
+
+
+@dataclass(frozen=True)
+class GpuModuleModel:
+    """A module of a CUDA kernel."""
+
+    doc_lines: Lines
+    constants: tuple[ConstantGroup, ...]
+    kernel: GpuKernelModel
+
+
+@dataclass(frozen=True)
+class GpuFrameModel:
+    """The frame of a module, around the text of its body."""
+
+    doc_lines: Lines
+    names_results: bool
+    numba_names: Names
+    support_imports: tuple[SupportImport, ...]
+    constants: tuple[ConstantGroup, ...]
+    body: str

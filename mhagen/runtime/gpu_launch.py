@@ -1,0 +1,237 @@
+"""A kernel for GPUs: found in the cache or compiled when first called, then launched on a stream."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from ..base import settings
+from ..base.digest import digest
+from ..base.errors import InputError, InternalError, UnsupportedError
+from ..base.target import Gpu, gpu_named
+from ..base.version import __version__
+from .gpu_arrays import GpuArray, stream_of
+from .gpu_driver import the_driver
+from .ptx_instruction import Instruction
+from .store import default_store
+
+SYMBOL = "mhagen_gpu_kernel"
+MOST_BLOCKS = 2**31 - 1
+C_TYPES = {"l": ctypes.c_int64, "i": ctypes.c_int32}
+COMPILER_SOURCES = ("gpu_compiler", "ptx_calls", "ptx_instruction")
+
+
+@dataclass(frozen=True)
+class GpuKernelKey:
+    """Everything that shapes the code of a kernel: the digest of these fields is its cache key."""
+
+    functions: str
+    signature: str
+    threads: int
+    target: Gpu
+    python: str
+    numba: str
+    numba_cuda: str
+    numba_settings: tuple[str, ...]
+    libraries: tuple[str, ...]
+    compiler: str
+    mhagen: str
+
+
+class GpuKernel:
+    """One kernel and the constants it is compiled with."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        function: Callable[..., Any],
+        target: str,
+        signature: str,
+        threads: int,
+        shared_bytes: int,
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.target: Gpu = gpu_named(target)
+        self.signature = signature
+        self.threads = threads
+        self.shared_bytes = shared_bytes
+        self._types = tuple(C_TYPES[letter] for letter in signature)
+        self._loading = threading.Lock()
+        self._loaded: dict[int, ctypes.c_void_p] = {}
+
+    def with_constants(self, **constants: int) -> GpuKernel:
+        """The same functions, compiled with other values of constants that they read.
+
+        Raises   InternalError for a name that is no integer of the module: nothing would read it
+        """
+        return GpuKernel(
+            name=self.name,
+            function=bound(self.function, constants),
+            target=self.target.name,
+            signature=self.signature,
+            threads=self.threads,
+            shared_bytes=self.shared_bytes,
+        )
+
+    def code(self) -> bytes:
+        """The PTX, from the cache, or compiled now and left there. Needs no GPU."""
+        store, key = default_store(), digest(self.key)
+        code = store.load(key)
+        if code is not None:
+            return code
+        with store.building(key):
+            code = store.load(key)  # built meanwhile?
+            if code is None:
+                from .gpu_compiler import compile_gpu_kernel  # brings Numba's CUDA compiler
+
+                code = compile_gpu_kernel(self.function, self.signature, self.threads, self.target, SYMBOL)
+                store.save(key, code, f"{self.name} {self.target.name}")
+        return code
+
+    def attend(
+        self,
+        unaligned: GpuKernel,
+        rows: tuple[GpuArray, ...],
+        arguments: tuple[int, ...],
+        *,
+        blocks: int,
+        stream: Any,
+    ) -> None:
+        """Launch this kernel, or the other where rows of an array are not aligned to 16 bytes."""
+        kernel = self if all(each.is_aligned for each in rows) else unaligned
+        query = rows[0]
+        kernel.launch(arguments, blocks=blocks, stream=stream_of(stream, query.array), device=query.device)
+
+    def launch(self, arguments: tuple[int, ...], *, blocks: int, stream: int, device: int) -> None:
+        """Start the kernel on a stream of a GPU, and do not wait for it.
+
+        Raises   UnsupportedError where there is no GPU that can run it
+        """
+        if blocks == 0:
+            return
+        if blocks > MOST_BLOCKS:
+            raise InputError(f"{self.name} would need {blocks} blocks of threads; a GPU has 2**31 - 1")
+        driver = the_driver()
+        driver.enter(device)
+        function = self._loaded.get(device) or self._load(device)
+        values = tuple(kind(value) for kind, value in zip(self._types, arguments, strict=True))
+        driver.launch(function, values, blocks, self.threads, self.shared_bytes, stream)
+
+    def _load(self, device: int) -> ctypes.c_void_p:
+        with self._loading:
+            if device not in self._loaded:
+                driver = the_driver()
+                has, needs = driver.compute_capability(device), self.target.compute_capability
+                if has < needs or (self.target.suffix and has != needs):
+                    raise UnsupportedError(
+                        f"{self.name} was generated for {self.target.name}, but GPU {device} is sm_{has[0]}"
+                        f"{has[1]}; build its spec again: mhagen build SPEC --backend cuda --arch ..."
+                    )
+                self._loaded[device] = driver.load(self.code(), SYMBOL, self.shared_bytes)
+            return self._loaded[device]
+
+    @cached_property
+    def key(self) -> GpuKernelKey:
+        return GpuKernelKey(
+            functions=digest(tuple(function_identities(self.function, set()))),
+            signature=self.signature,
+            threads=self.threads,
+            target=self.target,
+            python=f"{sys.implementation.cache_tag}-{sys.version_info.micro}",
+            numba=version("numba"),
+            numba_cuda=version_of("numba-cuda"),
+            numba_settings=settings.numba_settings(),
+            libraries=tuple(f"{name} {version_of(name)}" for name in ("llvmlite", "nvidia-nvvm")),
+            compiler=compiler_identity(),
+            mhagen=__version__,
+        )
+
+
+def version_of(package: str) -> str:
+    """Its version, or none: the CUDA toolkit has libraries of its own."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
+
+
+def bound(function: Callable[..., Any], constants: dict[str, int]) -> FunctionType:
+    """The function and those of its module that it calls, reading these values in place of their module's."""
+    assert isinstance(function, FunctionType)
+    names = dict(function.__globals__)
+    for name in constants:
+        if type(names.get(name)) is not int:
+            raise InternalError(f"{name} is no integer constant of the module, so no kernel reads it")
+    for name, value in tuple(names.items()):
+        if isinstance(value, FunctionType) and value.__module__ == function.__module__:
+            names[name] = FunctionType(value.__code__, names, value.__name__)
+    names |= constants
+    made = names[function.__name__]
+    assert isinstance(made, FunctionType)
+    return made
+
+
+def function_identities(function: FunctionType | Callable[..., Any], seen: set[Any]) -> Iterator[Any]:
+    """What a function and all that it calls compile to, as values: bytecode, and what global names mean."""
+    assert isinstance(function, FunctionType)
+    if function.__code__ in seen:
+        return
+    seen.add(function.__code__)
+    meanings, ahead = [], []
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        meanings.append((name, meaning(name, value, function)))
+        if isinstance(value, FunctionType):
+            ahead.append(value)
+    yield function.__name__, code_identity(function.__code__), tuple(meanings)
+    for each in ahead:
+        yield from function_identities(each, seen)
+
+
+def code_identity(code: CodeType) -> tuple[Any, ...]:
+    return (code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_argcount)
+
+
+def meaning(name: str, value: object, function: FunctionType) -> str | int | float:
+    """A global name of a kernel function: a number, an instruction, a function, or a word of Numba.
+
+    Raises   InternalError for anything else: its changes would not change the cache key.
+    """
+    match value:
+        case None:
+            return f"builtin {name}"
+        case bool() | int() | float():
+            return value
+        case Instruction():
+            return f"instruction {value.text}"
+        case FunctionType():
+            return f"function {name}"
+        case ModuleType():
+            return f"module {value.__name__}"
+        case _ if type(value).__module__.startswith("numba."):
+            return f"numba {value}"
+    raise InternalError(
+        f"{function.__name__} reads the global name {name!r}, which is not part of its cache key"
+    )
+
+
+def compiler_identity() -> str:
+    """A digest of the sources that turn functions into PTX, but for their import lines."""
+    folder = Path(__file__).parent
+    sources = ((folder / f"{name}.py").read_text(encoding="utf-8") for name in COMPILER_SOURCES)
+    return digest(tuple("\n".join(without_imports(source)) for source in sources))
+
+
+def without_imports(source: str) -> Iterator[str]:
+    """Copies that travel with generated modules differ in those lines only."""
+    return (line for line in source.splitlines() if not line.startswith(("from ", "import ")))

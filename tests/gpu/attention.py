@@ -1,0 +1,153 @@
+"""Attention kernels for GPUs, built from specs and run by the machine: what tests of them call."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+import mhagen
+from gpu.machine.memory import GlobalMemory
+from gpu.machine.run import WARP, Launch, launch
+from mhagen.backend import cuda
+from mhagen.pipeline import compile_to_gpu_source
+from mhagen.schedule.gpu_plan import GpuSchedule
+
+DTYPES = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+TINY: Mapping[str, Any] = {"dtype": "float16", "heads": {"query": 2, "key_value": 1, "dim": 32}}
+# Few threads and small tiles: the machine takes as long as there are instructions.
+SMALL = GpuSchedule(warps=2, row_tiles=1, block_keys=32, stages=2, keeps_queries=True)
+
+
+def spec_of(**changes: Any) -> dict[str, Any]:
+    """A spec with a name of its own: equal specs share a kernel."""
+    found = {**TINY, **changes}
+    told = json.dumps(found, sort_keys=True).encode()
+    return {"name": f"k{hashlib.sha256(told).hexdigest()[:12]}", **found}
+
+
+@cache
+def built(told: str, schedule: GpuSchedule | None, arch: str) -> Any:
+    return cuda.load_gpu(compile_to_gpu_source(json.loads(told), arch, schedule)[2])
+
+
+def module_of(spec: Mapping[str, Any], schedule: GpuSchedule | None = SMALL, arch: str = "sm_80") -> Any:
+    """The generated module of a spec, imported."""
+    return built(json.dumps(spec), schedule, arch)
+
+
+@dataclass(frozen=True)
+class Call:
+    """The lengths and arrays of one call."""
+
+    queries: int
+    keys: int
+    batch: int = 1
+    query_offset: int = 0
+    offsets: tuple[int, ...] = ()  # one for each batch entry
+    inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    layout: str = "bhsd"
+    gap: int = 0  # numbers between rows that belong to nobody
+    seed: int = 0
+    change: Callable[..., None] = lambda query, key, value: None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a kernel gave, and what it should have."""
+
+    found: tuple[NDArray[Any], ...]
+    wanted: tuple[NDArray[Any], ...]
+    counts: Counter[str]
+
+
+def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = None) -> Outcome:
+    """Run a kernel on random arrays, its warps in some order, and the reference on the same."""
+    module = module_of(spec) if module is None else module
+    arrays = operands(spec, call)
+    memory = GlobalMemory(1 << 22)
+    kernel = module.KERNEL if call.gap % 8 == 0 else module.UNALIGNED
+    statistics = spec.get("outputs", {}).get("statistics", ())
+    heads = spec["heads"]["query"]
+    shape = (call.batch, heads, call.queries, spec["heads"].get("value_dim", spec["heads"]["dim"]))
+    out = np.zeros(in_layout(shape, call.layout), DTYPES[spec["dtype"]])
+    arguments, places = [], []
+    for array in (*arrays, out):
+        address, strides = put(memory, array, call)
+        places.append(address)
+        arguments += [address, *strides]
+    rows = [memory.put(np.full(shape[:3], 7, np.float32)) for _ in statistics]
+    offsets = memory.put(np.array(call.offsets, np.int64)) if call.offsets else 0
+    arguments += [*rows, call.batch, call.queries, call.keys, call.query_offset, offsets]
+    code = kernel.function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    arguments += [memory.put(call.inputs[name.removesuffix("_array")]) for name in names if "_array" in name]
+    text = kernel.code().decode()
+    blocks = -(-call.queries // module.TILE_QUERIES) * heads * call.batch
+    how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, WARP, call.seed)
+    counts = launch(text if plant is None else plant(text), how, tuple(arguments), memory)
+    width = out.shape[-1] + call.gap
+    bits = memory.get(places[3], np.uint16, (*out.shape[:-1], width))[..., : out.shape[-1]]
+    found = (
+        bits.copy().view(DTYPES[spec["dtype"]]),
+        *(memory.get(row, np.float32, shape[:3]) for row in rows),
+    )
+    return Outcome(tuple(each.astype(np.float64) for each in found), reference(spec, call, arrays), counts)
+
+
+def in_layout(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
+    return shape if layout == "bhsd" else (shape[0], shape[2], shape[1], shape[3])
+
+
+def operands(spec: Mapping[str, Any], call: Call) -> tuple[NDArray[Any], ...]:
+    heads, rng = spec["heads"], np.random.default_rng(call.seed)
+    shared, dim = heads.get("key_value", heads["query"]), heads["dim"]
+    shapes = (
+        (heads["query"], call.queries, dim),
+        (shared, call.keys, dim),
+        (shared, call.keys, heads.get("value_dim", dim)),
+    )
+    arrays = tuple(
+        rng.standard_normal(in_layout((call.batch, *shape), call.layout)).astype(DTYPES[spec["dtype"]])
+        for shape in shapes
+    )
+    call.change(*arrays)
+    return arrays
+
+
+def put(memory: GlobalMemory, array: NDArray[Any], call: Call) -> tuple[int, tuple[int, ...]]:
+    """The address of an array, and its strides along batch, heads and rows, in bytes."""
+    padded = np.pad(array.view(np.uint16), ((0, 0), (0, 0), (0, 0), (0, call.gap)), constant_values=0x7FFF)
+    batch, first, second, _ = padded.strides
+    return memory.put(padded), (batch, first, second) if call.layout == "bhsd" else (batch, second, first)
+
+
+def reference(
+    spec: Mapping[str, Any], call: Call, arrays: tuple[NDArray[Any], ...]
+) -> tuple[NDArray[Any], ...]:
+    offset = np.array(call.offsets) if call.offsets else call.query_offset
+    found = mhagen.reference(spec).attention(*arrays, **call.inputs, query_offset=offset)
+    parts = found if isinstance(found, tuple) else (found,)
+    return tuple(np.asarray(part, np.float64) for part in parts)
+
+
+def assert_right(outcome: Outcome, dtype: str) -> None:
+    """Results are within the rounding of weights; what is not finite stands in the same places."""
+    out_error = {"float16": 2e-3, "bfloat16": 1.6e-2}[dtype]
+    for number, (found, wanted) in enumerate(zip(outcome.found, outcome.wanted, strict=True)):
+        known = np.isfinite(wanted)
+        np.testing.assert_array_equal(np.isfinite(found), known)
+        scale = max(1.0, float(np.abs(wanted[known]).max(initial=0.0)))
+        error = float(np.abs(found - wanted)[known].max(initial=0.0)) / scale
+        assert error < (out_error if number == 0 else 2e-5), (number, error)
+        beyond = ~known & ~np.isnan(wanted)
+        np.testing.assert_array_equal(found[beyond], wanted[beyond])
+    assert outcome.counts["bank_conflicts"] == 0

@@ -1,0 +1,194 @@
+"""A call of attention() up to the CUDA driver, for which a stand-in writes down what it is asked."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mhagen.backend import cuda
+from mhagen.base.digest import digest
+from mhagen.base.errors import InputError, UnsupportedError
+from mhagen.pipeline import compile_to_gpu_source
+from mhagen.runtime import gpu_arrays, gpu_driver, gpu_launch
+
+SPEC: dict[str, Any] = {
+    "name": "called",
+    "dtype": "float16",
+    "heads": {"query": 4, "key_value": 2, "dim": 64},
+    "scores": {"modify": "score + slope[h] * (k - q)"},
+    "mask": {"keep": "k <= q", "align": "end"},
+    "inputs": {"slope": {"shape": ["query_heads"]}},
+}
+STREAM = 0x5EED
+
+
+@dataclass
+class Library:
+    """The functions of libcuda, as far as they are called, on a GPU of some compute capability."""
+
+    capability: tuple[int, int] = (9, 0)
+    called: list[str] = field(default_factory=list)
+    launched: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        def function(*arguments: Any) -> int:
+            self.called.append(name)
+            if name == "cuDeviceGetAttribute":
+                arguments[0]._obj.value = self.capability[arguments[1] == gpu_driver.COMPUTE_CAPABILITY_MINOR]
+            if name == "cuLaunchKernel":
+                places = arguments[9]
+                self.launched.append((arguments[1:9], [read(places[i]) for i in range(len(places))]))
+            return 0
+
+        return function
+
+
+def read(place: int) -> int:
+    return ctypes.c_int64.from_address(place).value
+
+
+@dataclass(frozen=True)
+class OnGpu:
+    """An array that says it is on a GPU; nothing is there."""
+
+    address: int
+    shape: tuple[int, ...]
+    typestr: str = "<f2"
+    strides: tuple[int, ...] | None = None
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        data = {"data": (self.address, False), "version": 3}
+        return {**data, "shape": self.shape, "typestr": self.typestr, "strides": self.strides}
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
+    found = Library()
+    driver = gpu_driver.Driver(found)
+    for module in (gpu_arrays, gpu_launch):
+        monkeypatch.setattr(module, "the_driver", lambda: driver)
+    monkeypatch.setattr(gpu_launch.GpuKernel, "code", lambda self: b"")
+    return found
+
+
+@pytest.fixture
+def module() -> Any:
+    found = cuda.load_gpu(compile_to_gpu_source(SPEC, "sm_80")[2])
+    for kernel in (found.KERNEL, found.UNALIGNED):
+        kernel._loaded.clear()
+    return found
+
+
+def arrays(queries: int = 5, keys: int = 9, gap: int = 0) -> dict[str, Any]:
+    def rows(address: int, heads: int, length: int) -> OnGpu:
+        row = 2 * (64 + gap)
+        return OnGpu(address, (3, heads, length, 64), "<f2", (heads * length * row, length * row, row, 2))
+
+    return {
+        "query": rows(1 << 20, 4, queries),
+        "key": rows(2 << 20, 2, keys),
+        "value": rows(3 << 20, 2, keys),
+        "out": rows(4 << 20, 4, queries),
+        "slope": OnGpu(5 << 20, (4,), "<f4"),
+        "stream": STREAM,
+    }
+
+
+def test_addresses_strides_and_lengths_go_to_the_kernel(library: Library, module: Any) -> None:
+    given = arrays()
+    assert module.attention(**given) is given["out"]
+    (how, values) = library.launched[0]
+    assert how[:6] == (3 * 4 * 1, 1, 1, module.THREADS, 1, 1)
+    assert (how[6], how[7].value) == (module.SHARED_BYTES, STREAM)
+    assert values[:4] == [1 << 20, 4 * 5 * 128, 5 * 128, 128]
+    assert [value & 0xFFFFFFFF for value in values[16:19]] == [3, 5, 9]
+    assert values[19:] == [9 - 5, 0, 5 << 20]
+
+
+def test_nobody_waits(library: Library, module: Any) -> None:
+    module.attention(**arrays())
+    assert not [name for name in library.called if "Synchronize" in name]
+
+
+def test_rows_that_are_not_aligned_have_a_kernel_of_their_own(library: Library, module: Any) -> None:
+    module.attention(**arrays(gap=1))
+    assert (list(module.KERNEL._loaded), list(module.UNALIGNED._loaded)) == ([], [0])
+
+
+def test_a_call_without_queries_launches_nothing(library: Library, module: Any) -> None:
+    module.attention(**arrays(queries=0))
+    assert not library.launched
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "an array of the host": (
+        {"key": np.zeros((3, 2, 9, 64), np.float16)},
+        "key is in the memory of the host",
+    ),
+    "no array": ({"key": 3}, "key is a int"),
+    "a dtype": ({"key": OnGpu(2 << 20, (3, 2, 9, 64), "<f4")}, "key has dtype float32; needs float16"),
+    "a shape": ({"value": OnGpu(3 << 20, (3, 2, 8, 64))}, "value has shape"),
+    "gaps": ({"key": OnGpu(2 << 20, (3, 2, 9, 64), "<f2", (9999, 999, 256, 4))}, "without gaps"),
+    "a far offset": ({"query_offset": 1 << 29}, "query_offset is 536870912"),
+    "out in query": ({"out": OnGpu(1 << 20, (3, 4, 5, 64))}, "out begins where query does"),
+    "out in value": ({"out": OnGpu(3 << 20, (3, 4, 5, 64))}, "out begins where value does"),
+    "no array for results": ({"out": None}, "cannot be made as arrays of"),
+    "a stream": ({"stream": "default"}, "stream is a str"),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_a_wrong_call_is_told(library: Library, module: Any, mistake: str) -> None:
+    change, told = WRONG[mistake]
+    with pytest.raises(InputError, match=told):
+        module.attention(**{**arrays(), **change})
+    assert not library.launched
+
+
+def test_a_gpu_that_is_too_old_is_told(library: Library, module: Any) -> None:
+    library.capability = (7, 5)
+    with pytest.raises(UnsupportedError, match="generated for sm_80, but GPU 0 is sm_75"):
+        module.attention(**arrays())
+
+
+def test_without_a_driver_it_is_told(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_driver, "DRIVER", "libnosuchdriver.so")
+    gpu_driver.the_driver.cache_clear()
+    with pytest.raises(UnsupportedError, match="no CUDA driver"):
+        module.KERNEL.launch((), blocks=1, stream=0, device=0)
+
+
+def test_what_shapes_a_kernel_is_in_its_key(module: Any) -> None:
+    keys = {digest(module.KERNEL.key), digest(module.UNALIGNED.key)}
+    for changes in ({"constants": {"a": 1}}, {"mask": {"keep": "k < q"}}, {"dtype": "bfloat16"}):
+        other = cuda.load_gpu(compile_to_gpu_source({**SPEC, **changes}, "sm_80")[2])
+        keys.add(digest(other.KERNEL.key))
+    keys.add(digest(cuda.load_gpu(compile_to_gpu_source(SPEC, "sm_90")[2]).KERNEL.key))
+    assert len(keys) == 5  # a constant that nobody reads shapes nothing
+
+
+NOT_YET: dict[str, tuple[dict[str, Any], str]] = {
+    "float32": ({"dtype": "float32"}, "float16 and bfloat16"),
+    "a layer": ({"projections": {"model_dim": 256}}, r"no layer\(\) yet"),
+    "groups": ({"groups": [{"heads": [1], "mask": {"keep": "k < q"}}]}, "no .*groups.* yet"),
+    "pruned heads": (
+        {"heads": {"query": 4, "key_value": 2, "dim": 64, "pruned": [1]}},
+        "no pruned heads yet",
+    ),
+    "wide heads": ({"heads": {"query": 4, "dim": 512}}, "up to 256"),
+    "divisions of reals": ({"scores": {"modify": "score // 2.0 + slope[h]"}}, "no '//' of real numbers"),
+    "computed powers": ({"scores": {"modify": "score ** slope[h]"}}, "powers by whole numbers"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_YET)
+def test_what_is_not_supported_yet_is_told(what: str) -> None:
+    changes, told = NOT_YET[what]
+    with pytest.raises(UnsupportedError, match=told):
+        compile_to_gpu_source({**SPEC, **changes}, "sm_80")
