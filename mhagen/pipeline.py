@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
 from .backend import acceptance, cpu, cuda
-from .base.errors import InputError
+from .base.errors import InputError, UnsupportedError
 from .base.target import GPUS, SM_90, Gpu, Target, gpu_named
 from .codegen.render import generator_identity
 from .ir.program import Program, build_program
@@ -104,7 +104,7 @@ def compile_to_source(
     if backend == "cuda":
         raise InputError("compile_to_source() is for the CPU; see compile_to_gpu_source()")
     if backend != "cpu":
-        raise UnsupportedError(f"there is no backend {backend!r}: needs cpu or cuda")
+        raise UnsupportedError(f"backend {backend!r} does not exist: needs cpu or cuda")
     given, spec = spec, load_spec(spec)
     target = target if target is not None else host_target(spec.dtype.value)
     program = build_program(spec)
