@@ -21,6 +21,8 @@ from gpu.machine.threads import STORED, TYPES, Block, Mask, Threads
 WARP, WARPGROUP = 32, 128
 # What this machine has no use for: it runs in order, and has registers for all.
 IGNORED = ("setmaxnreg", "fence", "membar", "griddepcontrol", "prefetch", "nanosleep", "activemask")
+# Steps that the lanes of a warp take together: whoever is early waits.
+TOGETHER = frozenset(("shfl", "vote", "ldmatrix", "stmatrix", "mma", "wgmma", "bar", "barrier"))
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,13 @@ class Run:
         self.program, self.threads = program, threads
         self.waiting: dict[int, NDArray[np.bool_]] = {0: np.ones(len(threads), np.bool_)}
         self.alive = np.ones(len(threads), np.bool_)
+        self.stalled: set[int] = set()  # places of steps that whole warps take, where some lanes are early
 
     def steps(self) -> Iterator[Meeting]:
         """Run to the end, with a stop wherever the other threads of the block must go on first."""
         while self.waiting:
-            place = min(self.waiting)
+            place = min(self.waiting, key=lambda each: (each in self.stalled, each))
+            self.stalled.discard(place)
             yield from self.run_from(place, self.waiting.pop(place))
 
     def run_from(self, place: int, here: NDArray[np.bool_]) -> Iterator[Meeting]:
@@ -55,10 +59,14 @@ class Run:
         while here.any():
             if place in self.waiting:
                 here = here | self.waiting.pop(place)
-            if self.waiting and place > min(self.waiting):
+            if any(each < place for each in self.waiting if each not in self.stalled):
                 self.put(place, here)
                 return
             step = self.program.steps[place]
+            if step.words[0] in TOGETHER and self.waits_for_others(here):
+                self.stalled.add(place)
+                self.put(place, here)
+                return
             acting = here & self.guard(step)
             if step.words[0] == "bra":
                 self.put(self.program.targets[place], acting)
@@ -70,6 +78,12 @@ class Run:
                 mask = None if acting.all() else acting
                 yield from self.perform(step, mask, here)
             place += 1
+
+    def waits_for_others(self, here: NDArray[np.bool_]) -> bool:
+        """Are lanes of the same warps on their way from elsewhere, where nothing holds them up?"""
+        free = [lanes for place, lanes in self.waiting.items() if place not in self.stalled]
+        warps = here.reshape(-1, WARP).any(1)
+        return any((lanes.reshape(-1, WARP).any(1) & warps).any() for lanes in free)
 
     def put(self, place: int, lanes: NDArray[np.bool_]) -> None:
         if lanes.any():
