@@ -19,7 +19,7 @@ from .runtime.gpu_driver import gpu_of_this_machine
 from .runtime.host import host_target
 from .schedule.choose import choose_schedule
 from .schedule.gpu_plan import GpuSchedule, choose_gpu_schedule
-from .schedule.hopper_plan import HopperSchedule, choose_hopper_schedule
+from .schedule.hopper_plan import HopperSchedule
 from .schedule.table import ScheduleTable, faults
 from .schedule.tuned import Circumstances, circumstances_here, table_file, tuned_table
 from .schedule.workload import workload_of
@@ -137,8 +137,7 @@ def compile_to_gpu_source(
     target = gpu_target(arch)
     program = build_program(spec).map(lambda graph: run_passes(graph, PASSES))
     cuda.check_supported(program)
-    work = workload_of(program.attention)
-    chosen = schedule or choose_hopper_schedule(work, target) or choose_gpu_schedule(work, target)
+    chosen = schedule if schedule is not None else choose_gpu_schedule(workload_of(program.attention), target)
     return spec, program, cuda.generate_gpu(program, chosen, target)
 
 

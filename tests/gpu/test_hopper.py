@@ -13,7 +13,10 @@ import pytest
 from gpu.attention import Call, assert_right, module_of, run, spec_of
 from gpu.machine.memory import Fault
 from gpu.toolchain import assemble, needs_compiler, needs_sass
-from mhagen.schedule.hopper_plan import HopperSchedule
+from mhagen.base.target import SM_90A
+from mhagen.pipeline import compile_to_gpu_source
+from mhagen.schedule.hopper_plan import HopperSchedule, choose_hopper_schedule
+from mhagen.schedule.workload import workload_of
 
 pytestmark = needs_compiler
 RNG = np.random.default_rng(6)
@@ -202,7 +205,7 @@ def test_a_step_left_out_shows(fault: str) -> None:
     pytest.fail(f"nobody saw that {fault} is missing or wrong")
 
 
-# The schedules that are chosen, for heads of each width.
+# The schedules that would be chosen, for heads of each width.
 CHOSEN = {
     "64": spec_of(heads={"query": 2, "dim": 64}),
     "128 causal": spec_of(dtype="bfloat16", heads={"query": 2, "dim": 128}, mask={"keep": "k <= q"}),
@@ -224,20 +227,10 @@ CHOSEN = {
 @needs_sass
 @pytest.mark.parametrize("spec", CHOSEN)
 def test_tiles_stay_in_registers(spec: str, tmp_path: Path) -> None:
-    module = module_of(CHOSEN[spec], None, "sm_90a")
+    work = workload_of(compile_to_gpu_source(CHOSEN[spec], "sm_90a")[1].attention)
+    module = module_of(CHOSEN[spec], choose_hopper_schedule(work, SM_90A), "sm_90a")
     made = assemble(module.KERNEL.code().decode(), "sm_90a", tmp_path)
     assert (made.stack_bytes, made.spilled_bytes) == (0, 0)
     assert "Potential Performance Loss" not in made.log, made.log
     found = made.opcodes()
     assert all(found[opcode] for opcode in ("HGMMA", "USETMAXREG", "LDGSTS", "SYNCS")), found
-
-
-@pytest.mark.parametrize(
-    ("dim", "value_dim", "is_hopper"), [(64, 64, True), (192, 128, True), (96, 96, False), (64, 80, False)]
-)
-def test_heads_that_are_no_whole_panels_stay_with_the_other_family(
-    dim: int, value_dim: int, is_hopper: bool
-) -> None:
-    spec = spec_of(heads={"query": 2, "dim": dim, "value_dim": value_dim})
-    assert ("wgmma_shared" in vars(module_of(spec, None, "sm_90a"))) == is_hopper
-    assert "wgmma_shared" not in vars(module_of(spec, None, "sm_90"))
