@@ -75,7 +75,10 @@ def words_lines(facts: GpuLowering, value_row: int) -> tuple[ConstantLine, ...]:
     if facts.view_code is None:
         return ()
     words = -(-facts.plan.block_keys * value_row // (16 * facts.plan.threads))
-    return (line("VALUE_WORDS", words, "chunks of a block of values that a thread looks through"),)
+    return (
+        line("LOOKERS", facts.plan.threads, "threads that look for values that are not finite, each through"),
+        line("VALUE_WORDS", words, "chunks of a block of values"),
+    )
 
 
 def turning_lines(facts: GpuLowering, name: str, row: int) -> tuple[ConstantLine, ...]:

@@ -30,12 +30,12 @@ GPU_RESERVED = frozenset(
         "FRAGMENTS", "GATE", "GROUP_SIZE", "KERNEL", "KEYS", "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS",
         "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS",
         "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LN_2", "LOG2_E",
-        "LOWEST", "MINUS_INFINITY", "OUTS", "OUT_OCTETS", "PRODUCERS", "QUERIES_FULL", "QUERY_HEADS",
-        "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "ROWS", "ROW_TILES", "SCORES", "SHARED_BYTES", "STAGE",
-        "STAGES", "THREADS", "TILE_QUERIES", "UNALIGNED", "VALUES", "VALUES_EMPTY", "VALUES_FULL",
-        "VALUE_CHUNKS", "VALUE_DESCRIPTOR", "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS",
-        "VALUE_PANELS", "VALUE_PERIOD", "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN",
-        "VALUE_STEP", "VALUE_STEPS", "VALUE_WORDS", "WARPS", "WEIGHTS", "WEIGHT_SCALE",
+        "LOOKERS", "LOWEST", "MINUS_INFINITY", "OUTS", "OUT_OCTETS", "PRODUCERS", "QUERIES_FULL",
+        "QUERY_HEADS", "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "ROWS", "ROW_TILES", "SCORES",
+        "SHARED_BYTES", "STAGE", "STAGES", "THREADS", "TILE_QUERIES", "UNALIGNED", "VALUES", "VALUES_EMPTY",
+        "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR", "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS",
+        "VALUE_PAIRS", "VALUE_PANELS", "VALUE_PERIOD", "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT",
+        "VALUE_SPAN", "VALUE_STEP", "VALUE_STEPS", "VALUE_WORDS", "WARPS", "WEIGHTS", "WEIGHT_SCALE",
     }
 )
 # fmt: on
@@ -196,6 +196,11 @@ class GpuLowering:
     def sums(self) -> Names:
         """What a row adds up as it meets keys."""
         return ("outs", "maxima", "sums", *(("gaps",) if self.keeps_gaps else ()))
+
+    @property
+    def weighed(self) -> Names:
+        """What weigh() reads and writes."""
+        return ("scores", "shrinks", *(name for name in self.sums if name != "outs"))
 
     @property
     def keeps_gaps(self) -> bool:

@@ -17,10 +17,8 @@ from .gpu_model import (
     FillModel,
     GpuKernelModel,
     GpuModuleModel,
-    LookersModel,
     PipelineModel,
     ViewModel,
-    WeighingModel,
 )
 from .gpu_prose import gpu_doc
 from .model import Lines, Names
@@ -30,13 +28,6 @@ from .wrapped import expression_lines
 # The bits of a number's exponent in both halves of a register, and what makes all of them overflow.
 EXPONENTS = {"f16": ("0x7C007C00", "0x04000400"), "bf16": ("0x7F807F80", "0x00800080")}
 NEXT = ("end", "q_low", "q_high", "keys")
-
-LOOKERS = LookersModel(
-    threads="THREADS",
-    barrier="cuda.syncthreads()",
-    turned="uint32(key) >> uint32(VALUE_SHIFT) & uint32(VALUE_MASK)",
-    place="uint32(key * VALUE_ROW) + ((uint32(octet) ^ turned) << uint32(4))",
-)
 
 
 def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModuleModel:
@@ -68,31 +59,15 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         modify=modify,
         hide=hide,
         infinities=infinities_model(facts, keep),
-        lookers=LOOKERS,
         view=view_model(facts),
         pipeline=pipeline_model(facts),
         keeps_gaps=facts.keeps_gaps,
         started=facts.sums,
-        weighed=("scores", "weights", *facts.sums),
-        weighing=weighing_model(facts),
+        weighed=facts.weighed,
         finish=finish_model(facts),
         entry=entry_model(facts),
     )
     return GpuModuleModel(gpu_doc(facts), gpu_constants(facts), kernel)
-
-
-def weighing_model(facts: GpuLowering) -> WeighingModel:
-    return WeighingModel(
-        doc="Raise the running maxima, rescale what was summed under the old ones, and make scores weights.",
-        store=f"weights[i // 2] = pack_{facts.half}(weight0, weight1)",
-        shrink_lines=(
-            "first = row // 2 * VALUE_OCTETS * 4 + row % 2 * 2",
-            "for octet in range(VALUE_OCTETS):",
-            "    i = first + 4 * octet",
-            "    outs[i] = outs[i] * shrink",
-            "    outs[i + 1] = outs[i + 1] * shrink",
-        ),
-    )
 
 
 def copies(facts: GpuLowering) -> tuple[CopyModel, ...]:

@@ -110,25 +110,6 @@ class FinishModel:
 
 
 @dataclass(frozen=True)
-class WeighingModel:
-    """What weigh() does with weights and with sums, beside adding weights up."""
-
-    doc: str
-    store: str  # two weights
-    shrink_lines: Lines  # what was summed under an old maximum
-
-
-@dataclass(frozen=True)
-class LookersModel:
-    """Who looks through a block of values for what is not finite."""
-
-    threads: str  # how many
-    barrier: str  # the call at which they meet
-    turned: str  # by what the places of a row's chunks are turned
-    place: str  # of an octet of a row, in bytes
-
-
-@dataclass(frozen=True)
 class GpuEntryModel:
     """The function people call."""
 
@@ -162,13 +143,11 @@ class GpuKernelModel:
     modify: CellsModel
     hide: CellsModel
     infinities: CellsModel
-    lookers: LookersModel
     view: ViewModel
     pipeline: PipelineModel
     keeps_gaps: bool
     started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
-    weighing: WeighingModel
     finish: FinishModel
     entry: GpuEntryModel
 

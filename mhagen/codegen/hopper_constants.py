@@ -73,11 +73,15 @@ def tile_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLine, 
 def looking_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLine, ...]:
     if facts.view_code is None:
         return ()
-    row = 2 * facts.sizes.value_dim
-    words = -(-plan.block_keys * row // (16 * WARPGROUP * plan.consumers))
+    lookers = WARPGROUP * plan.consumers
+    words = -(-plan.block_keys * facts.sizes.value_dim // (8 * lookers))
     return (
-        line("VALUE_ROW", row),
-        line("VALUE_WORDS", words, "chunks of a block of values that a thread looks through"),
+        line("VALUE_ROW", ROW, "bytes of a row of a panel"),
+        line("VALUE_CHUNKS", ROW // 16, "of 16 bytes"),
+        line("VALUE_SHIFT", 0, "chunk c of row r lies at c ^ (r >> SHIFT & MASK)"),
+        line("VALUE_MASK", 7),
+        line("LOOKERS", lookers, "threads that look for values that are not finite, each through"),
+        line("VALUE_WORDS", words, "chunks of a block of values"),
         line("FLAGS", shared_bytes(plan, facts.sizes) - FLAG_BYTES, "of warps"),
     )
 

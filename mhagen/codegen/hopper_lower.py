@@ -19,23 +19,12 @@ from .gpu_lower import (
     view_model,
     view_place,
 )
-from .gpu_model import CellsModel, LookersModel, WeighingModel
+from .gpu_model import CellsModel
 from .gpu_prose import doc_of, paragraph
 from .hopper_constants import hopper_constants
 from .hopper_model import CalledModel, HopperKernelModel, HopperModuleModel
 from .model import Lines, Names
 
-LOOKERS = LookersModel(
-    threads="CONSUMERS",
-    barrier="bar_sync(uint32(1), uint32(CONSUMERS))",
-    turned="uint32(key & 7)",
-    place="uint32(octet // 8 * BLOCK_PANEL + key * 128) + ((uint32(octet % 8) ^ turned) << uint32(4))",
-)
-WEIGHING = WeighingModel(
-    doc="Raise the running maxima, make scores weights, and say what becomes of sums under old maxima.",
-    store="scores[i], scores[i + 1] = weight0, weight1",
-    shrink_lines=("shrinks[row] = shrink",),
-)
 HEADS = ("query", "query_row", "first", "queries", "key", "key_row", "value", "value_row")
 
 
@@ -55,7 +44,6 @@ def kernel_model(facts: GpuLowering, plan: HopperSchedule) -> HopperKernelModel:
     of_modify, keep, _ = facts.cells
     modify, hide = modify_model(facts, of_modify), hide_model(facts, keep)
     infinities = infinities_model(facts, keep)
-    weighed = ("scores", "shrinks", *(name for name in facts.sums if name != "outs"))
     exponent, carry = EXPONENTS[facts.half]
     masked = facts.view_code is not None
     return HopperKernelModel(
@@ -74,7 +62,6 @@ def kernel_model(facts: GpuLowering, plan: HopperSchedule) -> HopperKernelModel:
         modify=modify,
         hide=hide,
         infinities=infinities,
-        lookers=LOOKERS,
         view=view_model(facts),
         first_lines=find_lines(facts, 0, 4),
         next_lines=find_lines(facts, 1, 8),
@@ -83,10 +70,9 @@ def kernel_model(facts: GpuLowering, plan: HopperSchedule) -> HopperKernelModel:
         is_whole="whole0" if masked else "(block0 + 1) * BLOCK_KEYS <= keys",
         keeps_gaps=facts.keeps_gaps,
         started=facts.sums,
-        weighed=weighed,
-        weighing=WEIGHING,
+        weighed=facts.weighed,
         produced=produced(facts),
-        made=made(modify, hide, weighed),
+        made=made(modify, hide, facts.weighed),
         mended=mended(infinities),
         finish=finish_model(facts),
         entry=entry_model(facts),

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .gpu_model import (
-    BeforeModel,
-    CellsModel,
-    FinishModel,
-    GpuEntryModel,
-    LookersModel,
-    ViewModel,
-    WeighingModel,
-)
+from .gpu_model import BeforeModel, CellsModel, FinishModel, GpuEntryModel, ViewModel
 from .model import ConstantGroup, Lines, Names
 
 
@@ -43,7 +35,6 @@ class HopperKernelModel:
     modify: CellsModel
     hide: CellsModel
     infinities: CellsModel
-    lookers: LookersModel
     view: ViewModel
     first_lines: Lines  # how the first block of keys is found,
     next_lines: Lines  # the next one, eight columns in,
@@ -53,7 +44,6 @@ class HopperKernelModel:
     keeps_gaps: bool
     started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
-    weighing: WeighingModel
     produced: Names  # what those who copy need
     made: Names  # what weights are made of
     mended: Names  # what is needed to take values out that are not finite
