@@ -32,7 +32,9 @@ GPU_RESERVED = frozenset(
         "ROW_TILES", "SCORES", "SHARED_BYTES", "STAGE", "STAGES", "THREADS", "TILE_QUERIES", "UNALIGNED",
         "VALUES", "VALUE_CHUNKS", "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PERIOD",
         "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_WORDS", "WARPS",
-        "WEIGHTS", "WEIGHT_SCALE",
+        "WEIGHTS", "WEIGHT_SCALE", "COLUMNS", "DECODING", "DECODE_QUERIES", "DECODE_THREADS",
+        "DECODE_SHARED_BYTES", "DECODE_TILE", "MERGING", "MOST_PARTS", "PARTS", "PART_KEYS", "PART_NUMBERS",
+        "UNALIGNED_PARTS",
     }
 )
 # fmt: on
@@ -75,6 +77,7 @@ class GpuLowering:
     program: Program
     schedule: GpuSchedule
     target: Gpu
+    by_group: bool = False  # the rows of a tile are queries of all heads of a group: see gpu_decode.py
 
     @property
     def graph(self) -> Graph:
@@ -147,8 +150,17 @@ class GpuLowering:
     @cached_property
     def emitter(self) -> Emitter:
         return emitter_for(
-            self.work.op.expressions, self.captured, self.constant_names, self.work.query_heads
+            self.work.op.expressions,
+            self.captured,
+            self.constant_names,
+            self.work.query_heads,
+            self.by_group,
         )
+
+    @property
+    def position_type(self) -> str:
+        """Numba's type of positions in expressions."""
+        return "int64" if self.emitter.wide else "int32"
 
     @cached_property
     def cells(self) -> tuple[Cells | None, Cells | None, Before]:
