@@ -13,7 +13,7 @@ from .gpu_constants import gpu_constants
 from .gpu_entry import kernel_parameters, signature
 from .gpu_facts import GpuLowering
 from .gpu_finish import finish_parameters, lines_of_sums, stores
-from .gpu_model import DecodeModel
+from .gpu_model import CellsModel, DecodeModel
 from .gpu_stages import Stages, before_model, pipeline_model, row_stages, view_place
 from .model import ConstantLine, Names
 
@@ -37,7 +37,7 @@ def decode_model(facts: GpuLowering, of_tile: Stages, constants: tuple[ConstantL
         unfinished=facts.schedule.stages - 2,
         position_type=facts.position_type,
         before=before,
-        knows_rows=before.has_rows or any("_of_rows" in name for each in (modify, hide, infinities) for name in each.parameters),
+        knows_rows=before.has_rows or knows_rows(modify, hide, infinities),
         modify=modify,
         hide=hide,
         infinities=infinities,
@@ -53,6 +53,11 @@ def decode_model(facts: GpuLowering, of_tile: Stages, constants: tuple[ConstantL
         has_stores=bool(facts.statistics),
         stores=stores(facts),
     )
+
+
+def knows_rows(*functions: CellsModel) -> bool:
+    """Does one of them ask what a row is?"""
+    return any(name in ("q_of_rows", "h_of_rows") for each in functions for name in each.parameters)
 
 
 def reach_place(facts: GpuLowering) -> Names:

@@ -9,6 +9,7 @@ from ..expr.tree import to_text
 from .gpu_facts import GpuLowering
 from .gpu_model import FinishModel, StoreModel
 from .model import Lines, Names
+from .words import grouped
 
 
 def finish_model(facts: GpuLowering) -> FinishModel:
@@ -72,7 +73,7 @@ def sink_lines(facts: GpuLowering, maximum: str) -> Lines:
         f"# sink: {to_text(sink)}",
         *position,
         *lines,
-        f"sink = {text} * float32(LOG2_E)",
+        f"sink = {grouped(text)} * float32(LOG2_E)",
         "top = maximum(peak, sink)",
         "shrink = ex2(peak - top)",
         "denominator = shrink * total + ex2(sink - top)",

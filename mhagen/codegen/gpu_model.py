@@ -128,7 +128,6 @@ class DecodeModel:
     next_parameters: Names
     reaches_heads: bool
     reach_name: str
-    reach_name: str
     reach_parameters: Names
     leave_parameters: Names
     sink_needs_position: bool

