@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
 from .backend import acceptance, cpu, cuda
-from .base.errors import InputError
+from .base.errors import InputError, UnsupportedError
 from .base.target import GPUS, SM_90, Gpu, Target, gpu_named
 from .codegen.render import generator_identity
 from .ir.program import Program, build_program
@@ -83,6 +83,8 @@ def build(
     """
     if backend == "cuda":
         return build_for_gpu(spec, arch, out)
+    if arch is not None:
+        raise InputError(f"arch is {arch!r}, which is for backend='cuda'")
     kernel = load_kernel(*compile_to_source(spec, backend=backend, tune=tune))
     acceptance.compare(kernel.spec, kernel.module)
     if out is not None:
@@ -99,8 +101,10 @@ def compile_to_source(
     tune: Tune = "cached",
 ) -> tuple[Spec, Program, cpu.Source]:
     """The first six arrows; no machine code yet. `observe` is shown the main graph after each pass."""
+    if backend == "cuda":
+        raise InputError("compile_to_source() is for the CPU; see compile_to_gpu_source()")
     if backend != "cpu":
-        raise InputError(f"compile_to_source() is for the CPU, not {backend!r}; see compile_to_gpu_source()")
+        raise UnsupportedError(f"backend {backend!r} does not exist: needs cpu or cuda")
     given, spec = spec, load_spec(spec)
     target = target if target is not None else host_target(spec.dtype.value)
     program = build_program(spec)

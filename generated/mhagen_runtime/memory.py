@@ -131,6 +131,11 @@ def load_int32_lanes(m: Machine, address: ir.Value) -> ir.Value:
     return read(m.builder, address, m.whole)
 
 
+@meaning(types.void, ADDRESS, INT32)
+def store_int32_lanes(m: Machine, address: ir.Value, value: ir.Value) -> None:
+    write(m.builder, address, value)
+
+
 @meaning(types.int64, ADDRESS)
 def claim(m: Machine, counter: ir.Value) -> ir.Value:
     return m.builder.atomic_rmw("add", pointer(m.builder, counter, I64), ir.Constant(I64, 1), "monotonic")

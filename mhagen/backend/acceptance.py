@@ -13,6 +13,7 @@ import numpy as np
 from ..base.dtypes import DType
 from ..base.errors import VerificationError
 from ..ir.reference import Reference
+from ..spec.fields import Statistic
 from ..spec.model import Spec
 from .numpy_baseline import NumpyBaseline
 
@@ -26,6 +27,10 @@ MOST_ALLOWED = 0.5  # whatever plain arithmetic loses: a kernel that gives nothi
 # Lengths around the edges of tiles: one query, odd numbers, more keys than queries.
 SIZES = ((1, 1, 3), (2, 5, 9), (1, 37, 70))
 SIZES_OF_LAYER = ((1, 3), (2, 37))
+# Statistics that are numbers of keys.
+KEY_STATISTICS = frozenset(Statistic) - {
+    *(Statistic.LSE, Statistic.MAX, Statistic.ENTROPY, Statistic.CONFIDENCE, Statistic.RECEIVED)
+}
 CELLS = 1 << 19  # of all heads: what the reference computes in about 0.1 s
 
 
@@ -167,17 +172,52 @@ def differences(spec: Spec, module: ModuleType) -> Iterator[float]:
         at_the_end = example.keys - example.queries
         for offset in (None, at_the_end) if example.seed < len(SIZES) else (at_the_end,):
             keywords: dict[str, Any] = {**inputs, "query_offset": offset}
-            expected = reference.attention(**arrays, **keywords)
-            yield distance(module.attention(**arrays, **keywords), expected)
+            shares = weights_if_told(spec, arrays, keywords)
+            expected = told_by_weight(spec, reference.attention(**arrays, **keywords), shares)
+            yield distance(told_by_weight(spec, module.attention(**arrays, **keywords), shares), expected)
             # Into every second row of an array, small calls go the way of all others.
             out = every_second_row(first_of(module.attention(**arrays, **keywords)))
-            yield distance(module.attention(**arrays, **keywords, out=out), expected)
+            found = module.attention(**arrays, **keywords, out=out)
+            yield distance(told_by_weight(spec, found, shares), expected)
     if spec.projections is None:
         return
     for seed, (batch, queries) in enumerate(SIZES_OF_LAYER):
         example = Example(batch, queries, queries, seed)
         weights, inputs, x = example.weights(spec), example.inputs(spec), example.x(spec)
-        yield distance(module.layer(x, weights, **inputs), reference.layer(x, weights, **inputs))
+        found, expected = module.layer(x, weights, **inputs), reference.layer(x, weights, **inputs)
+        # Projections round scores apart, so equal keys prove nothing here: attention() has been compared.
+        yield distance(told_by_weight(spec, found, None), told_by_weight(spec, expected, None))
+
+
+def weights_if_told(spec: Spec, arrays: Arrays, keywords: dict[str, Any]) -> np.ndarray[Any, Any] | None:
+    """The weights of all keys, where a statistic is a key."""
+    if KEY_STATISTICS.isdisjoint(spec.outputs.statistics):
+        return None
+    return Reference(spec).weights(**arrays, **keywords)[0]
+
+
+def told_by_weight(spec: Spec, result: Any, weights: np.ndarray[Any, Any] | None) -> Any:
+    """The result with weights in place of keys: of two that score nearly alike, either is right.
+
+    Without weights, keys are left out.
+    """
+    if KEY_STATISTICS.isdisjoint(spec.outputs.statistics):
+        return result
+    out, *statistics = result
+    told = [out]
+    for name, array in zip(spec.outputs.statistics, statistics, strict=True):
+        if name not in KEY_STATISTICS:
+            told.append(array)
+        elif weights is not None:
+            told.append(weights_at(weights, array))
+    return tuple(told)
+
+
+def weights_at(weights: np.ndarray[Any, Any], keys: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The weights of these keys of each query; -1 for none."""
+    places = keys.reshape(*weights.shape[:3], -1)
+    found = np.take_along_axis(weights, np.clip(places, 0, weights.shape[3] - 1), axis=3)
+    return np.where(places < 0, -1.0, found)
 
 
 def numpy_error(spec: Spec, module: ModuleType) -> float:

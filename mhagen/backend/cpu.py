@@ -121,7 +121,7 @@ def kernels(module: ModuleType) -> tuple[Kernel, ...]:
 
     Those of other entries of its table are compiled when a call of their range comes.
     """
-    found = (getattr(module, name, None) for name in ("KERNEL", "DECODE", "LINEAR"))
+    found = (getattr(module, name, None) for name in ("KERNEL", "DECODE", "RECEIVE", "LEAD", "LINEAR"))
     return tuple(
         each.kernel if isinstance(each, LinearKernel) else each for each in found if each is not None
     )

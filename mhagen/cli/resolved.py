@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..base.turning import Scaling
-from ..spec.fields import Align, Group, Layout
+from ..spec.fields import Align, Group, Layout, Statistic
 from ..spec.model import Spec
 
 LABEL_WIDTH = 11
@@ -125,4 +125,6 @@ def _layer(spec: Spec) -> Iterator[str]:
 def _returned(spec: Spec) -> Iterator[str]:
     yield f"out {_caller_shape(spec, spec.heads.query, 'queries', spec.heads.value_dim)}"
     for statistic in spec.outputs.statistics:
-        yield f"{statistic.value} (batch, {spec.heads.query}, queries)"
+        axes = "keys" if statistic is Statistic.RECEIVED else "queries"
+        axes += ", " + name.removeprefix("top_") if (name := statistic.value).startswith("top_") else ""
+        yield f"{statistic.value} (batch, {spec.heads.query}, {axes})"

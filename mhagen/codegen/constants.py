@@ -6,7 +6,7 @@ from ..base.dtypes import DType
 from ..runtime.launch import DIRECT_SHARED, DIRECT_TABLE, MULTIPLY_ADDS_OF_A_THREAD
 from .direct import has_direct
 from .entry import model_dim_of
-from .facts import Lowering
+from .facts import LEADERS, Lowering
 from .finish import finish_lines
 from .model import ConstantGroup, ConstantLine
 from .statistics import kept_rows
@@ -15,6 +15,7 @@ LOG2_E = 1.4426950408889634
 CACHE_LINE = 64
 ROWS_OF_TASK = 32  # of decoding, at most: their scores stay in the second level cache
 VALUE_KEYS = 32
+SECOND_KEYS = 256  # at most: widened, they stay in the second level cache
 FAR_BYTES = 16 << 10
 LOWEST = {DType.FLOAT32: "-3.4028234663852886e38", DType.FLOAT64: "-1.7976931348623157e308"}
 
@@ -135,6 +136,7 @@ def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     ]
     lines += scratch_lines(facts)
     lines += decode_lines(facts)
+    lines += second_lines(facts) if facts.receives or facts.leading else []
     if facts.program.self_layer is not None:
         size = facts.schedule.linear_vectors * numbers.vector_bytes
         lines.append(line("LINEAR_PANEL_ROW", size, "weights of one input in a panel"))
@@ -202,6 +204,37 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
     ]
 
 
+def second_lines(facts: Lowering) -> list[ConstantLine]:
+    """The scratch of the second pass."""
+    schedule = facts.schedule
+    keys = max(SECOND_KEYS // schedule.key_rows, 1) * schedule.key_rows
+    most, leader = max((LEADERS[name] for name in facts.leading), default=0), 2 * facts.row
+    origins = -(-facts.depth // facts.lanes) * facts.lanes * facts.row
+    sums = origins + 2 * facts.row
+    received = 2 * facts.row + (keys + schedule.key_rows) * facts.numbers.vector_bytes
+    staged = origins + max(received * facts.receives, most * leader)
+    queries = staged + (keys * facts.key_line if facts.numbers.staged else 0)
+    end = queries + (facts.group_queries * facts.key_line if facts.numbers.staged else 0)
+    lines = [line("SECOND_KEYS", keys, "of one block of the second pass")]
+    if facts.receives:
+        lines += [
+            line("SECOND_ORIGINS", origins, "what is taken off scores, behind the packed queries"),
+            line("SECOND_PORTIONS", origins + facts.row, "what weights are multiplied by"),
+            line("SECOND_SUMS", sums, "what each key has received so far, in LANES parts"),
+        ]
+    if facts.leading:
+        lines += [
+            line("LEADERS", most, "keys with the greatest scores of a query"),
+            line("LEADER", leader, "one of each query of a group: scores, then numbers of keys"),
+            line("LAST_LEADER", (most - 1) * leader),
+            line("SECOND_LEADERS", origins, "where they lie, behind the packed queries"),
+        ]
+    if facts.numbers.staged:
+        lines.append(line("SECOND_STAGED", staged, "the keys of the task, widened"))
+        lines.append(line("SECOND_QUERIES", queries, "a group of queries, widened"))
+    return [*lines, line("SECOND_SCRATCH_BYTES", whole_lines(end))]
+
+
 def rows_of_query(facts: Lowering) -> int:
     """The most heads that read the same keys together."""
     return facts.work.op.group if facts.work.is_plain else facts.work.most_members
@@ -236,7 +269,7 @@ def number_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     if any(part.view_code is not None for part in parts):
         bits = 8 * (numbers.stored.bytes if numbers.pairs else computed.bytes)
         lines.append(line("HIDDEN_BITS", f"-(2**{bits - 1})", "its bits"))
-    if not {"lse", "max", "entropy"}.isdisjoint(facts.work.op.statistics):
+    if not {"lse", "max", "entropy"}.isdisjoint(facts.first_statistics):
         lines += [line("LN_2", "0.6931471805599453")] if any(part.is_base_two for part in parts) else []
     if any(part.work.op.sink is not None and part.is_base_two for part in parts):
         lines.append(line("LOG2_E", LOG2_E, "of the sink's logit, which is a natural one"))

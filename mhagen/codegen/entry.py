@@ -8,7 +8,7 @@ from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..ir.head_ops import NormalizeHeads
 from ..spec.fields import Align, Layout
-from .facts import Lowering
+from .facts import LEADERS, Lowering
 from .finish import neighbours_of, norm_of, rotary_of
 from .layer_model import LayerModel, ProductModel
 from .model import AttentionModel, Lines, Names
@@ -22,7 +22,13 @@ AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
 HEADS = ("query", "key", "value", "out")
 HEADS_FIRST = ".transpose(0, 2, 1, 3)"
 # Statistics of a query that sees no key.
-BLIND = {"lse": "-np.inf", "max": "-np.inf", "entropy": "0.0", "confidence": "0.0"}
+BLIND = {"lse": "-np.inf", "max": "-np.inf"}
+# What stands behind statistics that are no numbers of queries.
+SHAPE_NOTES = {
+    "received": "  # (batch, query_heads, keys)",
+    **{name: "  # numbers of keys, int64" for name in LEADERS},
+    **{name: f"  # (batch, query_heads, queries, {n}) int64" for name, n in LEADERS.items() if n > 1},
+}
 EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
 
 
@@ -87,14 +93,15 @@ def attention_model(facts: Lowering) -> AttentionModel:
             f'    out = bind_out("out", out, "{dtype}", {out_axes}, sizes, inputs)',
         ),
         view_lines=tuple(f"{name}_heads = {name}{HEADS_FIRST}" for name in HEADS if swapped),
-        statistics=work.op.statistics,
+        statistics=tuple((name, SHAPE_NOTES.get(name, "")) for name in work.op.statistics),
         variables=statistics,
         blind_lines=tuple(
-            f"{variable}[...] = {BLIND[name]}"
-            for name, variable in zip(work.op.statistics, statistics, strict=True)
+            f"{variable}[...] = {BLIND.get(name, '0.0')}"
+            for name, variable in zip(facts.first_statistics, statistics, strict=True)
         ),
         out_dtype=numpy_dtype(facts, "x"),
         statistic_dtype=f"np.{facts.numbers.statistic.value}",
+        statistic_shapes=statistic_shapes(facts),
         attend_parameters=("query", "key", "value", "out", *statistics, QUERY_OFFSET, *operands),
         attend_arguments=(
             *(f"{n}_heads" if swapped else n for n in HEADS),
@@ -103,8 +110,14 @@ def attention_model(facts: Lowering) -> AttentionModel:
             *operands,
         ),
         kernel_arguments=kernel_arguments(facts),
-        returns=f"Attention(out, {', '.join(statistics)})" if statistics else "out",
+        returns=f"Attention(out, {', '.join(facts.results)})" if facts.results else "out",
     )
+
+
+def statistic_shapes(facts: Lowering) -> str:
+    """Which axes statistics have, where nothing else stands behind their types."""
+    noted = not SHAPE_NOTES.keys().isdisjoint(facts.work.op.statistics)
+    return "(batch, query_heads, queries)" + (" unless said otherwise" if noted else "")
 
 
 def kernel_arguments(facts: Lowering) -> Lines:
@@ -189,7 +202,7 @@ def layer_model(facts: Lowering) -> LayerModel:
             f"    key, value = LINEAR.project(KEY_VALUE, prepared, context{turns})",
         ),
         attend_arguments=("query", "key", "value", f"out{HEADS_FIRST}", *statistics, QUERY_OFFSET, *operands),
-        returns=f"Attention({merged}, {', '.join(statistics)})" if statistics else merged,
+        returns=f"Attention({merged}, {', '.join(facts.results)})" if facts.results else merged,
     )
 
 

@@ -16,6 +16,7 @@ from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import Schedule
 from ..schedule.table import MOST_ENTRIES, ScheduleTable
 from ..schedule.workload import Workload, workload_of
+from ..spec.names import TOP_COUNTS
 from .cells import Code, emit_cells
 from .levels import Captured, Lanes
 from .model import Names
@@ -42,6 +43,9 @@ RESERVED = frozenset(
         "STAGED_KEYS", "STAGED_VALUES", "STATE_BYTES", "STORED_VECTOR", "SUMS", "TILE_QUERIES", "VALUE_DIM",
         "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
         "GAPS", "PARTIAL_GAPS", "TOPS",
+        "RECEIVE", "SECOND_KEYS", "SECOND_ORIGINS", "SECOND_PORTIONS", "SECOND_QUERIES",
+        "SECOND_SCRATCH_BYTES", "SECOND_STAGED", "SECOND_SUMS",
+        "LAST_LEADER", "LEAD", "LEADER", "LEADERS", "SECOND_LEADERS",
         "BUNDLES", "KEPT", "KEPT_HEADS", "KEPT_KEY_VALUE", "MEMBERS",
         "GAINS_ROW", "INVERSE_DIM", "KEYS", "LINEAR_SCRATCH_BYTES", "NORM_EPS", "PAIRS", "QUERIES",
         "ROTATION", "SINES", "STRIP", "STRIP_ROW", "TURNING", "TURN_ROW",
@@ -53,6 +57,11 @@ OF_PART = "_like_head_"
 OF_A_PART = re.compile(rf"{OF_PART.upper()}\d+$")
 # What a statistic is called inside a module, where its name is that of a function.
 VARIABLES = {"max": "greatest"}
+# How many keys those statistics have for a query that are keys.
+LEADERS = {"argmax": 1} | {f"top_{count}": count for count in TOP_COUNTS}
+OF_SECOND_PASS = frozenset({"received", *LEADERS})
+# What makes weights of scores, of each query: power(score - origin) * portion.
+WEIGHING = ("origin", "portion")
 EXP2 = {DType.BFLOAT16: "exp2_degree_3", DType.FLOAT16: "exp2_degree_4"}
 OWN_INPUTS = ("query", "key", "value", QUERY_OFFSET)
 ORDER = ("b", "h", "batch", "queries", "keys")  # how parameters of place are ordered, before captured arrays
@@ -241,7 +250,7 @@ class Lowering:
     def sums_pairs(self) -> bool:
         """Are weights added up as they have been rounded? Then the rounding of a weight that counts for most
         cancels out in its share; but a log-sum-exp is of weights that nobody has rounded."""
-        return self.numbers.pairs and not self.work.op.statistics
+        return self.numbers.pairs and not self.statistics
 
     @property
     def scales_scores(self) -> bool:
@@ -271,9 +280,30 @@ class Lowering:
         return self.place(self.block_names)
 
     @property
+    def first_statistics(self) -> Names:
+        """What the first pass makes: statistics in the spec's order, then what a second one needs."""
+        asked = tuple(name for name in self.work.op.statistics if name not in OF_SECOND_PASS)
+        return (*asked, *WEIGHING) if self.receives else asked
+
+    @property
     def statistics(self) -> Names:
-        """The variables of the statistics that the kernel writes, in the spec's order."""
+        """Their variables."""
+        return tuple(VARIABLES.get(name, name) for name in self.first_statistics)
+
+    @property
+    def results(self) -> Names:
+        """The variables of all statistics that a caller gets."""
         return tuple(VARIABLES.get(name, name) for name in self.work.op.statistics)
+
+    @property
+    def receives(self) -> bool:
+        """Does somebody ask for what each key receives?"""
+        return "received" in self.work.op.statistics
+
+    @property
+    def leading(self) -> Names:
+        """The statistics that are keys."""
+        return tuple(name for name in self.work.op.statistics if name in LEADERS)
 
     @property
     def keeps_tops(self) -> bool:

@@ -44,6 +44,26 @@ def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tup
     )
 
 
+def second_function_names(
+    facts: Lowering, tile: TileModel, parts: tuple[PartModel, ...], own: Names, *, reached: bool
+) -> Names:
+    """The functions of a second pass: those that it shares with the first, then its own."""
+    codes = [code for each in facts.parts for code in (each.partial_code, each.full_code)]
+    reaching = tuple(part for part in parts if reached and part.reach.is_there)
+    return (
+        *(("widen_keys",) if facts.numbers.staged else ()),
+        *each_of(parts, "pack_queries"),
+        *runs_of(*codes),
+        *(extent.name for extent in tile.extents),
+        *(("extent_of_run",) if tile.bounds_runs else ()),
+        *(("widened",) if tile.bounds_reals else ()),
+        *(f"visibility{part.suffix}" for part in parts if part.view.masked),
+        *each_of(reaching, "reached_keys"),
+        *(() if facts.work.is_plain else ("head_at", "turn_of")),
+        *own,
+    )
+
+
 def names_of_blocks(part: PartModel, tile: TileModel) -> Names:
     narrow = ("only_vector_seen",) if tile.has_narrow else ()
     masked = (*narrow, "score_block", "seen_rows") if part.view.masked else ()

@@ -14,7 +14,7 @@ from ..ir.graph import Graph
 from ..ir.program import Program
 from ..schedule.gpu_plan import GpuSchedule, GpuSizes, sizes_of
 from ..schedule.workload import Workload, workload_of
-from .facts import OWN_INPUTS, VARIABLES
+from .facts import OF_SECOND_PASS, OWN_INPUTS, VARIABLES
 from .gpu_cells import Before, Cells, Emitter, emitter_for
 from .levels import Captured
 from .model import Names
@@ -222,6 +222,11 @@ def check_supported(program: Program) -> None:
         raise UnsupportedError(
             f"the CUDA backend computes in float16 and bfloat16, not yet in {work.dtype.value}: choose one "
             "of them as dtype, or --backend cpu"
+        )
+    if second := [name for name in work.op.statistics if name in OF_SECOND_PASS]:
+        raise UnsupportedError(
+            f"the CUDA backend makes no second pass over the scores yet, which {', '.join(second)} needs: "
+            "leave it out, or use --backend cpu"
         )
     if max(work.dim, work.value_dim) > WIDEST:
         raise UnsupportedError(

@@ -19,6 +19,7 @@ from .linear import linear_model
 from .model import KernelModel, ModuleModel
 from .order import order_model
 from .prose import module_doc
+from .second import second_model
 from .table import table_model
 
 
@@ -44,6 +45,7 @@ def lower(program: Program, table: ScheduleTable, target: Target) -> ModuleModel
         order=order_model(facts),
         task=task,
         decode=decode,
+        second=second_model(facts, tile, parts),
         table=table_model(facts),
         direct=direct_model(facts),
         attention=attention_model(facts),

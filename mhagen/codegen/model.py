@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from .layer_model import FinishModel, LayerModel, LinearModel
 from .mask_model import ExtentModel, KeepModel
 from .part_model import OrderModel, PartModel, SwitchModel
+from .second_model import SecondModel
 
 Lines = tuple[str, ...]
 Names = tuple[str, ...]
@@ -261,11 +262,12 @@ class AttentionModel:
     parameters: Names
     bind_lines: Lines
     view_lines: Lines
-    statistics: Names  # as callers know them
+    statistics: tuple[tuple[str, str], ...]  # as callers know them, and what stands behind their types
     variables: Names  # and what they are called here
     blind_lines: Lines  # what they are where there are no keys
     out_dtype: str
     statistic_dtype: str
+    statistic_shapes: str
     attend_parameters: Names
     attend_arguments: Names
     kernel_arguments: Lines
@@ -288,6 +290,7 @@ class KernelModel:
     order: OrderModel
     task: TaskModel
     decode: DecodeModel
+    second: SecondModel
     table: TableModel
     direct: DirectModel
     attention: AttentionModel

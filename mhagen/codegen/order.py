@@ -14,7 +14,7 @@ from .facts import Lowering
 from .model import Lines, Names
 from .part_model import OrderModel
 
-BLIND = {"lse": "MINUS_INFINITY", "max": "MINUS_INFINITY", "entropy": "0.0", "confidence": "0.0"}
+BLIND = {"lse": "MINUS_INFINITY", "max": "MINUS_INFINITY"}
 PLAIN = OrderModel(
     is_there=False,
     prunes=False,
@@ -75,7 +75,8 @@ def order_model(facts: Lowering) -> OrderModel:
         clear_all_parameters=clear_all_parameters(facts),
         cleared_rows="queries if out_heads == QUERY_HEADS else 0" if facts.packs_heads else "queries",
         blind=tuple(
-            (name, BLIND[said]) for name, said in zip(facts.statistics, work.op.statistics, strict=True)
+            (name, BLIND.get(said, "0.0"))
+            for name, said in zip(facts.statistics, facts.first_statistics, strict=True)
         ),
     )
 

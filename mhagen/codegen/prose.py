@@ -187,7 +187,8 @@ def numbers(facts: Lowering) -> Lines:
     lse = "-inf" if sinks == {False} else "the sink's logit"
     lse = "-inf, or the sink's logit," if len(sinks) > 1 else lse
     blind = {"lse": lse, "max": "-inf", "entropy": "0", "confidence": "0"}
-    text += "".join(f" and {name} {blind[name]}" for name in facts.work.op.statistics) + ". "
+    asked = (name for name in facts.work.op.statistics if name in blind)
+    text += "".join(f" and {name} {blind[name]}" for name in asked) + ". "
     text += "A NaN or an infinity in a key or value reaches only the queries that see it."
     return paragraph(text)
 

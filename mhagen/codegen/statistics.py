@@ -21,6 +21,7 @@ class Kept:
     maxima: str
     tops: str
     confidence: str
+    origin: str  # what has been taken off scores in the sums
 
 
 def lines_of_queries(facts: Lowering) -> Lines:
@@ -34,7 +35,7 @@ def lines_of_queries(facts: Lowering) -> Lines:
     if needs_share(facts):
         lines.append(f"share = {share_of(facts)}")
     for name in facts.statistics:
-        lines += statistic_lines(facts, name, Kept(maxima, "tops", confidence))
+        lines += statistic_lines(facts, name, Kept(maxima, "tops", confidence, maxima))
         lines.append(f"store_first({name} + lane, {name}_lanes, count)")
     return (*lines, f"store(state + SUMS + lane, {'share' if needs_share(facts) else share_of(facts)})")
 
@@ -44,13 +45,13 @@ def lines_of_row(facts: Lowering) -> Lines:
     tops = "top" if facts.work.op.sink is None else "maxima"
     share, lines = f"share = {share_of(facts)}", []
     for name in facts.statistics:
-        *before, last = statistic_lines(facts, name, Kept("top", tops, "share"))
+        *before, last = statistic_lines(facts, name, Kept("top", tops, "share", tops))
         lines += [*before, f"store_first({name}, {last.removeprefix(f'{name}_lanes = ')}, 1)"]
     return (share, *lines) if needs_share(facts) else (*lines, share)
 
 
 def needs_share(facts: Lowering) -> bool:
-    return not {"entropy", "confidence"}.isdisjoint(facts.statistics)
+    return not {"entropy", "confidence", "portion"}.isdisjoint(facts.statistics)
 
 
 def statistic_lines(facts: Lowering, name: str, kept: Kept) -> Lines:
@@ -70,6 +71,10 @@ def statistic_lines(facts: Lowering, name: str, kept: Kept) -> Lines:
             factor = f"({logarithm})" if raised else logarithm
             spread = f"spread = total * {factor} - gaps{natural}"
             return spread, "entropy_lanes = where(total == 0.0, 0.0, maximum(0.0, spread * share))"
+        case "origin":
+            return (f"origin_lanes = {kept.origin}",)
+        case "portion":
+            return ("portion_lanes = share",)
         case _:
             return (f"confidence_lanes = minimum(1.0, {kept.confidence})",)
 

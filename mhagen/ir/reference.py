@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from ..base.dtypes import DType
 from ..base.errors import InputError
 from ..expr.intervals import NAME_RANGES
 from ..spec.fields import Align
@@ -139,7 +140,10 @@ def _run(
 ) -> dict[str, Floats]:
     arrays, lengths = bind((each for each in graph.inputs if each.name != QUERY_OFFSET), given)
     arrays[QUERY_OFFSET] = bound_offset(graph, query_offset, lengths)
-    return run_graph(graph, arrays)
+    types = graph.types
+    whole = [shown for shown, name in graph.outputs if types[name].dtype is DType.INT64]
+    results = run_graph(graph, arrays)
+    return results | {shown: cast(Floats, results[shown].astype(np.int64)) for shown in whole}
 
 
 def bound_offset(graph: Graph, query_offset: npt.ArrayLike | None, lengths: Lengths) -> Integers:

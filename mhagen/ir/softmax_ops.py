@@ -5,14 +5,17 @@ Shapes are those of `ir/ops.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
 
+from ..base.dtypes import DType
 from ..expr.evaluate import evaluate
 from ..expr.tree import Expr
+from ..spec.names import TOP_COUNTS
 from .op import Array, Floats, Integers, Op, Results, Types
 from .ops import over_scores, positions
 from .types import Base, Dimension, TensorType, TypeRuleError, axes
@@ -158,12 +161,91 @@ class Confidence(LogSumExp):
         return (np.max(weights, axis=3, initial=0.0),)
 
 
+@dataclass(frozen=True)
+class Received(RowOp):
+    """The weight that each key receives in total, from all queries of a head.
+
+    Meaning  r[b, h, n] = sum over m of w[b, h, m, n], of the softmax's weights w
+    Shapes   (batch, heads, keys)
+    Numbers  0 for a key that no query sees
+    Example
+        input %scores: f32[batch, 8, queries, keys]
+        %received: f32[batch, 8, keys] = received(%scores)
+    """
+
+    def infer(self, scores: TensorType, *operands: TensorType) -> Types:
+        self.rows(scores, operands)
+        return (TensorType(scores.dtype, (*scores.shape[:2], scores.shape[3])),)
+
+    def evaluate(self, scores: Floats, *operands: Array) -> Results:
+        (weights,) = Softmax(self.base, self.sink).evaluate(scores, *operands)
+        return (weights.sum(axis=2),)
+
+
+@dataclass(frozen=True)
+class TopKeys(RowOp):
+    """The keys with the greatest scores of a query, by their numbers; the sink has no part in it.
+
+    Meaning  t[b, h, m, i] = n such that s[b, h, m, n] is the i-th greatest; of equals, the lowest first
+    Shapes   (batch, heads, queries, count), integers
+    Numbers  -1 where there are fewer; neither NaN nor -inf is a score that is greater than another
+    Example
+        input %scores: f32[batch, 8, queries, keys]
+        %top_4: i64[batch, 8, queries, 4] = top_keys(%scores, count=4)
+    """
+
+    count: int = 1
+
+    def infer(self, scores: TensorType, *operands: TensorType) -> Types:
+        return (TensorType(DType.INT64, (*self.rows(scores, operands), self.count)),)
+
+    def evaluate(self, scores: Floats, *operands: Array) -> Results:
+        ranked = np.where(np.isnan(scores), -np.inf, scores)
+        order = np.argsort(-ranked, axis=3, kind="stable")[..., : self.count]
+        found = np.full((*scores.shape[:3], self.count), -1.0)
+        is_there = np.take_along_axis(ranked, order, axis=3) > -np.inf
+        found[..., : order.shape[3]] = np.where(is_there, order, -1)
+        return (found,)
+
+
+@dataclass(frozen=True)
+class ArgMax(RowOp):
+    """The key with the greatest score of a query, by its number.
+
+    Meaning  a[b, h, m] = n such that s[b, h, m, n] is the greatest; of equals, the lowest
+    Shapes   (batch, heads, queries), integers
+    Numbers  as TopKeys
+    Example
+        input %scores: f32[batch, 8, queries, keys]
+        %argmax: i64[batch, 8, queries] = arg_max(%scores)
+    """
+
+    def infer(self, scores: TensorType, *operands: TensorType) -> Types:
+        return (TensorType(DType.INT64, self.rows(scores, operands)),)
+
+    def evaluate(self, scores: Floats, *operands: Array) -> Results:
+        (found,) = TopKeys(self.base, self.sink).evaluate(scores, *operands)
+        return (found[..., 0],)
+
+
 # The op that defines each statistic an attention can return.
-STATISTICS: Mapping[str, type[RowOp]] = {
+STATISTICS: Mapping[str, Callable[..., RowOp]] = {
     "lse": LogSumExp,
     "max": MaxScore,
     "entropy": Entropy,
     "confidence": Confidence,
+    "received": Received,
+    "argmax": ArgMax,
+    **{f"top_{count}": partial(TopKeys, count=count) for count in TOP_COUNTS},
 }
 # The output and the statistics of a head that sees no key and has no sink.
-UNSEEN: Mapping[str, float] = {"out": 0.0, "lse": -np.inf, "max": -np.inf, "entropy": 0.0, "confidence": 0.0}
+UNSEEN: Mapping[str, float] = {
+    "out": 0.0,
+    "lse": -np.inf,
+    "max": -np.inf,
+    "entropy": 0.0,
+    "confidence": 0.0,
+    "received": 0.0,
+    "argmax": -1.0,
+    **{f"top_{count}": -1.0 for count in TOP_COUNTS},
+}

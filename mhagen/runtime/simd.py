@@ -108,6 +108,11 @@ def load_int32_lanes(address: Address) -> Vector:
     raise compiled_only("load_int32_lanes")
 
 
+def store_int32_lanes(address: Address, vector: Vector) -> None:
+    """LANES int32 values to memory."""
+    raise compiled_only("store_int32_lanes")
+
+
 def claim(counter: Address) -> int:
     """Add one to the int64 at `counter`, atomically; the value before. Threads claim their tasks with it."""
     raise compiled_only("claim")

@@ -43,12 +43,19 @@ class Align(Enum):
 
 
 class Statistic(Enum):
-    """What a kernel can return beside its output: one number a query and head."""
+    """What a kernel can return beside its output: of each head, numbers of its queries or of its keys."""
 
     LSE = "lse"
     MAX = "max"
     ENTROPY = "entropy"
     CONFIDENCE = "confidence"
+    RECEIVED = "received"
+    ARGMAX = "argmax"
+    TOP_2 = "top_2"
+    TOP_4 = "top_4"
+    TOP_8 = "top_8"
+    TOP_16 = "top_16"
+    TOP_32 = "top_32"
 
 
 class Axis(Enum):
@@ -274,7 +281,7 @@ class Outputs(Table):
         tuple[Annotated[Statistic, Field(strict=False)], ...], BeforeValidator(_from_list)
     ] = Field(
         default=(),
-        description="Numbers returned with the output, in this order, each (batch, query_heads, queries).",
+        description="Returned with the output, in this order: numbers of each query, or of each key.",
         examples=[["lse"]],
     )
 

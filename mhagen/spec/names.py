@@ -21,7 +21,11 @@ _PACKAGES = frozenset({"numpy", "numba", "llvmlite", "mhagen", "mhagen_runtime"}
 _ARGUMENTS = frozenset({"query", "key", "value", "out", "query_offset", "x", "weights", "context"})
 _WEIGHTS = frozenset({"wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo", "q_norm", "k_norm"})
 _FUNCTIONS = frozenset({"attention", "layer", "prepare"})
-_STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "argmax"})
+# How many keys the statistics top_N have.
+TOP_COUNTS = (2, 4, 8, 16, 32)
+_STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "received", "argmax"}) | {
+    f"top_{count}" for count in TOP_COUNTS
+}
 # What the functions of a generated module call their own, and what they read: tests/laws/test_names.py.
 _LOCALS = frozenset(
     {
@@ -35,8 +39,20 @@ _LOCALS = frozenset(
         "greatest",
         "inputs",
         "kernel_for",
+        "keys",
+        "lead",
+        "np",
+        "origin",
+        "portion",
+        "prepared",
+        "queries",
+        "receive",
+        "serving_entry",
+        "sizes",
+        "thread_count",
+        "tiles",
+        "turns",
     }
-    | {"keys", "np", "prepared", "queries", "serving_entry", "sizes", "thread_count", "tiles", "turns"}
     # Of modules for GPUs.
     | {"bind_gpu", "bind_gpu_input", "bind_gpu_offset", "bind_gpu_out", "new_statistic", "same_device"}
     | {"operands", "stream"}

@@ -53,7 +53,8 @@ CONDITIONS = (
 )
 SINKS = ("0.0", "2 * slope[h] - 1", "where(q < window, b, -h)", "bias[h, q, 0] + 1")
 SCALES = st.sampled_from([1.0, 0.3, -0.7])
-STATISTICS = ("lse", "max", "entropy", "confidence")
+# Not keys themselves: of two scores that rounding sets apart, a pass may turn over which is greater.
+STATISTICS = ("lse", "max", "entropy", "confidence", "received")
 SCALINGS = (
     {"type": "linear", "factor": 2.0},
     {"type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 2},

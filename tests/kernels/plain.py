@@ -173,6 +173,7 @@ def attention_alike(
             "max": greatest,
             "entropy": np.where(greatest == -np.inf, 0, spread[..., 0]),
             "confidence": np.where(greatest == -np.inf, 0, np.exp(greatest - lse[..., 0])),
+            "received": np.where(total == 0, 0, weights / total).sum(axis=2),
         }
     return {"out": heads_first(spec, out)} | {name: found[name].astype(query.dtype) for name in found}
 

@@ -24,7 +24,7 @@ SPEC: dict[str, Any] = {
     "scores": {"modify": f"score + {INPUT}[h] * (k - q)"},
     "inputs": {INPUT: {"shape": ["query_heads"]}},
     "projections": {"model_dim": 48},
-    "outputs": {"statistics": ["lse"]},
+    "outputs": {"statistics": ["lse", "received", "top_4"]},
 }
 PLAN = replace(DEFAULTS[AVX512.name], linear_depth=MOST_INPUTS)  # legal in 16 bits too
 TABLE = ScheduleTable(
@@ -43,10 +43,13 @@ SPECS = {
 }
 
 
+CALLED = ("attention", "attend", "layer", "kernel_for", "receive", "lead")
+
+
 def functions_people_call(text: str) -> Iterator[ast.FunctionDef]:
     """All but the kernel's own functions, whose parameters are named by the generator."""
     for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef) and node.name in ("attention", "attend", "layer", "kernel_for"):
+        if isinstance(node, ast.FunctionDef) and node.name in CALLED:
             yield node
 
 

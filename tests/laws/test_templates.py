@@ -11,7 +11,7 @@ import pytest
 from jinja2 import meta, nodes
 
 from laws.house import TEMPLATES, told
-from mhagen.codegen import gpu_model, layer_model, part_model
+from mhagen.codegen import gpu_model, layer_model, part_model, second_model
 from mhagen.codegen import model as models
 from mhagen.codegen.gpu_model import GpuFrameModel, GpuKernelModel, GpuModuleModel
 from mhagen.codegen.model import FrameModel, KernelModel, ModuleModel
@@ -164,7 +164,7 @@ def test_a_module_is_what_its_templates_are_filled_with(whole: type, frame: type
 def test_every_part_of_the_model_reaches_a_template() -> None:
     known = {
         each
-        for part in (models, gpu_model, layer_model, part_model)
+        for part in (models, gpu_model, layer_model, part_model, second_model)
         for each in vars(part).values()
         if is_dataclass(each)
     }
