@@ -30,6 +30,8 @@ ERRORS = {"float16": 4e-3, "bfloat16": 3e-2}
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 # What the script of this repository has to reach, by what it is compared with.
 BARS = {"FlashAttention-2": 1.0, "FlexAttention": 1.2}
+DECODE_BAR = 0.85  # of the bandwidth that copying reaches in the same run
+DECODED = (8, 16, 32, 64)  # sequences
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,43 @@ def cases() -> Iterator[Case]:
     yield Case("ALiBi, causal", 4096, 64, changes=slopes, visible=causal, modify=alibi)
     capped = {"scores": {"modify": "30.0 * tanh(score / 30.0)"}, **KEEP_CAUSAL}
     yield Case("softcap, causal", 4096, 128, changes=capped, visible=causal, modify=softcapped)
+
+
+def decoding(batch: int) -> dict[str, Any]:
+    """What decoding takes of the memory's bandwidth, one query to each of `batch` caches of 8k keys."""
+    heads, shared, keys, dim = 32, 8, 8192, 128
+    spec = {
+        "name": "decoded",
+        "dtype": "bfloat16",
+        "heads": {"query": heads, "key_value": shared, "dim": dim},
+    }
+    kernel = mhagen.build(spec, backend="cuda")
+    shapes = ((heads, 1), (shared, keys), (shared, keys))
+    query, key, value = (
+        torch.randn(batch, h, n, dim, device="cuda", dtype=torch.bfloat16) for h, n in shapes
+    )
+    found = kernel.attention(query, key, value)
+    k, v = (each[0].float().repeat_interleave(heads // shared, 0) for each in (key, value))
+    wanted = (query[0].float() @ k.transpose(1, 2) * dim**-0.5).softmax(-1) @ v
+    error = float((found[0].float() - wanted).abs().max())
+    out = torch.empty_like(found)
+    own = milliseconds(lambda: kernel.attention(query, key, value, out=out))
+    theirs = milliseconds(lambda: functional.scaled_dot_product_attention(query, key, value, enable_gqa=True))
+    source, target = (torch.empty(1 << 30, device="cuda", dtype=torch.uint8) for _ in range(2))
+    copied = 2 * source.numel() / milliseconds(lambda: target.copy_(source))
+    share = (key.numel() + value.numel()) * key.element_size() / own / copied
+    return {"error": error, "own": own, "theirs": theirs, "share": share, "copied": copied}
+
+
+def row_of_decoding(batch: int) -> tuple[list[str], bool]:
+    found = decoding(batch)
+    name = f"decode b{batch} h32/8 k8192 d128 bfloat16"
+    if not found["error"] < ERRORS["bfloat16"]:
+        return [name, f"WRONG: {found['error']:.1e}", "", "", ""], False
+    verdict = "ok" if found["share"] >= DECODE_BAR else f"below {DECODE_BAR}"
+    figures = f"{found['own']:.3f} ms, {found['share']:.2f} of {found['copied'] / 1e6:.0f} GB/s {verdict}"
+    compared = f"{found['theirs'] / found['own']:.2f}x PyTorch"
+    return [name, f"{found['error']:.1e}", figures, compared, ""], True
 
 
 def operands(case: Case) -> tuple[Any, Any, Any]:
@@ -265,6 +304,11 @@ def main() -> int:
     start = time.perf_counter()
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}")
     right, rows = odd_lengths(), []
+    for batch in DECODED if options.only in "decode" else ():
+        row, is_right = row_of_decoding(batch)
+        right = right and is_right
+        rows.append(row)
+        print(" | ".join(row), flush=True)
     for case in cases():
         if options.only not in case.name or time.perf_counter() - start > options.seconds:
             continue

@@ -24,10 +24,19 @@ from typing import NamedTuple
 from numba import cuda, float32, int32, int64, uint32, uint64
 
 if __package__:
-    from .mhagen_runtime.gpu_arrays import bind_gpu, bind_gpu_offset, bind_gpu_out, new_statistic, same_device
+    from .mhagen_runtime.gpu_arrays import (
+        bind_gpu,
+        bind_gpu_offset,
+        bind_gpu_out,
+        can_allocate,
+        new_statistic,
+        new_workspace,
+        same_device,
+    )
     from .mhagen_runtime.gpu_launch import GpuKernel
-    from .mhagen_runtime.gpu_words import load_int64
+    from .mhagen_runtime.gpu_words import load_float32, load_int64
     from .mhagen_runtime.ptx import (
+        bar_sync,
         cp_async_16,
         cp_async_commit_group,
         cp_async_wait_group,
@@ -58,10 +67,19 @@ if __package__:
     )
     from .mhagen_runtime.sizes import Sizes
 else:
-    from mhagen_runtime.gpu_arrays import bind_gpu, bind_gpu_offset, bind_gpu_out, new_statistic, same_device
+    from mhagen_runtime.gpu_arrays import (
+        bind_gpu,
+        bind_gpu_offset,
+        bind_gpu_out,
+        can_allocate,
+        new_statistic,
+        new_workspace,
+        same_device,
+    )
     from mhagen_runtime.gpu_launch import GpuKernel
-    from mhagen_runtime.gpu_words import load_int64
+    from mhagen_runtime.gpu_words import load_float32, load_int64
     from mhagen_runtime.ptx import (
+        bar_sync,
         cp_async_16,
         cp_async_commit_group,
         cp_async_wait_group,
@@ -130,7 +148,8 @@ VALUE_MASK = 7
 VALUE_PERIOD = 4  # steps among which chunks are turned,
 VALUE_SPAN = 128  # and their bytes
 VALUE_ROUNDS = 4
-VALUE_WORDS = 4  # chunks of a block of values that a thread looks through
+LOOKERS = 256  # threads that look for values that are not finite, each through
+VALUE_WORDS = 4  # chunks of a block of values
 
 # Tiles in registers: numbers of one thread, and steps of products.
 ROWS = 2  # rows of a tile
@@ -151,6 +170,16 @@ WEIGHT_SCALE = 0.12751743082459868  # 0.0883883 * log2(e): weights are powers of
 LOWEST = -8.507059173023462e37  # where running maxima start
 MINUS_INFINITY = float("-inf")
 LN_2 = 0.6931471805599453
+
+# Few queries: keys are split into parts.
+DECODE_QUERIES = 8  # or fewer, and more keys than are in a part
+DECODE_TILE = 16  # rows of a warp: queries of all heads of a group
+DECODE_THREADS = 32
+DECODE_SHARED_BYTES = 53312
+PART_KEYS = 256  # of a part, where they are few
+MOST_PARTS = 64  # where they are many
+PART_NUMBERS = 130  # that are left of a part for each row
+COLUMNS = 4  # of values, of each lane that merges
 
 
 def pair_of_numbers(source, count):
@@ -225,6 +254,20 @@ def copy_values(shared, thread, source, stride, first, keys):
             copy_numbers(place, here, count if is_there else int32(0))
 
 
+def fetch_block(place, thread, block, end, key, key_row, value, value_row, keys):
+    """Begin to copy a block of keys and its values, if there is one; either way it is a group of copies."""
+    if block < end:
+        copy_keys(place + uint32(KEYS), thread, key, key_row, block * BLOCK_KEYS, keys)
+        copy_values(place + uint32(VALUES), thread, value, value_row, block * BLOCK_KEYS, keys)
+    cp_async_commit_group()
+
+
+def place_of_row(base, row, row_bytes, chunk, shift, mask):
+    """Where a lane's row of a tile begins, at a chunk of its first step: see the swizzle at the top."""
+    turned = chunk ^ (row >> uint32(shift) & uint32(mask))
+    return base + row * uint32(row_bytes) + (turned << uint32(4))
+
+
 def read_queries(fragments, first, place, step):
     """One step of the queries of a warp, into registers."""
     for tile in range(ROW_TILES):
@@ -252,6 +295,14 @@ def add_scores(scores, fragments, first, place, step):
             scores[i + 4], scores[i + 5], scores[i + 6], scores[i + 7] = mma_m16n8k16_bf16(
                 a0, a1, a2, a3, b2, b3, c0, c1, c2, c3
             )
+
+
+def multiply_queries(scores, fragments, queries_at, keys_at):
+    """The products of all queries of a warp with all keys of a block."""
+    for i in range(SCORES):
+        scores[i] = float32(0.0)
+    for step in range(KEY_STEPS):
+        add_scores(scores, fragments, step * FRAGMENT, keys_at, step)
 
 
 def add_values(outs, weights, place):
@@ -287,8 +338,21 @@ def hide_scores(scores, q_first, k_first, keys):
                 scores[i] = scores[i] if seen else float32(MINUS_INFINITY)
 
 
-def weigh(scores, weights, outs, maxima, sums):
-    """Raise the running maxima, rescale what was summed under the old ones, and make scores weights."""
+def hide_scores_of_rows(scores, q_of_rows, k_first, keys):
+    """Make the scores of hidden keys, and of those behind the last one, minus infinity."""
+    # keep: k <= q
+    for octet in range(KEY_OCTETS):
+        for half in range(2):
+            k = int32(k_first + octet * 8 + half)
+            for row in range(ROWS):
+                i = (row // 2 * KEY_OCTETS + octet) * 4 + row % 2 * 2 + half
+                q = q_of_rows[row]
+                seen = k <= q and k < keys
+                scores[i] = scores[i] if seen else float32(MINUS_INFINITY)
+
+
+def weigh(scores, shrinks, maxima, sums):
+    """Raise the running maxima, make scores weights, and say what becomes of sums under the old maxima."""
     for row in range(ROWS):
         first = row // 2 * KEY_OCTETS * 4 + row % 2 * 2
         peak = maxima[row]
@@ -308,13 +372,25 @@ def weigh(scores, weights, outs, maxima, sums):
             below1 = fma(scores[i + 1], float32(WEIGHT_SCALE), lowered)
             weight0, weight1 = ex2(below0), ex2(below1)
             total = total + (weight0 + weight1)
-            weights[i // 2] = pack_bf16(weight0, weight1)
+            scores[i], scores[i + 1] = weight0, weight1
         sums[row] = total
+        shrinks[row] = shrink
+
+
+def rescale(outs, shrinks):
+    """What was summed under the old maxima, under the new ones."""
+    for row in range(ROWS):
         first = row // 2 * VALUE_OCTETS * 4 + row % 2 * 2
         for octet in range(VALUE_OCTETS):
             i = first + 4 * octet
-            outs[i] = outs[i] * shrink
-            outs[i + 1] = outs[i + 1] * shrink
+            outs[i] = outs[i] * shrinks[row]
+            outs[i + 1] = outs[i + 1] * shrinks[row]
+
+
+def round_weights(scores, weights):
+    """To the format of the values that they meet."""
+    for i in range(WEIGHTS):
+        weights[i] = pack_bf16(scores[2 * i], scores[2 * i + 1])
 
 
 def visibility(q_low, q_high, k_low, k_high):
@@ -351,16 +427,16 @@ def values_are_finite(place, flags, thread):
     """Are all values of a block finite? Each thread looks at some, each warp leaves a flag."""
     strange = uint32(0)
     for i in range(VALUE_WORDS):
-        at = thread + uint32(i * THREADS)
-        if at < uint32(BLOCK_KEYS * VALUE_ROW // 16):
+        at = thread + uint32(i * LOOKERS)
+        if at < uint32(BLOCK_KEYS * VALUE_OCTETS):
             word0, word1, word2, word3 = ld_shared_v4(place + at * uint32(16))
             strange |= signs_of_strange(word0) | signs_of_strange(word1)
             strange |= signs_of_strange(word2) | signs_of_strange(word3)
     found = vote_any(strange)
     if thread & uint32(31) == uint32(0):
         st_shared_b32(flags + (thread >> uint32(5)) * uint32(4), found)
-    cuda.syncthreads()
-    for warp in range(THREADS // 32):
+    bar_sync(uint32(1), uint32(LOOKERS))
+    for warp in range(LOOKERS // 32):
         found |= ld_shared_b32(flags + uint32(4 * warp))
     return found == uint32(0)
 
@@ -372,8 +448,8 @@ def made_finite(word):
 
 def make_values_finite(place, thread):
     for i in range(VALUE_WORDS):
-        at = thread + uint32(i * THREADS)
-        if at < uint32(BLOCK_KEYS * VALUE_ROW // 16):
+        at = thread + uint32(i * LOOKERS)
+        if at < uint32(BLOCK_KEYS * VALUE_OCTETS):
             word0, word1, word2, word3 = ld_shared_v4(place + at * uint32(16))
             st_shared_v4(
                 place + at * uint32(16),
@@ -389,12 +465,33 @@ def add_infinities(outs, place, lane, q_first, k_block, keys):
     chunk = (lane & uint32(3)) * uint32(4)
     for key in range(BLOCK_KEYS):
         k = int32(k_block + key)
+        start = uint32(key * VALUE_ROW)
         turned = uint32(key) >> uint32(VALUE_SHIFT) & uint32(VALUE_MASK)
         for row in range(ROWS):
             q = int32(q_first + row // 2 * 16 + row % 2 * 8)
             if k <= q and k < keys:
                 for octet in range(VALUE_OCTETS):
-                    at = uint32(key * VALUE_ROW) + ((uint32(octet) ^ turned) << uint32(4)) + chunk
+                    at = start + ((uint32(octet % VALUE_CHUNKS) ^ turned) << uint32(4)) + chunk
+                    at += uint32(octet // VALUE_CHUNKS * BLOCK_KEYS * VALUE_ROW)
+                    value0, value1 = unpack_bf16(ld_shared_b32(place + at))
+                    i = (row // 2 * VALUE_OCTETS + octet) * 4 + row % 2 * 2
+                    outs[i] = outs[i] if value0 - value0 == float32(0.0) else outs[i] + value0
+                    outs[i + 1] = outs[i + 1] if value1 - value1 == float32(0.0) else outs[i + 1] + value1
+
+
+def add_infinities_of_rows(outs, place, lane, q_of_rows, k_block, keys):
+    """Add to each query the values it sees that are not finite: under whatever weight, they are the sum."""
+    chunk = (lane & uint32(3)) * uint32(4)
+    for key in range(BLOCK_KEYS):
+        k = int32(k_block + key)
+        start = uint32(key * VALUE_ROW)
+        turned = uint32(key) >> uint32(VALUE_SHIFT) & uint32(VALUE_MASK)
+        for row in range(ROWS):
+            q = q_of_rows[row]
+            if k <= q and k < keys:
+                for octet in range(VALUE_OCTETS):
+                    at = start + ((uint32(octet % VALUE_CHUNKS) ^ turned) << uint32(4)) + chunk
+                    at += uint32(octet // VALUE_CHUNKS * BLOCK_KEYS * VALUE_ROW)
                     value0, value1 = unpack_bf16(ld_shared_b32(place + at))
                     i = (row // 2 * VALUE_OCTETS + octet) * 4 + row % 2 * 2
                     outs[i] = outs[i] if value0 - value0 == float32(0.0) else outs[i] + value0
@@ -402,28 +499,6 @@ def add_infinities(outs, place, lane, q_first, k_block, keys):
 
 
 wait_for_block = cp_async_wait_group(STAGES - 2)  # those behind it may still be on their way
-
-
-def fetch_block(place, thread, block, end, key, key_row, value, value_row, keys):
-    """Begin to copy a block of keys and its values, if there is one; either way it is a group of copies."""
-    if block < end:
-        copy_keys(place + uint32(KEYS), thread, key, key_row, block * BLOCK_KEYS, keys)
-        copy_values(place + uint32(VALUES), thread, value, value_row, block * BLOCK_KEYS, keys)
-    cp_async_commit_group()
-
-
-def place_of_row(base, row, row_bytes, chunk, shift, mask):
-    """Where a lane's row of a tile begins, at a chunk of its first step: see the swizzle at the top."""
-    turned = chunk ^ (row >> uint32(shift) & uint32(mask))
-    return base + row * uint32(row_bytes) + (turned << uint32(4))
-
-
-def multiply_queries(scores, fragments, queries_at, keys_at):
-    """The products of all queries of a warp with all keys of a block."""
-    for i in range(SCORES):
-        scores[i] = float32(0.0)
-    for step in range(KEY_STEPS):
-        add_scores(scores, fragments, step * FRAGMENT, keys_at, step)
 
 
 def start_rows(outs, maxima, sums):
@@ -520,6 +595,7 @@ def attend_tile(
     weights = cuda.local.array(WEIGHTS, uint32)
     outs = cuda.local.array(OUTS, float32)
     fragments = cuda.local.array(FRAGMENTS, uint32)
+    shrinks = cuda.local.array(ROWS, float32)
     maxima = cuda.local.array(ROWS, float32)
     sums = cuda.local.array(ROWS, float32)
     start_rows(outs, maxima, sums)
@@ -550,7 +626,9 @@ def attend_tile(
         k_first = int32(block0 * BLOCK_KEYS + int32(lane & uint32(3)) * 2)
         if not is_whole:
             hide_scores(scores, q_first, k_first, keys)
-        weigh(scores, weights, outs, maxima, sums)
+        weigh(scores, shrinks, maxima, sums)
+        rescale(outs, shrinks)
+        round_weights(scores, weights)
         place = shared + uint32(VALUES) + stage
         if not is_whole and not values_are_finite(place, shared + uint32(FLAGS), thread):
             k_block = int32(block0 * BLOCK_KEYS)
@@ -565,6 +643,240 @@ def attend_tile(
     finish_rows(outs, maxima, sums, lane, own_row, queries, out, out_row, lse, b, h)
 
 
+wait_for_part = cp_async_wait_group(1)
+
+
+def copy_rows(shared, thread, query, query_head, query_row, first, rows):
+    """Begin to copy a tile of rows; those behind the last become zeros."""
+    place_row = int32(thread // uint32(KEY_CHUNKS))
+    chunk = thread % uint32(KEY_CHUNKS)
+    for i in range(QUERY_ROUNDS):
+        row = place_row + i * KEY_STEP
+        number = int32(first + row)
+        if place_row < KEY_STEP and row < TILE_QUERIES:
+            swizzled = chunk ^ (uint32(row) >> uint32(KEY_SHIFT) & uint32(KEY_MASK))
+            place = shared + uint32(row) * uint32(KEY_ROW) + swizzled * uint32(16)
+            start = query + number // GROUP_SIZE * query_row + number % GROUP_SIZE * query_head
+            source = uint64(start) + uint64(chunk * uint32(16))
+            is_there = number < rows and chunk * uint32(8) < uint32(DIM)
+            if ALIGNED:
+                cp_async_16(place, source, uint32(16) if is_there else uint32(0))
+            else:
+                copy_numbers(place, source, int32(DIM - 8 * int32(chunk)) if is_there else int32(0))
+
+
+def leave_part(outs, maxima, sums, lane, first_number, first_head, b, batch, queries, part, parts, workspace):
+    """Write the sums of each row that is there, before anything is divided."""
+    places = int64(batch) * QUERY_HEADS * queries * parts
+    notes = workspace + 4 * VALUE_DIM * places
+    for row in range(ROWS):
+        total = sums[row]
+        total += shfl_bfly(total, uint32(1))
+        total += shfl_bfly(total, uint32(2))
+        number = first_number + 8 * row
+        if number < queries * GROUP_SIZE:
+            own, h = number // GROUP_SIZE, first_head + number % GROUP_SIZE
+            place = ((int64(b) * QUERY_HEADS + h) * queries + own) * parts + part
+            for octet in range(OUT_OCTETS):
+                i = octet * 4 + row * 2
+                column = 8 * octet + int32(lane & uint32(3)) * 2
+                at = uint64(workspace + 4 * (place * VALUE_DIM + column))
+                if column < VALUE_DIM:
+                    st_global_f32(at, outs[i])
+                if column + 1 < VALUE_DIM:
+                    st_global_f32(at + uint64(4), outs[i + 1])
+            if lane & uint32(3) == uint32(0):
+                st_global_f32(uint64(notes + 4 * place), maxima[row])
+                st_global_f32(uint64(notes + 4 * (places + place)), total)
+
+
+def attend_part(
+    query,
+    query_batch,
+    query_head,
+    query_row,
+    key,
+    key_batch,
+    key_head,
+    key_row,
+    value,
+    value_batch,
+    value_head,
+    value_row,
+    out,
+    out_batch,
+    out_head,
+    out_row,
+    lse,
+    batch,
+    queries,
+    keys,
+    query_offset,
+    query_offsets,
+    workspace,
+    parts,
+):
+    """One tile of rows of one group of heads, and one part of the keys that they see."""
+    lane = uint32(cuda.threadIdx.x)
+    rows = int32(queries * GROUP_SIZE)
+    tiles = int32((rows + TILE_QUERIES - 1) // TILE_QUERIES)
+    task = int32(cuda.blockIdx.x)
+    part, task = int32(task % parts), int32(task // parts)
+    first, task = int32(task % tiles * TILE_QUERIES), int32(task // tiles)
+    first_head, b = int32(task % KEY_VALUE_HEADS * GROUP_SIZE), int32(task // KEY_VALUE_HEADS)
+    if query_offsets != 0:
+        query_offset = load_int64(query_offsets + 8 * b)
+    q_low = first // GROUP_SIZE + query_offset
+    q_high = (min(first + TILE_QUERIES, rows) - 1) // GROUP_SIZE + query_offset
+    key = key + b * key_batch + first_head // GROUP_SIZE * key_head
+    value = value + b * value_batch + first_head // GROUP_SIZE * value_head
+    end = int32((keys + BLOCK_KEYS - 1) // BLOCK_KEYS)
+    reached, behind = reached_keys(q_low, q_high, keys)
+    end = int32((min(max(behind, 0), keys) + BLOCK_KEYS - 1) // BLOCK_KEYS)
+    start = int32(min(max(reached, 0), keys) // BLOCK_KEYS)
+    share = int32((max(end - start, 0) + parts - 1) // parts)
+    start = int32(start + part * share)
+    end = int32(min(end, start + share))
+
+    shared = shared_base()
+    queries_of_group = query + b * query_batch + first_head * query_head
+    copy_rows(shared, lane, queries_of_group, query_head, query_row, first, rows)
+    block0, whole0 = next_block(start, end, q_low, q_high, keys)
+    fetch_block(shared, lane, block0, end, key, key_row, value, value_row, keys)
+    block1, whole1 = next_block(int32(block0 + 1), end, q_low, q_high, keys)
+    fetch_block(shared + uint32(1 * STAGE), lane, block1, end, key, key_row, value, value_row, keys)
+
+    scores = cuda.local.array(SCORES, float32)
+    weights = cuda.local.array(WEIGHTS, uint32)
+    outs = cuda.local.array(OUTS, float32)
+    fragments = cuda.local.array(FRAGMENTS, uint32)
+    shrinks = cuda.local.array(ROWS, float32)
+    maxima = cuda.local.array(ROWS, float32)
+    sums = cuda.local.array(ROWS, float32)
+    start_rows(outs, maxima, sums)
+    first_number = int32(first + int32(lane >> uint32(2)))
+    q_of_rows = cuda.local.array(ROWS, int32)
+    h_of_rows = cuda.local.array(ROWS, int32)
+    for row in range(ROWS):
+        number = first_number + 8 * row
+        q = int32(number // GROUP_SIZE + query_offset)
+        h = int32(first_head + number % GROUP_SIZE)
+        q_of_rows[row], h_of_rows[row] = q, h
+
+    row_of_16, upper = lane & uint32(15), lane >> uint32(4)
+    row_of_8, second = (lane & uint32(7)) + (upper << uint32(3)), lane >> uint32(3) & uint32(1)
+    queries_at = place_of_row(shared, row_of_16, KEY_ROW, upper, KEY_SHIFT, KEY_MASK)
+    keys_at = place_of_row(shared + uint32(KEYS), row_of_8, KEY_ROW, second, KEY_SHIFT, KEY_MASK)
+    values_at = place_of_row(shared + uint32(VALUES), row_of_16, VALUE_ROW, upper, VALUE_SHIFT, VALUE_MASK)
+    wait_for_part()
+    cuda.syncthreads()
+    for step in range(KEY_STEPS):
+        read_queries(fragments, step * FRAGMENT, queries_at, step)
+    stage = uint32(0)
+    while block0 < end:
+        wait_for_part()
+        cuda.syncthreads()
+        block2, whole2 = next_block(int32(block1 + 1), end, q_low, q_high, keys)
+        free = shared + (uint32(STAGE * (STAGES - 1)) if stage == uint32(0) else stage - uint32(STAGE))
+        fetch_block(free, lane, block2, end, key, key_row, value, value_row, keys)
+        multiply_queries(scores, fragments, queries_at, keys_at + stage)
+        is_whole = whole0
+        k_first = int32(block0 * BLOCK_KEYS + int32(lane & uint32(3)) * 2)
+        if not is_whole:
+            hide_scores_of_rows(scores, q_of_rows, k_first, keys)
+        weigh(scores, shrinks, maxima, sums)
+        rescale(outs, shrinks)
+        round_weights(scores, weights)
+        place = shared + uint32(VALUES) + stage
+        if not is_whole and not values_are_finite(place, shared + uint32(FLAGS), lane):
+            k_block = int32(block0 * BLOCK_KEYS)
+            add_infinities_of_rows(outs, place, lane, q_of_rows, k_block, keys)
+            cuda.syncthreads()
+            make_values_finite(place, lane)
+            cuda.syncthreads()
+        add_values(outs, weights, values_at + stage)
+        block0, whole0 = block1, whole1
+        block1, whole1 = block2, whole2
+        stage = uint32(0) if stage == uint32(STAGE * (STAGES - 1)) else stage + uint32(STAGE)
+    leave_part(outs, maxima, sums, lane, first_number, first_head, b, batch, queries, part, parts, workspace)
+
+
+def highest_of_parts(notes, parts, lane):
+    """Of all lanes."""
+    highest = float32(LOWEST)
+    for part in range(lane, parts, 32):
+        highest = maximum(highest, load_float32(notes + 4 * part))
+    for mask in (1, 2, 4, 8, 16):
+        highest = maximum(highest, shfl_bfly(highest, uint32(mask)))
+    return highest
+
+
+def add_part(outs, shrink, place, lane):
+    """Add what a part's sums of values are under the common maximum."""
+    for i in range(COLUMNS):
+        column = lane + 32 * i
+        if column < VALUE_DIM:
+            outs[i] = fma(shrink, load_float32(place + 4 * column), outs[i])
+
+
+def merge_parts(
+    query,
+    query_batch,
+    query_head,
+    query_row,
+    key,
+    key_batch,
+    key_head,
+    key_row,
+    value,
+    value_batch,
+    value_head,
+    value_row,
+    out,
+    out_batch,
+    out_head,
+    out_row,
+    lse,
+    batch,
+    queries,
+    keys,
+    query_offset,
+    query_offsets,
+    workspace,
+    parts,
+):
+    """What all parts of the keys say of one query of one head: under their common maximum, in their order."""
+    lane = int32(cuda.threadIdx.x)
+    task = int32(cuda.blockIdx.x)
+    own, h = int32(task % queries), int32(task // queries % QUERY_HEADS)
+    b = int32(task // queries // QUERY_HEADS)
+    places = int64(batch) * QUERY_HEADS * queries * parts
+    place = int64(task) * parts
+    notes = workspace + 4 * (VALUE_DIM * places + place)
+    highest = highest_of_parts(notes, parts, lane)
+    outs = cuda.local.array(COLUMNS, float32)
+    for i in range(COLUMNS):
+        outs[i] = float32(0.0)
+    total = float32(0.0)
+    for part in range(parts):
+        fall = (load_float32(notes + 4 * part) - highest) * float32(WEIGHT_SCALE)
+        shrink, of_part = ex2(fall), load_float32(notes + 4 * (places + part))
+        total = fma(shrink, of_part, total)
+        add_part(outs, shrink, workspace + 4 * VALUE_DIM * (place + part), lane)
+    peak = highest * float32(WEIGHT_SCALE)
+    share = float32(0.0) if total == float32(0.0) else rcp(total)
+    logarithm = peak + lg2(total)
+    lse_of_row = float32(MINUS_INFINITY) if total == float32(0.0) else logarithm * float32(LN_2)
+    out = out + b * out_batch + h * out_head + own * out_row
+    for i in range(COLUMNS):
+        column = lane + 32 * i
+        if column < VALUE_DIM:
+            st_global_b16(uint64(out + 2 * column), to_bf16(outs[i] * share))
+    if lane == 0:
+        at = 4 * int64(task)
+        st_global_f32(uint64(lse + at), lse_of_row)
+
+
 KERNEL = GpuKernel(
     name="causal_gqa",
     function=attend_tile,
@@ -575,6 +887,45 @@ KERNEL = GpuKernel(
 )
 # The same for arrays that are not aligned to 16 bytes.
 UNALIGNED = KERNEL.with_constants(ALIGNED=0)
+# Few queries: these constants in place of the module's.
+DECODING = {
+    "THREADS": 32,  # 1 warps
+    "TILE_QUERIES": 16,  # queries of a block of threads
+    "BLOCK_KEYS": 32,  # keys between two softmax steps
+    "STAGES": 3,  # blocks of keys and values in shared memory
+    "KEYS": 4096,  # behind the tile of queries
+    "VALUES": 12288,
+    "STAGE": 16384,  # a block of keys and its values
+    "FLAGS": 53248,  # of warps
+    "SHARED_BYTES": 53312,
+    "KEY_STEP": 2,  # rows that are copied at once
+    "KEY_ROUNDS": 16,
+    "VALUE_STEP": 2,  # rows that are copied at once
+    "VALUE_ROUNDS": 16,
+    "LOOKERS": 32,  # threads that look for values that are not finite, each through
+    "VALUE_WORDS": 16,  # chunks of a block of values
+    "KEY_PAIRS": 2,  # of octets of keys
+    "KEY_OCTETS": 4,
+    "SCORES": 16,
+    "WEIGHTS": 8,  # pairs
+}
+PARTS = GpuKernel(
+    name="causal_gqa",
+    function=attend_part,
+    target="sm_90",
+    signature="llllllllllllllllliiillli",
+    threads=DECODE_THREADS,
+    shared_bytes=DECODE_SHARED_BYTES,
+).with_constants(**DECODING)
+UNALIGNED_PARTS = PARTS.with_constants(ALIGNED=0)
+MERGING = GpuKernel(
+    name="causal_gqa",
+    function=merge_parts,
+    target="sm_90",
+    signature="llllllllllllllllliiillli",
+    threads=DECODE_THREADS,
+    shared_bytes=0,
+)
 
 
 class Attention(NamedTuple):
@@ -607,34 +958,41 @@ def attention(query, key, value, *, query_offset=None, out=None, stream=None):
     out = bind_gpu_out("out", out, "bfloat16", ("batch", QUERY_HEADS, "queries", VALUE_DIM), sizes, operands)
     lse = new_statistic("lse", QUERY_HEADS, sizes, query)
     same_device((query, key, value, out))
-    KERNEL.attend(
-        UNALIGNED,
-        (query, key, value, out),
-        (
-            query.address,
-            query.strides[0],
-            query.strides[1],
-            query.strides[2],
-            key.address,
-            key.strides[0],
-            key.strides[1],
-            key.strides[2],
-            value.address,
-            value.strides[0],
-            value.strides[1],
-            value.strides[2],
-            out.address,
-            out.strides[0],
-            out.strides[1],
-            out.strides[2],
-            lse.address,
-            sizes["batch"],
-            sizes["queries"],
-            sizes["keys"],
-            query_offset.first,
-            query_offset.addresses,
-        ),
-        blocks=-(-sizes["queries"] // TILE_QUERIES) * QUERY_HEADS * sizes["batch"],
-        stream=stream,
+    arrays = (query, key, value, out)
+    arguments = (
+        query.address,
+        query.strides[0],
+        query.strides[1],
+        query.strides[2],
+        key.address,
+        key.strides[0],
+        key.strides[1],
+        key.strides[2],
+        value.address,
+        value.strides[0],
+        value.strides[1],
+        value.strides[2],
+        out.address,
+        out.strides[0],
+        out.strides[1],
+        out.strides[2],
+        lse.address,
+        sizes["batch"],
+        sizes["queries"],
+        sizes["keys"],
+        query_offset.first,
+        query_offset.addresses,
     )
+    if sizes["queries"] <= DECODE_QUERIES and sizes["keys"] > PART_KEYS and can_allocate(query):
+        parts = min(-(-sizes["keys"] // PART_KEYS), MOST_PARTS)
+        tiles = -(-sizes["queries"] * GROUP_SIZE // DECODE_TILE)
+        rows = sizes["batch"] * QUERY_HEADS * sizes["queries"]
+        workspace = new_workspace(rows * parts * PART_NUMBERS, query, stream)
+        arguments = (*arguments, workspace.address, parts)
+        blocks = parts * tiles * KEY_VALUE_HEADS * sizes["batch"]
+        PARTS.attend(UNALIGNED_PARTS, arrays, arguments, blocks=blocks, stream=stream)
+        MERGING.attend(MERGING, arrays, arguments, blocks=rows, stream=stream)
+    else:
+        blocks = -(-sizes["queries"] // TILE_QUERIES) * QUERY_HEADS * sizes["batch"]
+        KERNEL.attend(UNALIGNED, arrays, arguments, blocks=blocks, stream=stream)
     return Attention(out.array, lse.array)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from .gpu_driver import the_driver
 from .sizes import Axes, Sizes
 
 ALIGNMENT = 16  # bytes that one copy of a thread moves
+ALLOCATING = ("torch", "cupy", "numba")
 CUDA_DEVICES = (2, 13)  # DLPack's kDLCUDA and kDLCUDAManaged
 # DLPack's (code, bits), and the type strings of __cuda_array_interface__.
 DLPACK_DTYPES = {
@@ -186,12 +188,39 @@ def new_statistic(name: str, heads: int, sizes: Sizes, like: GpuArray) -> GpuArr
     return array_of(name, empty(like, (sizes["batch"], heads, sizes["queries"]), "float32"))
 
 
+def can_allocate(like: GpuArray) -> bool:
+    """Is the array of a library that makes arrays to write to?"""
+    return library_of(like.array) in ALLOCATING
+
+
+def new_workspace(count: int, like: GpuArray, stream: Any) -> GpuArray:
+    """New float32 numbers, free again for what follows on the stream when nobody holds the array."""
+    handle = stream_of(stream, like.array)
+    if handle == current_stream(like.array):
+        return array_of("workspace", empty(like, (count,), "float32"))
+    library = library_of(like.array)
+    module = sys.modules[library]
+    match library:
+        case "torch":
+            used = module.cuda.stream(module.cuda.ExternalStream(handle, device=like.array.device))
+        case "cupy":
+            used = module.cuda.ExternalStream(handle, like.device)
+        case _:
+            used = nullcontext()  # Numba frees memory when all streams are done
+    with used:
+        return array_of("workspace", empty(like, (count,), "float32"))
+
+
+def library_of(array: Any) -> str:
+    return type(array).__module__.partition(".")[0]
+
+
 def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
     """A new array on the same GPU, by the library that the array is from.
 
     Raises   InputError for a library whose arrays cannot be written to
     """
-    library = type(like.array).__module__.partition(".")[0]
+    library = library_of(like.array)
     module = sys.modules.get(library)
     match library:
         case "torch":
@@ -257,7 +286,7 @@ def stream_of(stream: Any, like: Any) -> int:
 
 
 def current_stream(like: Any) -> int:
-    library = type(like).__module__.partition(".")[0]
+    library = library_of(like)
     module = sys.modules.get(library)
     match library:
         case "torch":

@@ -59,5 +59,4 @@ def gpu_kernels(module: ModuleType) -> tuple[GpuKernel, ...]:
 
     The one for arrays that are not aligned is compiled when such a call comes, but where all are.
     """
-    kernel: GpuKernel = module.KERNEL
-    return (kernel,)
+    return (module.KERNEL, module.PARTS, module.MERGING)

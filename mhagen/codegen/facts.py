@@ -42,7 +42,7 @@ RESERVED = frozenset(
         "QUERY", "QUERY_HEADS", "QUERY_KEY_VALUE", "QUERY_SCALE", "ROW", "SCORE_SCALE", "SCRATCH_BYTES",
         "STAGED_KEYS", "STAGED_VALUES", "STATE_BYTES", "STORED_VECTOR", "SUMS", "TILE_QUERIES", "VALUE_DIM",
         "VALUE_ROWS", "VALUE_TAIL", "VECTOR", "WEIGHTS", "WHOLE_DEPTH",
-        "GAPS", "PARTIAL_GAPS", "TOPS",
+        "GAPS", "PARTIAL_GAPS", "ROUNDED", "TOPS",
         "RECEIVE", "SECOND_KEYS", "SECOND_ORIGINS", "SECOND_PORTIONS", "SECOND_QUERIES",
         "SECOND_SCRATCH_BYTES", "SECOND_STAGED", "SECOND_SUMS",
         "LAST_LEADER", "LEAD", "LEADER", "LEADERS", "SECOND_LEADERS",
@@ -251,6 +251,11 @@ class Lowering:
         """Are weights added up as they have been rounded? Then the rounding of a weight that counts for most
         cancels out in its share; but a log-sum-exp is of weights that nobody has rounded."""
         return self.numbers.pairs and not self.statistics
+
+    @property
+    def keeps_rounded(self) -> bool:
+        """Is the sum of the rounded weights, by which outputs are divided, kept beside that of the weights?"""
+        return self.numbers.pairs and bool(self.statistics)
 
     @property
     def scales_scores(self) -> bool:

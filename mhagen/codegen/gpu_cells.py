@@ -82,6 +82,7 @@ class Emitter:
     constants: Mapping[str, str]
     heads: int
     wide: bool  # integers need 64 bits
+    heads_lie_in_rows: bool  # so h is known to a row, as q is
     uses: Counter[Expr]
     lines: dict[Level, list[str]] = field(default_factory=lambda: {level: [] for level in Level})
     named: dict[Expr, str] = field(default_factory=dict)
@@ -129,13 +130,19 @@ class Emitter:
             return self.atom(expr, user)
         if expr in self.named:
             return self.read(self.named[expr], user)
-        level = level_of(expr, LANES)
+        level = self.level(expr)
         text = self.element(expr, level) if isinstance(expr, Element) else self.apply(expr, level)
         if isinstance(expr, Apply) and level == user and self.uses[expr] == 1 and len(text) < INLINE_WIDTH:
             return text
         stem = expr.array if isinstance(expr, Element) else STEMS[expr.kind]
         self.named[expr] = self.assign(stem, level, text, self.type_of(expr.kind))
         return self.read(self.named[expr], user)
+
+    def level(self, expr: Expr) -> Level:
+        found = level_of(expr, LANES)
+        if self.heads_lie_in_rows and Name("h") in walk(expr):
+            return {Level.TILE: Level.ROW, Level.COLUMN: Level.CELL}.get(found, found)
+        return found
 
     def type_of(self, kind: Kind) -> str:
         match kind:
@@ -290,8 +297,8 @@ class Emitter:
         inside = self.clamped(last, axes[-1], level)
         if not outer:
             return inside
-        known = max(level_of(each, LANES) for each in outer)
-        joined = {level_of(each, LANES) for each in outer} >= {Level.ROW, Level.COLUMN}
+        known = max(map(self.level, outer))
+        joined = set(map(self.level, outer)) >= {Level.ROW, Level.COLUMN}
         known = Level.CELL if joined else known
         row = f"{grouped(self.flat(tuple(outer), axes[:-1], known))} * {self.size(axes[-1], known)}"
         if known < level or len(row) + len(inside) > LINE_WIDTH:
@@ -327,10 +334,14 @@ def together(arguments: Iterable[Expr]) -> Kind:
 
 
 def emitter_for(
-    roots: Iterable[Expr], arrays: Mapping[str, Captured], constants: Mapping[str, str], heads: int
+    roots: Iterable[Expr],
+    arrays: Mapping[str, Captured],
+    constants: Mapping[str, str],
+    heads: int,
+    heads_lie_in_rows: bool = False,
 ) -> Emitter:
     """An emitter for expressions that one kernel computes."""
     roots = tuple(roots)
     wide = any(needs_wide_lanes(root, arrays, heads) for root in roots)
     uses = Counter(part for root in roots for part in walk(root))
-    return Emitter(arrays, constants, heads, wide, uses)
+    return Emitter(arrays, constants, heads, wide, heads_lie_in_rows, uses)

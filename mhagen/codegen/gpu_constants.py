@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..schedule.gpu_plan import FLAG_BYTES
+from ..schedule.gpu_decode_plan import MOST_PARTS, PART_KEYS, choose_decode_schedule, most_queries
+from ..schedule.gpu_plan import FLAG_BYTES, WARP
 from .constants import LOG2_E, line
 from .gpu_facts import GpuLowering
 from .model import ConstantGroup, ConstantLine
@@ -21,6 +22,23 @@ def gpu_constants(facts: GpuLowering) -> tuple[ConstantGroup, ...]:
             "Tiles in registers: numbers of one thread, and steps of products.", register_lines(facts)
         ),
         ConstantGroup("Numbers of the softmax.", number_lines(facts)),
+        ConstantGroup("Few queries: keys are split into parts.", decode_lines(facts)),
+    )
+
+
+def decode_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
+    work = facts.work
+    plan = choose_decode_schedule(work, facts.schedule, facts.target)
+    numbers = work.value_dim + (3 if facts.keeps_gaps else 2)
+    return (
+        line("DECODE_QUERIES", most_queries(work), "or fewer, and more keys than are in a part"),
+        line("DECODE_TILE", plan.tile_queries, "rows of a warp: queries of all heads of a group"),
+        line("DECODE_THREADS", plan.threads),
+        line("DECODE_SHARED_BYTES", facts.sizes.shared_bytes(plan)),
+        line("PART_KEYS", PART_KEYS, "of a part, where they are few"),
+        line("MOST_PARTS", MOST_PARTS, "where they are many"),
+        line("PART_NUMBERS", numbers, "that are left of a part for each row"),
+        line("COLUMNS", -(-work.value_dim // WARP), "of values, of each lane that merges"),
     )
 
 

@@ -26,16 +26,18 @@ from .tiles import TileCode, emit_visibility
 # fmt: off
 GPU_RESERVED = frozenset(
     {
-        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "CONSUMERS", "DIM", "FLAGS", "FRAGMENT",
+        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "COLUMNS", "CONSUMERS", "DECODE_QUERIES",
+        "DECODE_SHARED_BYTES", "DECODE_THREADS", "DECODE_TILE", "DECODING", "DIM", "FLAGS", "FRAGMENT",
         "FRAGMENTS", "GATE", "GROUP_SIZE", "KERNEL", "KEYS", "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS",
         "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS",
         "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LN_2", "LOG2_E",
-        "LOOKERS", "LOWEST", "MINUS_INFINITY", "OUTS", "OUT_OCTETS", "PRODUCERS", "QUERIES_FULL",
-        "QUERY_HEADS", "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "ROWS", "ROW_TILES", "SCORES",
-        "SHARED_BYTES", "STAGE", "STAGES", "THREADS", "TILE_QUERIES", "UNALIGNED", "VALUES", "VALUES_EMPTY",
-        "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR", "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS",
-        "VALUE_PAIRS", "VALUE_PANELS", "VALUE_PERIOD", "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT",
-        "VALUE_SPAN", "VALUE_STEP", "VALUE_STEPS", "VALUE_WORDS", "WARPS", "WEIGHTS", "WEIGHT_SCALE",
+        "LOOKERS", "LOWEST", "MERGING", "MINUS_INFINITY", "MOST_PARTS", "OUTS", "OUT_OCTETS", "PARTS",
+        "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "QUERIES_FULL", "QUERY_HEADS", "QUERY_PANEL",
+        "QUERY_ROUNDS", "QUERY_SCALE", "ROWS", "ROW_TILES", "SCORES", "SHARED_BYTES", "STAGE", "STAGES",
+        "THREADS", "TILE_QUERIES", "UNALIGNED", "UNALIGNED_PARTS", "VALUES", "VALUES_EMPTY", "VALUES_FULL",
+        "VALUE_CHUNKS", "VALUE_DESCRIPTOR", "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS",
+        "VALUE_PANELS", "VALUE_PERIOD", "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN",
+        "VALUE_STEP", "VALUE_STEPS", "VALUE_WORDS", "WARPS", "WEIGHTS", "WEIGHT_SCALE",
     }
 )
 # fmt: on
@@ -78,6 +80,7 @@ class GpuLowering:
     program: Program
     schedule: GpuSchedule | HopperSchedule
     target: Gpu
+    by_group: bool = False  # the rows of a tile are queries of all heads of a group: see gpu_decode.py
 
     @property
     def plan(self) -> GpuSchedule:
@@ -156,8 +159,17 @@ class GpuLowering:
     @cached_property
     def emitter(self) -> Emitter:
         return emitter_for(
-            self.work.op.expressions, self.captured, self.constant_names, self.work.query_heads
+            self.work.op.expressions,
+            self.captured,
+            self.constant_names,
+            self.work.query_heads,
+            self.by_group,
         )
+
+    @property
+    def position_type(self) -> str:
+        """Numba's type of positions in expressions."""
+        return "int64" if self.emitter.wide else "int32"
 
     @cached_property
     def cells(self) -> tuple[Cells | None, Cells | None, Before]:

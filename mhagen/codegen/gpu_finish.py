@@ -9,6 +9,7 @@ from ..expr.tree import to_text
 from .gpu_facts import GpuLowering
 from .gpu_model import FinishModel, StoreModel
 from .model import Lines, Names
+from .words import grouped
 
 
 def finish_model(facts: GpuLowering) -> FinishModel:
@@ -18,11 +19,23 @@ def finish_model(facts: GpuLowering) -> FinishModel:
         lines=(
             *summed_lines("total", "sums"),
             *(summed_lines("gap", "gaps") if facts.keeps_gaps else ()),
-            *sink_lines(facts),
-            *(line for name in facts.statistics for line in statistic_lines(facts, name)),
+            *lines_of_sums(facts, "maxima[row]"),
         ),
-        stores=tuple(StoreModel(f"uint64({name} + at)", f"{name}_of_row") for name in facts.statistics),
+        stores=stores(facts),
     )
+
+
+def lines_of_sums(facts: GpuLowering, maximum: str) -> Lines:
+    """The share of a row's sums, and its statistics, from `total`, `gap` and the text of its maximum."""
+    return (
+        *sink_lines(facts, maximum),
+        *(line for name in facts.statistics for line in statistic_lines(facts, name, maximum)),
+    )
+
+
+def stores(facts: GpuLowering) -> tuple[StoreModel, ...]:
+    """Where the statistics of a row go."""
+    return tuple(StoreModel(f"uint64({name} + at)", f"{name}_of_row") for name in facts.statistics)
 
 
 def finish_parameters(facts: GpuLowering) -> Names:
@@ -44,9 +57,9 @@ def summed_lines(name: str, array: str) -> Lines:
     )
 
 
-def sink_lines(facts: GpuLowering) -> Lines:
+def sink_lines(facts: GpuLowering, maximum: str) -> Lines:
     """The denominator, and what it makes of the sums; a query that saw no key has a share of 0."""
-    peak = "peak = maxima[row] * float32(WEIGHT_SCALE)"
+    peak = f"peak = {maximum} * float32(WEIGHT_SCALE)"
     sink = facts.work.op.sink
     if sink is None:
         share = "share = float32(0.0) if total == float32(0.0) else rcp(total)"
@@ -60,7 +73,7 @@ def sink_lines(facts: GpuLowering) -> Lines:
         f"# sink: {to_text(sink)}",
         *position,
         *lines,
-        f"sink = {text} * float32(LOG2_E)",
+        f"sink = {grouped(text)} * float32(LOG2_E)",
         "top = maximum(peak, sink)",
         "shrink = ex2(peak - top)",
         "denominator = shrink * total + ex2(sink - top)",
@@ -68,7 +81,7 @@ def sink_lines(facts: GpuLowering) -> Lines:
     )
 
 
-def statistic_lines(facts: GpuLowering, name: str) -> Lines:
+def statistic_lines(facts: GpuLowering, name: str, maximum: str) -> Lines:
     """The lines that end with the statistic of a row."""
     has_sink = facts.work.op.sink is not None
     total, top = ("denominator", "top") if has_sink else ("total", "peak")
@@ -82,7 +95,7 @@ def statistic_lines(facts: GpuLowering, name: str) -> Lines:
         case "greatest":
             return (
                 # A NaN among the scores shows in the total alone, and an infinity makes the total NaN too.
-                "is_known = total == total or maxima[row] == float32(-MINUS_INFINITY)",
+                f"is_known = total == total or {maximum} == float32(-MINUS_INFINITY)",
                 "most = peak * float32(LN_2) if is_known else total",
                 "greatest_of_row = float32(MINUS_INFINITY) if total == float32(0.0) else most",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .gpu_cells import RowValue
-from .model import ConstantGroup, Lines, Names, SupportImport
+from .model import ConstantGroup, ConstantLine, Lines, Names, SupportImport
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,33 @@ class FinishModel:
 
 
 @dataclass(frozen=True)
+class DecodeModel:
+    """The kernels for few queries: one for parts of the keys, one that merges parts."""
+
+    signature: str
+    parameters: Names  # of both
+    constants: tuple[ConstantLine, ...]  # what the first is compiled with, in place of the module's
+    unfinished: int  # groups of copies
+    position_type: str
+    before: BeforeModel
+    knows_rows: bool  # is what a row is, its query and head, asked for?
+    modify: CellsModel
+    hide: CellsModel
+    infinities: CellsModel
+    pipeline: PipelineModel
+    views_heads: bool  # is what is visible different for the heads of a group?
+    next_parameters: Names
+    reaches_heads: bool
+    reach_name: str
+    reach_parameters: Names
+    leave_parameters: Names
+    sink_needs_position: bool
+    finish_lines: Lines
+    has_stores: bool
+    stores: tuple[StoreModel, ...]
+
+
+@dataclass(frozen=True)
 class GpuEntryModel:
     """The function people call."""
 
@@ -139,11 +166,13 @@ class GpuKernelModel:
     copies: tuple[CopyModel, ...]
     keeps_queries: bool
     before: BeforeModel
-    cell_functions: tuple[CellsModel, ...]  # those of the next two that are there
+    cell_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that are there and differ
     modify: CellsModel
     hide: CellsModel
     infinities: CellsModel
+    infinity_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that differ
     view: ViewModel
+    decode: DecodeModel
     pipeline: PipelineModel
     keeps_gaps: bool
     started: Names  # the sums of a row

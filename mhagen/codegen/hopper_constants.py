@@ -14,7 +14,8 @@ from ..schedule.hopper_plan import (
     stage_bytes,
 )
 from .constants import line
-from .gpu_constants import layer_lines, number_lines
+from .gpu_constants import decode_lines, layer_lines, number_lines
+from .gpu_decode import constants_of_decoding, decode_facts
 from .gpu_facts import GpuLowering
 from .model import ConstantGroup, ConstantLine
 
@@ -26,7 +27,7 @@ ROWS_AT_ONCE = 16  # that four warps copy, 16 bytes a thread
 
 def hopper_constants(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantGroup, ...]:
     """All constants, those of the spec first."""
-    return (
+    groups = (
         ConstantGroup("The layer.", layer_lines(facts)),
         ConstantGroup("The schedule: who computes what.", schedule_lines(facts, plan)),
         ConstantGroup("Tiles in shared memory, in bytes.", tile_lines(facts, plan)),
@@ -35,7 +36,10 @@ def hopper_constants(facts: GpuLowering, plan: HopperSchedule) -> tuple[Constant
             "Tiles in registers: numbers of one thread, and steps of products.", register_lines(facts, plan)
         ),
         ConstantGroup("Numbers of the softmax.", number_lines(facts)),
+        ConstantGroup("Few queries: keys are split into parts.", decode_lines(facts)),
     )
+    of_decoding = constants_of_decoding(decode_facts(facts), groups)
+    return (*groups, ConstantGroup("Tiles of few queries, which are those of mma.sync.", of_decoding))
 
 
 def schedule_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLine, ...]:

@@ -6,24 +6,17 @@ from ..base.target import Gpu
 from ..ir.program import Program
 from ..schedule.gpu_plan import BYTES
 from ..schedule.hopper_plan import HopperSchedule
+from .gpu_decode import decode_constants, decode_facts, decode_model
 from .gpu_entry import entry_model, kernel_parameters, signature
 from .gpu_facts import GpuLowering, check_supported
 from .gpu_finish import finish_model
-from .gpu_lower import (
-    EXPONENTS,
-    before_model,
-    find_lines,
-    hide_model,
-    infinities_model,
-    modify_model,
-    view_model,
-    view_place,
-)
+from .gpu_lower import EXPONENTS, block_copies, distinct
 from .gpu_model import CellsModel
 from .gpu_prose import doc_of, paragraph
+from .gpu_stages import before_model, find_lines, tile_stages, view_model, view_place
 from .hopper_constants import hopper_constants
 from .hopper_model import CalledModel, HopperKernelModel, HopperModuleModel
-from .model import Lines, Names
+from .model import ConstantGroup, Lines, Names
 
 HEADS = ("query", "query_row", "first", "queries", "key", "key_row", "value", "value_row")
 
@@ -37,13 +30,16 @@ def lower_hopper(program: Program, schedule: HopperSchedule, target: Gpu) -> Hop
     check_supported(program)
     facts = GpuLowering(program, schedule, target)
     doc = doc_of(facts, schedule_text(facts, schedule))
-    return HopperModuleModel(doc, hopper_constants(facts, schedule), kernel_model(facts, schedule))
+    constants = hopper_constants(facts, schedule)
+    return HopperModuleModel(doc, constants, kernel_model(facts, schedule, constants))
 
 
-def kernel_model(facts: GpuLowering, plan: HopperSchedule) -> HopperKernelModel:
-    of_modify, keep, _ = facts.cells
-    modify, hide = modify_model(facts, of_modify), hide_model(facts, keep)
-    infinities = infinities_model(facts, keep)
+def kernel_model(
+    facts: GpuLowering, plan: HopperSchedule, constants: tuple[ConstantGroup, ...]
+) -> HopperKernelModel:
+    modify, hide, infinities = stages = tile_stages(facts)
+    of_decoding = decode_facts(facts)
+    decode = decode_model(of_decoding, stages, decode_constants(of_decoding, constants))
     exponent, carry = EXPONENTS[facts.half]
     masked = facts.view_code is not None
     return HopperKernelModel(
@@ -52,19 +48,24 @@ def kernel_model(facts: GpuLowering, plan: HopperSchedule) -> HopperKernelModel:
         signature=signature(facts),
         parameters=kernel_parameters(facts),
         called=called(facts, plan),
+        mma=f"mma_m16n8k16_{facts.half}",
+        copies=block_copies(facts, (of_decoding.plan,)),
+        keeps_queries=of_decoding.plan.keeps_queries,
         pack=f"pack_{facts.half}",
         exponent=exponent,
         carry=carry,
         unpack=f"unpack_{facts.half}",
         to_bits=f"to_{facts.half}",
         before=before_model(facts),
-        cell_functions=tuple(each for each in (modify, hide) if each.is_there),
+        cell_functions=distinct(modify, decode.modify, hide, decode.hide),
         modify=modify,
         hide=hide,
         infinities=infinities,
+        infinity_functions=distinct(infinities, decode.infinities),
         view=view_model(facts),
+        decode=decode,
         first_lines=find_lines(facts, 0, 4),
-        next_lines=find_lines(facts, 1, 8),
+        next_lines=find_lines(facts, 1, 8, asks_whole=False),
         later_lines=find_lines(facts, 1, 12),
         move_lines=("block0, whole0 = block1, whole1" if masked else "block0 = block1",),
         is_whole="whole0" if masked else "(block0 + 1) * BLOCK_KEYS <= keys",
@@ -82,8 +83,8 @@ def kernel_model(facts: GpuLowering, plan: HopperSchedule) -> HopperKernelModel:
 def called(facts: GpuLowering, plan: HopperSchedule) -> tuple[CalledModel, ...]:
     """The instructions that have numbers in their names."""
     texts = {
-        "add_scores": f'wgmma_shared(BLOCK_KEYS, "{facts.half}", False)',
-        "add_values": f'wgmma_registers(VALUE_DIM, "{facts.half}", True)',
+        "wgmma_keys": f'wgmma_shared(BLOCK_KEYS, "{facts.half}", False)',
+        "wgmma_values": f'wgmma_registers(VALUE_DIM, "{facts.half}", True)',
         "keep_scores": "keep_in_registers(SCORES)",
         "keep_outs": "keep_in_registers(OUTS)",
         "wait_for_scores": "wgmma_wait_group(1)  # products with values may still run",

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .gpu_model import BeforeModel, CellsModel, FinishModel, GpuEntryModel, ViewModel
+from .gpu_model import (
+    BeforeModel,
+    CellsModel,
+    CopyModel,
+    DecodeModel,
+    FinishModel,
+    GpuEntryModel,
+    ViewModel,
+)
 from .model import ConstantGroup, Lines, Names
 
 
@@ -18,27 +26,32 @@ class CalledModel:
 
 @dataclass(frozen=True)
 class HopperKernelModel:
-    """One kernel for Hopper, and what people call."""
+    """One kernel for Hopper, those of decoding, and what people call."""
 
     name: str
     target: str
     signature: str
     parameters: Names
     called: tuple[CalledModel, ...]
+    mma: str  # of decoding, as the next two
+    copies: tuple[CopyModel, ...]
+    keeps_queries: bool
     pack: str
     exponent: str  # the bits of a number's exponent, in both halves
     carry: str  # added to it, overflows where the exponent has all bits
     unpack: str
     to_bits: str
     before: BeforeModel
-    cell_functions: tuple[CellsModel, ...]  # those of the next two that are there
+    cell_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that are there and differ
     modify: CellsModel
     hide: CellsModel
     infinities: CellsModel
+    infinity_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that differ
     view: ViewModel
+    decode: DecodeModel
     first_lines: Lines  # how the first block of keys is found,
-    next_lines: Lines  # the next one, eight columns in,
-    later_lines: Lines  # or twelve
+    next_lines: Lines  # the next one, by those who copy,
+    later_lines: Lines  # and by those who multiply
     move_lines: Lines  # the next block becomes this one
     is_whole: str  # the condition that all queries see all keys of this block
     keeps_gaps: bool

@@ -60,7 +60,7 @@ GPU_SUPPORT: dict[str, frozenset[str]] = {
     "gpu_arrays": frozenset(
         (
             *("bind_gpu", "bind_gpu_input", "bind_gpu_offset", "bind_gpu_out"),
-            *("new_statistic", "same_device"),
+            *("can_allocate", "new_statistic", "new_workspace", "same_device"),
         )
     ),
     "gpu_launch": frozenset(("GpuKernel",)),

@@ -140,9 +140,9 @@ def lines_of_weights(facts: Lowering, vectors: int, partial: bool) -> Names:
     rows, columns = range(facts.schedule.key_rows), tuple(enumerate(places(facts, vectors)))
     lowered = tuple(f"lowered{j} = -maximum{j}" for j, _ in columns) if facts.scales_in_exponent else ()
     if facts.numbers.pairs:
-        ones = ("ones = pack_pairs(splat(1.0), splat(1.0))",) if facts.sums_pairs else ()
         pairs = (weight_pair(facts, i, j, at, partial) for i in rows[::2] for j, at in columns)
-        return (*lowered, *ones, *(line for pair in pairs for line in pair))
+        ones = "ones = pack_pairs(splat(1.0), splat(1.0))"
+        return (*lowered, ones, *(line for pair in pairs for line in pair))
     return tuple(line for i in rows for j, at in columns for line in one_weight(facts, i, j, at, partial))
 
 
@@ -155,13 +155,11 @@ def weight_pair(facts: Lowering, i: int, j: int, place: str, partial: bool) -> N
     """Two keys beneath each other make a pair; rows come in twos."""
     even = weight_of_cell(facts, "even", i, j, partial)
     odd = weight_of_cell(facts, "odd", i + 1, j, partial)
-    line = f"weights + {i // 2} * ROW + {place}"
-    if not facts.sums_pairs:
-        sums = (added(i, j, "even"), added(i + 1, j, "odd"))
-        return (*even, *odd, *sums, f"store_pairs({line}, pack_pairs(even, odd))")
-    total = "splat(0.0)" if i == 0 else f"sum{j}"
-    pair = ("pair = pack_pairs(even, odd)", f"sum{j} = dot_pairs(pair, ones, {total})")
-    return (*even, *odd, *pair, f"store_pairs({line}, pair)")
+    sums = () if facts.sums_pairs else (added(i, j, "even"), added(i + 1, j, "odd"))
+    name = f"sum{j}" if facts.sums_pairs else f"rounded{j}"
+    total = "splat(0.0)" if i == 0 else name
+    pair = ("pair = pack_pairs(even, odd)", f"{name} = dot_pairs(pair, ones, {total})")
+    return (*even, *odd, *sums, *pair, f"store_pairs(weights + {i // 2} * ROW + {place}, pair)")
 
 
 def added(i: int, j: int, name: str) -> str:

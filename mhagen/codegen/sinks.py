@@ -67,9 +67,17 @@ def denominator_of(facts: Lowering) -> str:
 
 
 def share_of(facts: Lowering) -> str:
-    """The text of what the sums of a query are multiplied by; it is 0 where the query saw no key."""
+    """The text of what a weight is multiplied by; it is 0 where the query saw no key."""
     quotient = "1.0 / total" if facts.work.op.sink is None else "shrink / denominator"
     return f"where(total == 0.0, 0.0, {quotient})"
+
+
+def share_of_rounded(facts: Lowering) -> str:
+    """The text of what sums of values are multiplied by where their weights have been rounded."""
+    quotient = "1.0 / rounded"
+    if facts.work.op.sink is not None:
+        quotient = "shrink / (shrink * rounded + share_of_sink)"
+    return f"where(rounded == 0.0, 0.0, {quotient})"
 
 
 def runs_without_keys(facts: Lowering) -> bool:

@@ -1,7 +1,8 @@
 """Statistics to kernel code: what is kept beside the sums, and what is made of it when they are finished.
 
 The running maximum of a kernel is lazy, so the true one is kept for itself: tops. For the entropy the sum of
-weight * (score - running maximum) is kept: gaps. With m the maximum and d the denominator, -ln(weight) is
+weight * (score - running maximum) is kept: gaps. Where weights are rounded to pairs, statistics are of what they
+were before, and outputs are divided by the sum of what they are then: rounded. With m the maximum and d the denominator, -ln(weight) is
 ln(d) + m - score, and the entropy is the mean of that under the weights.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from .facts import Lowering
 from .model import Lines
-from .sinks import denominator_of, lse_of, share_of
+from .sinks import denominator_of, lse_of, share_of, share_of_rounded
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def lines_of_queries(facts: Lowering) -> Lines:
     for name in facts.statistics:
         lines += statistic_lines(facts, name, Kept(maxima, "tops", confidence, maxima))
         lines.append(f"store_first({name} + lane, {name}_lanes, count)")
-    return (*lines, f"store(state + SUMS + lane, {'share' if needs_share(facts) else share_of(facts)})")
+    own = "share" if needs_share(facts) else share_of(facts)
+    return (*lines, f"store(state + SUMS + lane, {share_of_rounded(facts) if facts.keeps_rounded else own})")
 
 
 def lines_of_row(facts: Lowering) -> Lines:
@@ -81,29 +83,37 @@ def statistic_lines(facts: Lowering, name: str, kept: Kept) -> Lines:
 
 def kept_rows(facts: Lowering) -> tuple[tuple[str, str], ...]:
     """The rows of numbers that a group of queries has beside its sums, and what they start from."""
-    tops = (("TOPS", "LOWEST"),) if facts.keeps_tops else ()
-    return tops + ((("GAPS", "0.0"),) if facts.keeps_gaps else ())
+    every = (
+        ("TOPS", "LOWEST", facts.keeps_tops),
+        ("GAPS", "0.0", facts.keeps_gaps),
+        ("ROUNDED", "0.0", facts.keeps_rounded),
+    )
+    return tuple((row, start) for row, start, is_kept in every if is_kept)
 
 
 def kept_lines(facts: Lowering, places: Lines) -> Lines:
-    """What a tile adds to what is kept, from its peaks and the sums of its gaps; a line for each place."""
+    """What a tile adds to what is kept, from its peaks, and from the sums of its gaps and of its pairs."""
     lines: list[str] = []
     for j, place in enumerate(places):
-        tops, gaps = f"state + TOPS + {place}", f"state + GAPS + {place}"
+        tops, gaps, rounded = (f"state + {row} + {place}" for row in ("TOPS", "GAPS", "ROUNDED"))
         lines += [f"store({tops}, maximum(load({tops}), peak{j}))"] if facts.keeps_tops else []
         lines += [f"store({gaps}, load({gaps}) + gaps{j})"] if facts.keeps_gaps else []
+        lines += [f"store({rounded}, load({rounded}) + rounded{j})"] if facts.keeps_rounded else []
     return tuple(lines)
 
 
 def rescale_lines(facts: Lowering) -> Lines:
-    """The gaps of a group when its maxima are raised: every gap grows by what they rise."""
-    if not facts.keeps_gaps:
-        return ()
-    return (
-        "fall = maximum(maxima - raised, LOWEST)",
-        "gaps = fma(fall, load(state + SUMS + lane), load(state + GAPS + lane))",
-        "store(state + GAPS + lane, where(shrink == 0.0, 0.0, shrink * gaps))",
-    )
+    """What is kept for a group when its maxima are raised: every gap grows by what they rise."""
+    lines: Lines = ()
+    if facts.keeps_gaps:
+        lines += (
+            "fall = maximum(maxima - raised, LOWEST)",
+            "gaps = fma(fall, load(state + SUMS + lane), load(state + GAPS + lane))",
+            "store(state + GAPS + lane, where(shrink == 0.0, 0.0, shrink * gaps))",
+        )
+    if facts.keeps_rounded:
+        lines += ("store(state + ROUNDED + lane, shrink * load(state + ROUNDED + lane))",)
+    return lines
 
 
 def chunk_gap_lines(facts: Lowering) -> Lines:

@@ -20,8 +20,12 @@ def product(x: Pair, y: Pair) -> Pair:
 
 
 def quotient(x: Pair, y: Pair) -> Pair:
+    """Between those of the ends. No divisor is 0, but the ends may lie on either side of it: then as if by 1."""
     corners = ", ".join(f"{a} // {b}" for a in dict.fromkeys(x) for b in dict.fromkeys(y))
-    return (f"min({corners})", f"max({corners})") if ", " in corners else (corners, corners)
+    if y[0] == y[1]:
+        return (f"min({corners})", f"max({corners})") if ", " in corners else (corners, corners)
+    one_sign, most = f"{y[0]} > 0 or {y[1]} < 0", f"max(abs({x[0]}), abs({x[1]}))"
+    return f"min({corners}) if {one_sign} else -{most}", f"max({corners}) if {one_sign} else {most}"
 
 
 def remainder(x: Pair, y: Pair) -> Pair:
@@ -29,10 +33,10 @@ def remainder(x: Pair, y: Pair) -> Pair:
     divisor = y[0]
     if divisor != y[1]:
         raise UnboundedError
-    least, most, one_period = f"min(0, {divisor} + 1)", f"max(0, {divisor} - 1)", f"{divisor} > 0 and "
+    least, most = f"min(0, {divisor} + 1)", f"max(0, {divisor} - 1)"
     if divisor.isdigit():
-        least, most, one_period = "0", str(int(divisor) - 1), ""
-    one_period += f"{x[0]} // {divisor} == {x[1]} // {divisor}"
+        least, most = "0", str(int(divisor) - 1)
+    one_period = f"{x[0]} // {divisor} == {x[1]} // {divisor}"
     return (
         f"{x[0]} % {divisor} if {one_period} else {least}",
         f"{x[1]} % {divisor} if {one_period} else {most}",

@@ -215,7 +215,7 @@ class Campaign:
             tried=tuple(self.ledger.tried.values()),
             space=self.space,
             compiled=self.workshop.compiled,
-            measured=self.ledger.measured,
+            measured=len(self.ledger.timed),
             records_path="" if records is None else str(records.path(self.here)),
         )
 
@@ -229,7 +229,7 @@ class Campaign:
                 tried=len(ledger.tried),
                 space=self.space,
                 compiled=self.workshop.compiled,
-                measured=ledger.measured,
+                measured=len(ledger.timed),
                 failed=ledger.count_failed(),
                 best=min(1.0, ledger.best_ratio()),
                 left=max(0.0, self.budget.left),

@@ -50,7 +50,7 @@ class Ledger:
         self.subject, self.model, self.here, self.records = subject, model, here, records
         self.known = Known(subject, calls)
         self.tried: dict[Trial, Tried] = {}
-        self.measured = 0
+        self.timed: set[Trial] = set()
         self._finals: dict[Call, Finals] = {}
         self.earlier = () if records is None else records.of_spec(here)
         self._recalled: dict[tuple[Call, object], list[Record]] = {}
@@ -75,7 +75,7 @@ class Ledger:
 
     def take(self, trial: Trial, pairs: Pairs, times: CheckTimes, where: Circumstances) -> None:
         """A candidate was timed."""
-        self.measured += 1
+        self.timed.add(trial)
         record = replace(
             self._record(trial, Verdict.OK),
             seconds=tuple(own for own, _ in pairs),

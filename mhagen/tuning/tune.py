@@ -15,7 +15,7 @@ from ..pipeline import SpecLike
 from ..runtime.host import host_target
 from ..schedule.sight import Shape
 from ..schedule.table import ScheduleTable
-from ..schedule.tuned import tuned_table
+from ..schedule.tuned import table_file, tuned_table
 from ..spec.load import load_spec
 from ..spec.model import Spec
 from .campaign import Campaign, Observer, Plan, ignore
@@ -79,9 +79,11 @@ def tune(
         found = campaign.run()
         if any(outcome.ratio is not None for outcome in found.outcomes):
             return kept(found, beside)
-        # What an earlier run has kept is not replaced by one that has compared nothing.
-        earlier = tuned_table(found.circumstances, found.target, loaded.dtype, None)
-        return found if earlier is None else replace(found, table=earlier)
+        # What an earlier run has kept is not replaced by one that has confirmed nothing.
+        earlier = tuned_table(found.circumstances, found.target, loaded.dtype, beside and table_file(beside))
+        if earlier is not None:
+            found = replace(found, table=earlier)
+        return kept(found, beside) if found.measured or earlier is not None else found
     finally:
         chosen.close()
 

@@ -60,6 +60,7 @@ class Call:
     layout: str = "bhsd"
     gap: int = 0  # numbers between rows that belong to nobody
     seed: int = 0
+    parts: int = 0  # of the keys, by the kernels for few queries; 0: by tiles
     change: Callable[..., None] = lambda query, key, value: None
 
 
@@ -93,11 +94,14 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
     code = kernel.function.__code__
     names = code.co_varnames[: code.co_argcount]
     arguments += [memory.put(call.inputs[name.removesuffix("_array")]) for name in names if "_array" in name]
-    text = kernel.code().decode()
-    blocks = -(-call.queries // module.TILE_QUERIES) * heads * call.batch
-    together = WARPGROUP if "wgmma" in text else WARP
-    how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
-    counts = launch(text if plant is None else plant(text), how, tuple(arguments), memory)
+    if call.parts:
+        counts = decode(spec, call, module, tuple(arguments), memory)
+    else:
+        text = kernel.code().decode()
+        blocks = -(-call.queries // module.TILE_QUERIES) * heads * call.batch
+        together = WARPGROUP if "wgmma" in text else WARP
+        how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
+        counts = launch(text if plant is None else plant(text), how, tuple(arguments), memory)
     width = out.shape[-1] + call.gap
     bits = memory.get(places[3], np.uint16, (*out.shape[:-1], width))[..., : out.shape[-1]]
     found = (
@@ -105,6 +109,24 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
         *(memory.get(row, np.float32, shape[:3]) for row in rows),
     )
     return Outcome(tuple(each.astype(np.float64) for each in found), reference(spec, call, arrays), counts)
+
+
+def decode(
+    spec: Mapping[str, Any], call: Call, module: Any, arguments: tuple[int, ...], memory: GlobalMemory
+) -> Counter[str]:
+    """Run the kernel for parts of the keys, then the one that merges them, as attention() does."""
+    kernel = module.PARTS if call.gap % 8 == 0 else module.UNALIGNED_PARTS
+    heads = spec["heads"]["query"]
+    shared = spec["heads"].get("key_value", heads)
+    rows = call.batch * heads * call.queries
+    workspace = memory.put(np.full(rows * call.parts * module.PART_NUMBERS, np.nan, np.float32))
+    given = (*arguments, workspace, call.parts)
+    tiles = -(-call.queries * (heads // shared) // module.DECODE_TILE)
+    blocks = call.parts * tiles * shared * call.batch
+    how = Launch((blocks, 1, 1), module.DECODE_THREADS, module.DECODE_SHARED_BYTES, WARP, call.seed)
+    counts = launch(kernel.code().decode(), how, given, memory)
+    how = Launch((rows, 1, 1), module.DECODE_THREADS, 0, WARP, call.seed)
+    return counts + launch(module.MERGING.code().decode(), how, given, memory)
 
 
 def in_layout(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:

@@ -137,6 +137,7 @@ VOCABULARY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"document": labels(50), "sink": reals(2)},
     ),
+    "a sink that is a sum": ({"softmax": {"sink": "0.25 * h + 0.01 * q"}}, {}),
     "functions of reals": (
         {
             "scores": {

@@ -80,7 +80,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
 @pytest.fixture
 def module() -> Any:
     found = cuda.load_gpu(compile_to_gpu_source(SPEC, "sm_80")[2])
-    for kernel in (found.KERNEL, found.UNALIGNED):
+    for kernel in (found.KERNEL, found.UNALIGNED, found.PARTS, found.UNALIGNED_PARTS, found.MERGING):
         kernel._loaded.clear()
     return found
 
@@ -124,6 +124,40 @@ def test_rows_that_are_not_aligned_have_a_kernel_of_their_own(library: Library, 
 def test_a_call_without_queries_launches_nothing(library: Library, module: Any) -> None:
     module.attention(**arrays(queries=0))
     assert not library.launched
+
+
+def test_few_queries_are_attended_from_in_parts_of_the_keys(
+    library: Library, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def workspace(count: int, like: Any, stream: Any) -> Any:
+        asked.append((count, stream))
+        return gpu_arrays.array_of("workspace", OnGpu(6 << 20, (count,), "<f4"))
+
+    monkeypatch.setattr(module, "can_allocate", lambda like: True)
+    monkeypatch.setattr(module, "new_workspace", workspace)
+    module.attention(**arrays(queries=2, keys=600))
+    (parts, given), (merging, same) = library.launched
+    assert parts[:4] == (3 * 1 * 2 * 3, 1, 1, 32)  # parts, tiles, key/value heads, batch
+    assert (merging[:4], merging[6]) == ((3 * 4 * 2, 1, 1, 32), 0)
+    assert asked == [(3 * 4 * 2 * 3 * (64 + 2), STREAM)]
+    assert given[-2] == 6 << 20
+    assert given[:-1] == same[:-1]
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(2, 256), (17, 600)])
+def test_few_keys_and_many_queries_are_not(
+    library: Library, module: Any, monkeypatch: pytest.MonkeyPatch, queries: int, keys: int
+) -> None:
+    monkeypatch.setattr(module, "can_allocate", lambda like: True)
+    module.attention(**arrays(queries=queries, keys=keys))
+    assert len(library.launched) == 1
+
+
+def test_libraries_that_make_no_arrays_to_write_to_are_served_by_tiles(library: Library, module: Any) -> None:
+    module.attention(**arrays(queries=2, keys=600))
+    assert len(library.launched) == 1
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

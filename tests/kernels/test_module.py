@@ -120,6 +120,13 @@ def test_a_backend_that_does_not_exist_is_refused() -> None:
         mhagen.build(SPEC, backend="tpu")
 
 
+def test_what_a_backend_does_not_know_is_refused_and_not_passed_over() -> None:
+    with pytest.raises(InputError, match="arch is 'sm_90'"):
+        mhagen.build(SPEC, arch="sm_90")
+    with pytest.raises(UnsupportedError, match="CUDA kernels are not tuned yet"):
+        mhagen.build(SPEC, backend="cuda", tune="now")
+
+
 def test_building_writes_nothing_but_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     mhagen.build(SPEC)

@@ -66,6 +66,17 @@ def test_the_least_and_the_greatest_lane_are_found_in_any_place(machine: Machine
     np.testing.assert_array_equal(found, np.stack([values.min(axis=1), values.max(axis=1)], axis=1))
 
 
+@on_every_target
+def test_int32_lanes_are_stored_as_they_lie_wherever_that_is(machine: Machine) -> None:
+    line = "store_int32_lanes(out + i * 4 * LANES, load_int32_lanes(x + i * 4 * LANES) - 7)"
+    kernel = machine.compile_text(text_of(["x", "out"], line))
+    numbers = np.random.default_rng(0).integers(-(2**31), 2**31, 4 * machine.lanes, dtype=np.int32)
+    room = np.full(len(numbers) + 2, 5, np.int32)
+    kernel(address(numbers), address(room[1:]), 4)  # 4 bytes off what a vector is aligned to
+    np.testing.assert_array_equal(room[1:-1], numbers - np.int32(7))
+    assert room[0] == room[-1] == 5
+
+
 def floor_divide(x: Integers, y: Integers) -> Integers:
     """Python's //, but x where y is 0."""
     return np.where(y == 0, x, np.floor_divide(x, y))

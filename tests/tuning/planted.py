@@ -134,6 +134,13 @@ def measure_alike(request: dict[str, Any]) -> dict[str, Any]:
     return {"wrong": {}, "seconds": seconds_, "placements": placements(request, 20)}
 
 
+def measure_slower(request: dict[str, Any]) -> dict[str, Any]:
+    """The default, which comes first, is faster than all others."""
+    times = [1.1e-3 if i else 1e-3 for i, _ in enumerate(timed_schedules(request))]
+    rounds = {str(i): [[time_, times[0]]] * 12 for i, time_ in enumerate(times)}
+    return {"wrong": {}, "seconds": rounds, "placements": placements(request, 12)}
+
+
 def measure_luckily(request: dict[str, Any]) -> dict[str, Any]:
     """What seems to be fast in the search is not at the end."""
     return measure(request) if not request["tables"] else measure_alike(request)

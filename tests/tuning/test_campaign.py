@@ -20,6 +20,7 @@ from mhagen.pipeline import build
 from mhagen.runtime.host import host_target
 from mhagen.schedule.sight import Shape
 from mhagen.schedule.table import Bounds, ScheduleTable, faults
+from mhagen.schedule.tuned import table_file
 from mhagen.spec.load import load_spec
 from mhagen.tuning import optuna_search
 from mhagen.tuning.campaign import Campaign, Plan, Progress, require_strategy
@@ -45,6 +46,7 @@ WORKS = (
     ("planted:is_fine", "planted:measure"),
     ("planted:is_fine", "planted:crash_when_timed"),
     ("planted:is_fine", "planted:measure_alike"),
+    ("planted:is_fine", "planted:measure_slower"),
     ("planted:is_fine", "planted:measure_luckily"),
     ("planted:check_slowly", "planted:measure"),
     ("planted:is_fine", "planted:crash_at_the_end"),
@@ -144,7 +146,7 @@ def test_what_an_earlier_run_has_gained_stays(tmp_path: Path) -> None:
     assert third.table.pick(NEXT.shape, 1).chunk_keys == 2048, "it was compared before, and not now"
 
 
-def test_a_run_that_compares_nothing_leaves_what_is_kept(
+def test_a_run_that_confirms_nothing_leaves_what_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path))
@@ -153,8 +155,22 @@ def test_a_run_that_compares_nothing_leaves_what_is_kept(
         tune(SPEC, [(1, 300, 300)], evaluator=evaluator("planted:is_fine", measure), budget=20.0)
         for measure in ("planted:measure", "planted:crash_at_the_end")
     )
-    assert first.is_tuned and first.table_path and not again.table_path
+    assert first.is_tuned and first.table_path == again.table_path
     assert again.table == first.table == build(SPEC).source.table
+
+
+def test_that_the_default_is_the_fastest_is_kept_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(LocalEvaluator, "close", lambda self: None)
+    path = tmp_path / "tuned.toml"
+    path.write_text("name = 'tuned'\nheads = {query = 2, dim = 32}\nmask.keep = 'k <= q'\n")
+    slower = evaluator("planted:is_fine", "planted:measure_slower")
+    found = tune(path, [(1, 300, 300)], evaluator=slower, budget=20.0, strategy="model", save=True)
+    assert found.measured and found.outcomes[0].ratio is None
+    assert found.table_path == str(table_file(path)) and table_file(path).is_file()
+    assert build(path).source.table == found.table == ScheduleTable.of(found.default)
 
 
 def test_where_nothing_was_tried_nothing_is_said_of_it(tmp_path: Path) -> None:

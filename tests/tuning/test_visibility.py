@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from expr.random_expressions import ARRAYS, CONSTANTS, conditions
 from expr.test_random import parsed
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from mhagen import Spec
@@ -49,6 +49,16 @@ def calls(draw: st.DrawFn) -> dict[str, Any]:
         "packed": draw(st.booleans()),
         "odd": draw(st.sampled_from([0.0, 0.0, 0.5])),
     }
+
+
+TINY: dict[str, Any] = {
+    "shape": Shape(1, 2, 2),
+    "tile": (1, 1),
+    "place": {"b": 0, "h": 0},
+    "rng": np.random.default_rng(0),
+    "packed": False,
+    "odd": 0.0,
+}
 
 
 def values(call: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -92,6 +102,8 @@ def test_no_tile_is_ever_classified_wrongly(record_property: Any) -> None:
 
     @settings(max_examples=EXPRESSIONS, deadline=None, suppress_health_check=list(HealthCheck))
     @given(conditions(), calls())
+    @example(parsed("visible[min(-2, 0) // (window % -6), b]"), TINY)  # the ends of the divisor are -5 and 0
+    @example(parsed("k // (window % -6) < -1"), TINY)
     def tried(keep: Expr, call: dict[str, Any]) -> None:
         assume(parsed(to_text(keep)) is not None)  # what can wrap around or divide by 0 never reaches it
         arrays = values(call)

@@ -1,0 +1,215 @@
+"""The stages of a CUDA kernel: what is known before the loop over keys, which blocks of them are looked at,
+what is done in the cells of a tile, and what is on its way meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .gpu_cells import Cells
+from .gpu_facts import GpuLowering
+from .gpu_model import BeforeModel, CellsModel, FillModel, PipelineModel, ViewModel
+from .model import Lines, Names
+from .render import layout
+from .wrapped import expression_lines
+
+NEXT = ("end", "q_low", "q_high", "keys")
+ROW_NAMES = ("q", "h")  # what a row of decoding is
+
+
+Stages = tuple[CellsModel, CellsModel, CellsModel]
+
+
+def tile_stages(facts: GpuLowering) -> Stages:
+    """What is done in the cells of a tile: modify, hide, add what is infinite."""
+    of_modify, keep, _ = facts.cells
+    return modify_model(facts, of_modify), hide_model(facts, keep), infinities_model(facts, keep)
+
+
+def row_stages(facts: GpuLowering, of_tile: Stages) -> Stages:
+    """The same where rows are heads too; functions that need not know it serve both."""
+    pairs = zip(tile_stages(facts), of_tile, strict=True)
+    modify, hide, infinities = (
+        other if each == other else replace(each, name=f"{each.name}_of_rows") for each, other in pairs
+    )
+    return modify, hide, infinities
+
+
+def before_model(facts: GpuLowering) -> BeforeModel:
+    modify, keep, before = facts.cells
+    reads = frozenset().union(*(each.reads for each in (modify, keep) if each is not None))
+    return BeforeModel(
+        task_lines=before.task,
+        kept=before.kept,
+        has_rows=bool(before.rows),
+        needs_position=bool(before.rows) or "q" in reads,
+        first_query=f"{facts.position_type}(own_row + query_offset)",
+        row_lines=before.rows,
+    )
+
+
+def position_lines(facts: GpuLowering, cells: Cells) -> tuple[Lines, Lines]:
+    """What a column knows of its key, and a row of its query."""
+    kind = facts.position_type
+    key = (f"k = {kind}(k_first + octet * 8 + half)",)
+    if facts.by_group:
+        return key, tuple(f"{name} = {name}_of_rows[row]" for name in ROW_NAMES if name in cells.reads)
+    query = f"q = {kind}(q_first + row // 2 * 16 + row % 2 * 8)"
+    return key, ((query,) if "q" in cells.reads else ())
+
+
+def place_of_cells(facts: GpuLowering, cells: Cells) -> Names:
+    """What the cells of a tile depend on, beside positions."""
+    _, _, before = facts.cells
+    tasks = tuple(name for name in before.task_names if name in cells.reads)
+    place = facts.place(cells.reads - {"h"} if facts.by_group else cells.reads)
+    return (*place, *tasks, *(k.array for k in before.kept if k.array in cells.reads))
+
+
+def rows_place(facts: GpuLowering, cells: Cells) -> Names:
+    """What rows know of their queries: where the first of a thread stands, or what each of them is."""
+    if facts.by_group:
+        return tuple(f"{name}_of_rows" for name in ROW_NAMES if name in cells.reads)
+    return ("q_first",) if "q" in cells.reads else ()
+
+
+def first_positions(facts: GpuLowering, cells: Cells) -> Names:
+    return (*rows_place(facts, cells), *(("k_first",) if "k" in cells.reads else ()))
+
+
+def grouped_test(text: str) -> str:
+    """A condition beside an `and`."""
+    return f"({text})" if " or " in text or " if " in text else text
+
+
+NOTHING = Cells((), (), "True", frozenset())
+NO_CELLS = CellsModel(False, "", "", (), (), (), (), (), (), "")
+
+
+def modify_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
+    """The function that makes scores of products."""
+    if not facts.scales_first:
+        return NO_CELLS
+    modify = facts.work.op.modify
+    found = Cells((), (), "score", frozenset({"score"})) if cells is None else cells
+    key_lines, query_lines = position_lines(facts, found)
+    read = ("score = scores[i] * float32(QUERY_SCALE)",) if "score" in found.reads else ()
+    return CellsModel(
+        is_there=True,
+        name="modify_scores",
+        doc="Make scores of the products of a tile.",
+        comments=expression_lines("score = ", modify) if modify is not None else (),
+        parameters=("scores", *first_positions(facts, found), *place_of_cells(facts, found)),
+        key_lines=key_lines if "k" in found.reads else (),
+        columns=found.columns,
+        query_lines=(*query_lines, *read),
+        cells=found.cells,
+        result=found.result,
+    )
+
+
+def hide_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
+    """The function that hides keys from queries that may not see them; also those that are not there."""
+    found = NOTHING if cells is None else cells
+    key_lines, query_lines = position_lines(facts, found)
+    seen = "k < keys" if cells is None else f"{grouped_test(found.result)} and k < keys"
+    first = (*rows_place(facts, found), "k_first")
+    place = tuple(name for name in place_of_cells(facts, found) if name != "keys")
+    return CellsModel(
+        is_there=True,
+        name="hide_scores",
+        doc="Make the scores of hidden keys, and of those behind the last one, minus infinity.",
+        comments=expression_lines("keep: ", facts.work.op.keep) if facts.work.op.keep is not None else (),
+        parameters=("scores", *first, "keys", *place),
+        key_lines=key_lines,
+        columns=found.columns,
+        query_lines=query_lines,
+        cells=(*found.cells, f"seen = {seen}"),
+        result="scores[i] if seen else float32(MINUS_INFINITY)",
+    )
+
+
+def infinities_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
+    """The function that adds values that are not finite."""
+    if cells is None:
+        return NO_CELLS
+    _, query_lines = position_lines(facts, cells)
+    kind = facts.position_type
+    place = tuple(name for name in place_of_cells(facts, cells) if name != "keys")
+    first = rows_place(facts, cells)
+    return CellsModel(
+        is_there=True,
+        name="add_infinities",
+        doc="",
+        comments=(),
+        parameters=("outs", "place", "lane", *first, "k_block", "keys", *place),
+        key_lines=(f"k = {kind}(k_block + key)",),
+        columns=cells.columns,
+        query_lines=query_lines,
+        cells=cells.cells,
+        result=f"{grouped_test(cells.result)} and k < keys",
+    )
+
+
+def view_place(facts: GpuLowering) -> Names:
+    """What visibility() depends on, beside its tile."""
+    assert facts.view_code is not None
+    names = tuple(name for name in facts.place(facts.view_code.names) if name != "keys")
+    return tuple("first_head" if name == "h" else name for name in names) if facts.by_group else names
+
+
+def view_model(facts: GpuLowering) -> ViewModel:
+    keep, view, reach = facts.work.op.keep, facts.view_code, facts.reach_code
+    if keep is None or view is None:
+        return ViewModel(False, (), (), (), (), (), "", False, (), (), "", "")
+    keys = ("keys",) if "keys" in view.names else ()
+    arguments = ("q_low", "q_high", "k_low", "k_high", *keys, *view_place(facts))
+    place = () if reach is None else tuple(n for n in facts.place(reach.names) if n != "keys")
+    return ViewModel(
+        masked=True,
+        parameters=arguments,
+        arguments=arguments,
+        next_arguments=("block", *NEXT, *view_place(facts)),
+        text_lines=expression_lines("keep: ", keep),
+        lines=view.lines,
+        result=view.result,
+        reaches=reach is not None,
+        reach_parameters=("q_low", "q_high", "keys", *place),
+        reach_lines=() if reach is None else reach.lines,
+        first="" if reach is None else reach.first,
+        end="" if reach is None else reach.end,
+    )
+
+
+def pipeline_model(facts: GpuLowering) -> PipelineModel:
+    stages, masked = facts.plan.stages, facts.view_code is not None
+    fills = tuple(
+        FillModel(find_lines(facts, number, 4), f"block{number}", stage_place(number))
+        for number in range(stages - 1)
+    )
+    last = stages - 1
+    return PipelineModel(
+        fills=fills,
+        next=FillModel(find_lines(facts, last, 8), f"block{last}", ""),
+        move_lines=tuple(
+            f"block{n}, whole{n} = block{n + 1}, whole{n + 1}" if masked else f"block{n} = block{n + 1}"
+            for n in range(last)
+        ),
+        is_whole="whole0" if masked else "(block0 + 1) * BLOCK_KEYS <= keys",
+    )
+
+
+def stage_place(number: int) -> str:
+    return "shared" if number == 0 else f"shared + uint32({number} * STAGE)"
+
+
+def find_lines(facts: GpuLowering, number: int, indent: int, asks_whole: bool = True) -> Lines:
+    """How the number-th block from the one in use is found, and whether all see all of it."""
+    start = "start" if number == 0 else f"int32(block{number - 1} + 1)"
+    if facts.view_code is None:
+        return (f"block{number} = {start}",)
+    find = "next_block_of_heads" if "first_head" in view_place(facts) else "next_block"
+    whole = f"whole{number}" if asks_whole else "_"
+    text = layout(f"block{number}, {whole} = {find}", (start, *NEXT, *view_place(facts)), indent=indent)
+    first, *others = text.split("\n")
+    return (first, *(line[indent:] for line in others))

@@ -1,0 +1,48 @@
+"""The schedule of decoding on a GPU: one warp a tile, its shared memory full of what is on its way.
+
+Reading keys and values is all that counts: a warp waits for its own copies alone, and as many warps run on a
+multiprocessor as their stages fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..base.errors import InternalError
+from ..base.target import Gpu
+from .gpu_plan import GpuSchedule, choose_gpu_schedule, gpu_violations, sizes_of
+from .hopper_plan import HopperSchedule
+from .workload import Workload
+
+# By the wider of dim and value_dim: 8 to 16 KB of keys and values a stage. Not measured on a GPU yet.
+DEFAULTS = (
+    (64, GpuSchedule(warps=1, row_tiles=1, block_keys=32, stages=4, keeps_queries=False)),
+    (128, GpuSchedule(warps=1, row_tiles=1, block_keys=32, stages=3, keeps_queries=False)),
+    (256, GpuSchedule(warps=1, row_tiles=1, block_keys=16, stages=4, keeps_queries=False)),
+)
+MOST_ROWS = 32  # of queries and heads together, but for one query of many heads
+PART_KEYS = 256  # of keys that one warp meets, where they are few
+MOST_PARTS = 64  # of the keys, where they are many: their results are merged by one warp a row
+
+
+def choose_decode_schedule(work: Workload, beside: GpuSchedule | HopperSchedule, gpu: Gpu) -> GpuSchedule:
+    """The schedule for heads of that width, in one module with the schedule for many queries.
+
+    Beside a schedule for Hopper it is what it is beside the default one of the other family.
+
+    Raises   InternalError where a default breaks a rule
+    """
+    sizes = sizes_of(work)
+    widest = max(sizes.dim, sizes.value_dim)
+    chosen = next(schedule for width, schedule in DEFAULTS if widest <= width)
+    if isinstance(beside, HopperSchedule):
+        beside = choose_gpu_schedule(work, gpu)
+    chosen = replace(chosen, keeps_queries=beside.keeps_queries)
+    if broken := gpu_violations(chosen, sizes, gpu):
+        raise InternalError(f"the default decoding schedule for dim {widest} is illegal: {'; '.join(broken)}")
+    return chosen
+
+
+def most_queries(work: Workload) -> int:
+    """So many queries are decoded at once; more are attended from tile by tile."""
+    return max(1, MOST_ROWS // work.op.group)
