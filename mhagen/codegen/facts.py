@@ -254,7 +254,7 @@ class Lowering:
 
     @property
     def keeps_rounded(self) -> bool:
-        """Is the sum of the rounded weights, by which outputs are divided, kept beside that of the weights?"""
+        """Is the sum of rounded weights, by which outputs are divided, kept beside that of the weights?"""
         return self.numbers.pairs and bool(self.statistics)
 
     @property

@@ -1,9 +1,9 @@
 """Statistics to kernel code: what is kept beside the sums, and what is made of it when they are finished.
 
 The running maximum of a kernel is lazy, so the true one is kept for itself: tops. For the entropy the sum of
-weight * (score - running maximum) is kept: gaps. Where weights are rounded to pairs, statistics are of what they
-were before, and outputs are divided by the sum of what they are then: rounded. With m the maximum and d the denominator, -ln(weight) is
-ln(d) + m - score, and the entropy is the mean of that under the weights.
+weight * (score - running maximum) is kept: gaps. With m the maximum and d the denominator, -ln(weight) is
+ln(d) + m - score, and the entropy is the mean of that under the weights. Where weights are rounded to pairs,
+statistics are of what they were before; outputs are divided by the sum of what they are then: rounded.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def product(x: Pair, y: Pair) -> Pair:
 
 
 def quotient(x: Pair, y: Pair) -> Pair:
-    """Between those of the ends. No divisor is 0, but the ends may lie on either side of it: then as if by 1."""
+    """Between those of the ends. No divisor is 0; where its ends lie around that, it may be 1 or -1."""
     corners = ", ".join(f"{a} // {b}" for a in dict.fromkeys(x) for b in dict.fromkeys(y))
     if y[0] == y[1]:
         return (f"min({corners})", f"max({corners})") if ", " in corners else (corners, corners)
