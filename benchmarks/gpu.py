@@ -4,7 +4,7 @@
 
 Needs a GPU of compute capability 8.0 or above, PyTorch with CUDA, and mhagen[cuda]. Times are medians, by
 CUDA events; TFLOP/s count what the mask lets through. Nothing is timed that was not right: the reference is
-float32 attention by PyTorch, written out, on the same GPU.
+float32 attention by PyTorch, written out, on the same GPU. On Hopper both families of kernels have a row.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ TOKENS = 16384  # batch times length
 CALLS, WARM_UP = 15, 3
 ERRORS = {"float16": 4e-3, "bfloat16": 3e-2}
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-# What the script of this repository has to reach, by what it is compared with.
+# What kernels have to reach, by what they are compared with: those of mma.sync, and those for Hopper, for
+# which cuDNN is the bar with heads of 128 and long rows.
 BARS = {"FlashAttention-2": 1.0, "FlexAttention": 1.2}
+BARS_OF_HOPPER = {"cuDNN": 0.85, "FlexAttention": 1.2}
+HOPPER = "sm_90a"
 DECODE_BAR = 0.85  # of the bandwidth that copying reaches in the same run
 DECODED = (8, 16, 32, 64)  # sequences
 
@@ -129,11 +132,11 @@ def row_of_decoding(batch: int) -> tuple[list[str], bool]:
     found = decoding(batch)
     name = f"decode b{batch} h32/8 k8192 d128 bfloat16"
     if not found["error"] < ERRORS["bfloat16"]:
-        return [name, f"WRONG: {found['error']:.1e}", "", "", ""], False
+        return [name, "decoding", f"WRONG: {found['error']:.1e}", "", "", ""], False
     verdict = "ok" if found["share"] >= DECODE_BAR else f"below {DECODE_BAR}"
     figures = f"{found['own']:.3f} ms, {found['share']:.2f} of {found['copied'] / 1e6:.0f} GB/s {verdict}"
     compared = f"{found['theirs'] / found['own']:.2f}x PyTorch"
-    return [name, f"{found['error']:.1e}", figures, compared, ""], True
+    return [name, "decoding", f"{found['error']:.1e}", figures, compared, ""], True
 
 
 def operands(case: Case) -> tuple[Any, Any, Any]:
@@ -225,36 +228,64 @@ def flex(case: Case, arrays: tuple[Any, Any, Any]) -> Callable[[], Any]:
     return lambda: compiled(*arrays, score_mod=modify, block_mask=mask, enable_gqa=shared)
 
 
-def row_of(case: Case) -> tuple[list[str], bool]:
-    """A row of the table, and whether the kernel was right."""
+def architectures() -> tuple[str | None, ...]:
+    """The one that is chosen for this GPU, and on Hopper the one that has kernels of its own."""
+    return (None, HOPPER) if torch.cuda.get_device_capability() == (9, 0) else (None,)
+
+
+def rows_of(case: Case) -> Iterator[tuple[list[str], bool]]:
+    """Rows of the table, one for each family of kernels, and whether its kernel was right."""
     arrays = operands(case)
+    theirs = times_of_peers(case, arrays)
+    for arch in architectures():
+        yield row_of(case, arch, arrays, theirs)
+
+
+def times_of_peers(case: Case, arrays: tuple[Any, Any, Any]) -> dict[str, float | str]:
+    """Milliseconds, or what a peer says against the case."""
+    found: dict[str, float | str] = {}
+    for peer, call in peers(case, arrays):
+        try:
+            found[peer] = milliseconds(call)
+        except RuntimeError as problem:  # a backend that PyTorch was built without, or that refuses the shape
+            found[peer] = str(problem).splitlines()[0][:40]
+    return found
+
+
+def row_of(
+    case: Case, arch: str | None, arrays: tuple[Any, Any, Any], theirs: dict[str, float | str]
+) -> tuple[list[str], bool]:
     start = time.perf_counter()
-    kernel = mhagen.build(case.spec, backend="cuda")
+    kernel = mhagen.build(case.spec, backend="cuda", arch=arch)
     found = kernel.attention(*arrays)
     torch.cuda.synchronize()
     built = time.perf_counter() - start
     error = largest_error(case, found, arrays)
     name = f"{case.name} b{case.batch} h{case.heads} s{case.length} d{case.dim} {case.dtype}"
+    family = "wgmma" if arch == HOPPER else "mma.sync"
     if not error < ERRORS[case.dtype]:
-        return [name, f"WRONG: {error:.1e}", "", "", f"{built:.1f}"], False
+        return [name, family, f"WRONG: {error:.1e}", "", "", f"{built:.1f}"], False
     out = torch.empty_like(found)
     own = milliseconds(lambda: kernel.attention(*arrays, out=out))
     work = 4.0 * case.batch * case.heads * case.length**2 * case.dim * seen_share(case)
-    compared = []
-    for peer, call in peers(case, arrays):
-        try:
-            theirs = milliseconds(call)
-        except RuntimeError as problem:  # a backend that PyTorch was built without, or that refuses the shape
-            compared.append(f"{peer}: {str(problem).splitlines()[0][:40]}")
-            continue
-        ratio = theirs / own
-        verdict = "" if peer not in BARS else " ok" if ratio >= BARS[peer] else f" below {BARS[peer]}"
-        compared.append(f"{ratio:.2f}x {peer}{verdict}")
+    compared = "; ".join(ratio_to(case, arch, peer, each, own) for peer, each in theirs.items())
     figures = f"{own:.3f} ms, {work / own / 1e9:.0f} TFLOP/s"
-    return [name, f"{error:.1e}", figures, "; ".join(compared), f"{built:.1f}"], True
+    return [name, family, f"{error:.1e}", figures, compared, f"{built:.1f}"], True
 
 
-def odd_lengths() -> bool:
+def ratio_to(case: Case, arch: str | None, peer: str, theirs: float | str, own: float) -> str:
+    """How many times as fast as a peer, and whether that is the bar."""
+    if isinstance(theirs, str):
+        return f"{peer}: {theirs}"
+    bar = (BARS_OF_HOPPER if arch == HOPPER else BARS).get(peer)
+    if peer == "cuDNN" and (case.dim != 128 or case.length < 4096):
+        bar = None
+    ratio = theirs / own
+    verdict = "" if bar is None else " ok" if ratio >= bar else f" below {bar}"
+    return f"{ratio:.2f}x {peer}{verdict}"
+
+
+def odd_lengths(arch: str | None) -> bool:
     """Tails, offsets and rows that are not aligned, against the same reference."""
     kernel = mhagen.build(
         {
@@ -265,6 +296,7 @@ def odd_lengths() -> bool:
             "outputs": {"statistics": ["lse"]},
         },
         backend="cuda",
+        arch=arch,
     )
     right = True
     for queries, keys, gap in ((1, 1, 0), (1, 4097, 0), (129, 257, 0), (333, 1000, 3), (64, 64, 8)):
@@ -282,12 +314,13 @@ def odd_lengths() -> bool:
         )
         is_right = errors[0] < ERRORS["float16"] and errors[1] < 1e-3
         right = right and is_right
-        print(f"queries {queries}, keys {keys}, gap {gap}: errors {errors} {'ok' if is_right else 'WRONG'}")
+        verdict = "ok" if is_right else "WRONG"
+        print(f"{arch or 'this GPU'}, queries {queries}, keys {keys}, gap {gap}: errors {errors} {verdict}")
     return right
 
 
 def table(rows: list[list[str]]) -> str:
-    head = ["case", "largest error", "mhagen", "against", "built in s"]
+    head = ["case", "kernels", "largest error", "mhagen", "against", "built in s"]
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
@@ -303,7 +336,7 @@ def main() -> int:
         return 2
     start = time.perf_counter()
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}")
-    right, rows = odd_lengths(), []
+    right, rows = all([odd_lengths(arch) for arch in architectures()]), []
     for batch in DECODED if options.only in "decode" else ():
         row, is_right = row_of_decoding(batch)
         right = right and is_right
@@ -312,10 +345,10 @@ def main() -> int:
     for case in cases():
         if options.only not in case.name or time.perf_counter() - start > options.seconds:
             continue
-        row, is_right = row_of(case)
-        right = right and is_right
-        rows.append(row)
-        print(" | ".join(row), flush=True)
+        for row, is_right in rows_of(case):
+            right = right and is_right
+            rows.append(row)
+            print(" | ".join(row), flush=True)
         text = f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}\n\n{table(rows)}"
         options.out.write_text(text)
     return 0 if right else 1

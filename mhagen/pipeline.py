@@ -18,8 +18,8 @@ from .passes import PASSES, Observer, run_passes
 from .runtime.gpu_driver import gpu_of_this_machine
 from .runtime.host import host_target
 from .schedule.choose import choose_schedule
-from .schedule.gpu_plan import GpuSchedule, choose_gpu_schedule
-from .schedule.hopper_plan import HopperSchedule
+from .schedule.gpu_plan import GpuSchedule
+from .schedule.hopper_plan import HopperSchedule, choose_gpu_family
 from .schedule.table import ScheduleTable, faults
 from .schedule.tuned import Circumstances, circumstances_here, table_file, tuned_table
 from .schedule.workload import workload_of
@@ -139,8 +139,9 @@ def compile_to_gpu_source(
     target = gpu_target(arch)
     program = build_program(spec).map(lambda graph: run_passes(graph, PASSES))
     cuda.check_supported(program)
-    chosen = schedule if schedule is not None else choose_gpu_schedule(workload_of(program.attention), target)
-    return spec, program, cuda.generate_gpu(program, chosen, target)
+    if schedule is None:
+        schedule = choose_gpu_family(workload_of(program.attention), target)
+    return spec, program, cuda.generate_gpu(program, schedule, target)
 
 
 def gpu_target(arch: str | None) -> Gpu:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 from ..base.target import Gpu
-from ..expr.tree import Element, Expr, walk
-from .gpu_plan import BYTES, FLAG_BYTES, GpuSizes, sizes_of
+from ..expr.tree import Element, Expr, Name, walk
+from .gpu_plan import BYTES, FLAG_BYTES, GpuSchedule, GpuSizes, choose_gpu_schedule, sizes_of
 from .workload import Workload
 
 WARPGROUP = 128  # threads of four warps, which give one wgmma together
@@ -130,12 +130,14 @@ def hopper_schedules(sizes: GpuSizes, gpu: Gpu) -> Iterator[HopperSchedule]:
     return (each for each in made if not hopper_violations(each, sizes, gpu))
 
 
-# By the wider of dim and value_dim. Not measured on a GPU yet; ptxas gives no spill for any.
+# By the wider of dim and value_dim: the keys of a block, and where scores are both changed and masked, which
+# takes registers. Not measured on a GPU yet.
 DEFAULTS = (
-    (128, HopperSchedule(consumers=2, block_keys=128, stages=2)),
-    (256, HopperSchedule(consumers=2, block_keys=64, stages=2)),
+    (128, 128, 96),
+    (256, 64, 48),
 )
 WITH_ARRAYS = 64  # keys of a block: what is read of arrays needs 40 to 60 registers
+WITH_CELLS = 32  # where masks are read in each cell: and addresses of all of these
 WIDEST_WITH_ARRAYS = 128
 
 
@@ -145,14 +147,28 @@ def choose_hopper_schedule(work: Workload, gpu: Gpu) -> HopperSchedule | None:
     widest, op = max(sizes.dim, sizes.value_dim), work.op
     if gpu.suffix != "a" or not work.is_plain or work.dim % PANEL or work.value_dim % PANEL:
         return None
-    chosen = next(schedule for width, schedule in DEFAULTS if widest <= width)
+    _, most, fewer = next(row for row in DEFAULTS if widest <= row[0])
     if not op.captured:
-        return chosen
-    looks_up = reads_arrays(op.keep)
-    if widest > WIDEST_WITH_ARRAYS or (looks_up and reads_arrays(op.modify)):
+        is_both = op.modify is not None and op.keep is not None
+        return HopperSchedule(consumers=2, block_keys=fewer if is_both else most, stages=2)
+    looks_up = bool(elements(op.keep))
+    if widest > WIDEST_WITH_ARRAYS or (looks_up and elements(op.modify)):
         return None  # registers do not suffice for all of that
-    return replace(chosen, block_keys=WITH_ARRAYS, looks_up=looks_up)
+    block_keys = WITH_CELLS if any(map(is_of_cell, elements(op.keep))) else WITH_ARRAYS
+    return HopperSchedule(consumers=2, block_keys=block_keys, stages=2, looks_up=looks_up)
 
 
-def reads_arrays(expr: Expr | None) -> bool:
-    return expr is not None and any(isinstance(part, Element) for part in walk(expr))
+def choose_gpu_family(work: Workload, gpu: Gpu) -> GpuSchedule | HopperSchedule:
+    """The default schedule of the family for Hopper where it computes such heads, else of the other one."""
+    of_hopper = choose_hopper_schedule(work, gpu)
+    return choose_gpu_schedule(work, gpu) if of_hopper is None else of_hopper
+
+
+def elements(expr: Expr | None) -> tuple[Element, ...]:
+    """What is read of arrays."""
+    return () if expr is None else tuple(part for part in walk(expr) if isinstance(part, Element))
+
+
+def is_of_cell(element: Element) -> bool:
+    """Is it another one for each query and each key?"""
+    return {"q", "k"} <= {part.name for part in walk(element) if isinstance(part, Name)}

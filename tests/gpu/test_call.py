@@ -77,9 +77,10 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
     return found
 
 
-@pytest.fixture
-def module() -> Any:
-    found = cuda.load_gpu(compile_to_gpu_source(SPEC, "sm_80")[2])
+@pytest.fixture(params=["sm_80", "sm_90a"])
+def module(request: pytest.FixtureRequest) -> Any:
+    """Of either family of kernels: what is called is the same."""
+    found = cuda.load_gpu(compile_to_gpu_source(SPEC, request.param)[2])
     for kernel in (found.KERNEL, found.UNALIGNED, found.PARTS, found.UNALIGNED_PARTS, found.MERGING):
         kernel._loaded.clear()
     return found
@@ -187,7 +188,7 @@ def test_a_wrong_call_is_told(library: Library, module: Any, mistake: str) -> No
 
 def test_a_gpu_that_is_too_old_is_told(library: Library, module: Any) -> None:
     library.capability = (7, 5)
-    with pytest.raises(UnsupportedError, match="generated for sm_80, but GPU 0 is sm_75"):
+    with pytest.raises(UnsupportedError, match=r"generated for sm_\w+, but GPU 0 is sm_75"):
         module.attention(**arrays())
 
 
@@ -198,7 +199,8 @@ def test_without_a_driver_it_is_told(module: Any, monkeypatch: pytest.MonkeyPatc
         module.KERNEL.launch((), blocks=1, stream=0, device=0)
 
 
-def test_what_shapes_a_kernel_is_in_its_key(module: Any) -> None:
+def test_what_shapes_a_kernel_is_in_its_key() -> None:
+    module = cuda.load_gpu(compile_to_gpu_source(SPEC, "sm_80")[2])
     keys = {digest(module.KERNEL.key), digest(module.UNALIGNED.key)}
     for changes in ({"constants": {"a": 1}}, {"mask": {"keep": "k < q"}}, {"dtype": "bfloat16"}):
         other = cuda.load_gpu(compile_to_gpu_source({**SPEC, **changes}, "sm_80")[2])

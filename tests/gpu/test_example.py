@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from laws.house import ROOT
 
 from mhagen.pipeline import compile_to_gpu_source
+from mhagen.schedule.hopper_plan import HopperSchedule
 
 FOLDER = ROOT / "docs" / "cuda"
 
@@ -18,13 +20,21 @@ def test_the_example_is_what_its_spec_gives_today() -> None:
     assert (FOLDER / "causal_gqa.py").read_text() == source.text, told
 
 
-def test_generated_code_is_formatted() -> None:
+OF_HOPPER = HopperSchedule(consumers=2, block_keys=64, stages=2, looks_up=True)
+
+
+@pytest.mark.parametrize(
+    ("arch", "dim", "value_dim", "schedule"), [("sm_90", 80, 96, None), ("sm_90a", 64, 128, OF_HOPPER)]
+)
+def test_generated_code_is_formatted(
+    arch: str, dim: int, value_dim: int, schedule: HopperSchedule | None
+) -> None:
     """Also where lines are broken: many inputs, statistics and a long mask."""
     spec = {
         "name": "long",
         "dtype": "bfloat16",
         "layout": "bshd",
-        "heads": {"query": 8, "key_value": 2, "dim": 80, "value_dim": 96},
+        "heads": {"query": 8, "key_value": 2, "dim": dim, "value_dim": value_dim},
         "scores": {"modify": "score + first_bias[b, h, q, k] * second_bias[h, q - k + 5]"},
         "mask": {"keep": "document_of[b, q] == document_of[b, k] and (k <= q or is_prefix[b, k])"},
         "softmax": {"sink": "sink_of_head[h] + q * 0.25"},
@@ -37,7 +47,7 @@ def test_generated_code_is_formatted() -> None:
         },
         "outputs": {"statistics": ["lse", "max", "entropy", "confidence"]},
     }
-    text = compile_to_gpu_source(spec, "sm_90")[2].text
+    text = compile_to_gpu_source(spec, arch, schedule)[2].text
     for command in (["check"], ["format", "--diff"]):
         options = ["--config", str(ROOT / "pyproject.toml"), "-"]
         done = subprocess.run(

@@ -55,6 +55,17 @@ def test_masks_that_are_looked_up_give_registers_to_those_who_copy() -> None:
     assert not hopper_violations(chosen, sizes_of(work), SM_90A)
 
 
+CHANGED: dict[str, Any] = {"scores": {"modify": "2.0 * tanh(score)"}}
+CAUSAL: dict[str, Any] = {"mask": {"keep": "k <= q"}}
+MATRIX = {"mask": {"keep": "seen[q, k]"}, "inputs": {"seen": {"shape": ["queries", "keys"], "dtype": "bool"}}}
+
+
+def test_what_needs_registers_gets_smaller_blocks() -> None:
+    words = ({}, CAUSAL, CHANGED, {**CAUSAL, **CHANGED}, SLOPE, MATRIX)
+    found = [choose_hopper_schedule(work_of(128, 128, **each), SM_90A) for each in words]
+    assert [each and each.block_keys for each in found] == [128, 128, 128, 96, 64, 32]
+
+
 def test_others_stay_with_the_family_that_runs_everywhere() -> None:
     assert choose_hopper_schedule(work_of(96, 96), SM_90A) is None
     assert choose_hopper_schedule(work_of(64, 80), SM_90A) is None
