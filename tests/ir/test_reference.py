@@ -296,6 +296,7 @@ def test_a_layer_returns_its_statistics_too():
         ),
         ({"segment": np.ones((2, 4), int)}, "segment has shape (2, 4) and needs (batch = 2, keys = 5)"),
         ({"key": [[1.0], [1.0, 2.0]]}, "key is not an array: "),
+        ({"query_offset": [[0], [1, 2]]}, "query_offset is not an array: "),
         ({"query_offset": 0.5}, "query_offset holds float64 and needs integers"),
         ({"query_offset": [1, 2, 3]}, "query_offset has shape (3,) and needs () or (batch = 2,)"),
         ({"query_offset": 2**31 - 3}, "query_offset puts queries at 2147483645 to 2147483648 and needs"),
@@ -334,6 +335,18 @@ def test_a_bad_weight_is_named(change, message):
     with pytest.raises(InputError) as caught:
         layer.layer(np.ones((2, 5, 8)), weights)
     assert str(caught.value) == message
+
+
+def test_packed_weights_of_unequal_rows_are_named():
+    layer, weights = layer_and_weights()
+    packed = {"wqkv": [[1.0], [1.0, 2.0]], "wo": weights["wo"]}
+    with pytest.raises(InputError, match="wqkv is not an array: "):
+        layer.layer(np.ones((2, 5, 8)), packed)
+
+
+def test_keys_of_unequal_rows_have_no_weights():
+    with pytest.raises(InputError, match="key is not an array: "):
+        reference().weights(random_operands()[0], [[1.0], [1.0, 2.0]])
 
 
 def test_weights_are_a_mapping():

@@ -130,6 +130,13 @@ REFUSED = {
         r"gradient has shape \(1, 11, 24\) and needs",
     ),
     "NaN in gradient": ((SMALL, WEIGHTS, {"x": X, "gradient": NAN}), "gradient has 33 numbers that are NaN"),
+    "ragged gradient": ((SMALL, WEIGHTS, {"x": X, "gradient": [[1], [1, 2]]}), "gradient is not an array: "),
+    "ragged counted": ((SMALL, WEIGHTS, {"x": X, "counted": [[1], [1, 0]]}), "counted is not an array: "),
+    "ragged weights": ((SMALL, changed(WEIGHTS, bo=[[1], [1, 2]]), X), "bo is not an array: "),
+    "complex gradient": (
+        (SMALL, WEIGHTS, {"x": X, "gradient": 1j * X}),
+        "gradient holds complex64 and needs",
+    ),
     "counted": ((SMALL, WEIGHTS, {"x": X, "counted": COUNTED[0]}), r"counted has shape \(11,\) and needs"),
     "lengths": ((SMALL, WEIGHTS, {"x": X, "counted": 2 * COUNTED}), "counted holds int64 and needs true or"),
     "none counts": ((SMALL, WEIGHTS, {"x": X, "counted": 0 * COUNTED}), "counted is false everywhere"),
@@ -153,6 +160,71 @@ REFUSED = {
 def test_what_cannot_be_used_is_refused(arguments, said):
     with pytest.raises((InputError, UnsupportedError), match=said):
         mhagen.prune(*arguments)
+
+
+BIASED = spec_of(
+    name="biased",
+    scores={"modify": "score + bias[b, k]"},
+    inputs={"bias": {"shape": ["batch", "keys"]}},
+)
+BIAS = np.zeros(X.shape[:2], np.float32)
+
+
+def test_measures_that_are_no_numbers_do_not_rank_heads(tmp_path):
+    bias = BIAS.copy()
+    bias[1, 2] = np.nan
+    with pytest.raises(InputError, match=r"by michel, head 0 of layer 0 has no finite measure.* in bias"):
+        mhagen.prune(BIASED, WEIGHTS, {"x": X, "bias": bias}, keep=2, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bias_may_hide_keys_and_padding_may_be_no_number(tmp_path):
+    bias = np.where(COUNTED, BIAS, -np.inf)
+    plain = mhagen.prune(BIASED, WEIGHTS, {"x": X, "bias": bias, "counted": COUNTED}, keep=2)
+    bias = np.where(
+        COUNTED | (np.arange(11) < 10), bias, np.nan
+    )  # seen by the last queries, which are padding
+    padded = mhagen.prune(BIASED, WEIGHTS, {"x": X, "bias": bias, "counted": COUNTED}, keep=2)
+    assert padded.measures == plain.measures and padded.pruned == plain.pruned
+
+
+def test_a_proof_of_no_numbers_is_none(monkeypatch):
+    class Broken(Reference):
+        def layer(self, x, *arguments, **inputs):
+            return np.full(x.shape, np.nan)
+
+    monkeypatch.setattr("mhagen.pruning.proof.Reference", Broken)
+    with pytest.raises(VerificationError, match="small_pruned: its float64 reference differs"):
+        mhagen.prune(SMALL, WEIGHTS, X, keep=2)
+
+
+def test_a_smaller_layer_never_has_the_name_of_the_whole_one():
+    spec = spec_of(name="a" * 41 + "_pruned")
+    with pytest.raises(InputError, match=r"the smaller layer would be called a+_pruned, as the spec is"):
+        mhagen.prune(spec, WEIGHTS, X, keep=2)
+
+
+def test_what_has_been_pruned_is_not_written_over(tmp_path):
+    write_arrays(tmp_path / "small_pruned.npz", WEIGHTS)
+    found = mhagen.prune(SMALL, tmp_path / "small_pruned.npz", X, keep=2)
+    before = (tmp_path / "small_pruned.npz").read_bytes()
+    with pytest.raises(
+        InputError, match=r"small_pruned.npz is what has been pruned, and would be written over"
+    ):
+        found.save(tmp_path / "elsewhere" / "..")
+    assert (tmp_path / "small_pruned.npz").read_bytes() == before
+    assert not (tmp_path / "small_pruned.toml").exists()
+
+
+def test_a_gradient_may_come_as_its_bits():
+    spec = spec_of(name="short", dtype="bfloat16")
+    weights, x = ({name: array.astype(ml_dtypes.bfloat16) for name, array in WEIGHTS.items()}, X)
+    gradient = GRADIENT.astype(ml_dtypes.bfloat16)
+    given, bits = (
+        mhagen.prune(spec, weights, {"x": x.astype(ml_dtypes.bfloat16), "gradient": each})
+        for each in (gradient, gradient.view(np.uint16))
+    )
+    assert given.measures == bits.measures
 
 
 def test_a_batch_is_at_least_an_example():
