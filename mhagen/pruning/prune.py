@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.errors import InputError
+from ..ir.files import SUFFIXES, read_arrays
 from ..pipeline import SpecLike, build
 from ..spec.load import load_spec
 from ..spec.model import Spec
 from .cut import cut_heads, smaller_name, smaller_spec, smaller_weights
-from .files import SUFFIXES, read_arrays
 from .importance import measures
 from .methods import Method, method_named
 from .observed import Observed, observe, watching_kernel

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.acceptance import numpy_dtype
+from ..base.dtypes import DType
 from ..base.errors import InputError
+from ..ir.files import write_arrays
 from ..spec.model import Spec
 from ..tuning.result_text import html_table, text_table
 from .cut import Cut
-from .files import write_arrays
 from .methods import Method
 from .proof import Proof
 
@@ -139,4 +141,14 @@ def write(layer: SmallerLayer, spec: Path, weights: Path) -> None:
         spec.write_text(layer.spec.to_toml(), encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {spec}: {error.strerror or error}") from error
-    write_arrays(weights, layer.weights)
+    write_arrays(weights, in_a_format_of_the_layer(layer))
+
+
+def in_a_format_of_the_layer(layer: SmallerLayer) -> Mapping[str, np.ndarray[Any, Any]]:
+    """The weights; bfloat16 is widened for a layer of another format, which would not know its bits."""
+    if layer.spec.dtype is DType.BFLOAT16:
+        return layer.weights
+    return {
+        name: array.astype(np.float32) if array.dtype == numpy_dtype(DType.BFLOAT16) else array
+        for name, array in layer.weights.items()
+    }

@@ -13,11 +13,11 @@ from ..backend.acceptance import numpy_dtype
 from ..base.errors import InputError, UnsupportedError
 from ..ir.arguments import as_array, bind, check_names
 from ..ir.build import build_operands
+from ..ir.files import typed
 from ..ir.graph import QUERY_OFFSET, Graph, Value
 from ..ir.op import Array, Floats
 from ..ir.reference import WEIGHTS, apart, bound_offset
 from ..spec.model import Spec
-from .files import typed
 
 Named: TypeAlias = Mapping[str, npt.ArrayLike]
 

@@ -10,6 +10,7 @@ from numpy import inf, nan
 
 from mhagen.base.errors import InputError
 from mhagen.expr.evaluate import evaluate
+from mhagen.expr.tree import children
 from mhagen.ir.reference import Reference
 from mhagen.spec.load import load_spec
 
@@ -371,6 +372,25 @@ def test_weights_are_those_of_each_heads_own_mask_and_none_of_a_pruned_head():
     assert (weights[:, 0] > 0).all()
     assert (weights[:, 1] > 0).sum() == 2 * (1 + 2 + 3 + 4)
     assert (weights[:, 2] == 0).all()
+
+
+@pytest.mark.parametrize("pruned", [[0], list(range(0, 1000, 2))], ids=["one", "every second"])
+def test_what_a_thousand_heads_see_is_no_deeper_than_what_two_see(pruned):
+    spec = load_spec({"name": "many", "heads": {"query": 1000, "dim": 2, "pruned": pruned}})
+    heads = np.arange(1000)
+    seen = evaluate(spec.visible_expression, {"h": heads, "q": 0, "k": 0, "b": 0}, {})
+    np.testing.assert_array_equal(seen, ~np.isin(heads, pruned))
+    assert depth(spec.visible_expression) <= 4
+
+
+def depth(expression):
+    return 1 + max(map(depth, children(expression)), default=0)
+
+
+def test_what_a_thousand_groups_see_is_no_deeper_than_what_two_see():
+    groups = [{"heads": [head], "mask": {"keep": f"q - k < {head}"}} for head in range(1000)]
+    spec = load_spec({"name": "many", "heads": {"query": 1000, "dim": 2}, "groups": groups})
+    assert depth(spec.visible_expression) <= 6
 
 
 def test_what_all_heads_see_is_one_condition():
