@@ -15,6 +15,7 @@ from ..base.errors import InputError
 from ..expr.intervals import NAME_RANGES
 from ..spec.fields import Align
 from ..spec.model import Spec
+from ..spec.names import WEIGHTS
 from .arguments import Lengths, as_array, bind, check_names
 from .build import build_graph
 from .evaluate import run_graph
@@ -25,8 +26,6 @@ from .types import Dimension
 
 # Where a query may stand: passes rely on it.
 POSITIONS = NAME_RANGES["q"]
-# The names of a layer's weights; everything else a layer reads is an argument of its own.
-WEIGHTS = ("wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo", "q_norm", "k_norm")
 
 
 class Reference:

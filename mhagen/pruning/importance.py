@@ -37,7 +37,7 @@ def check_finite(layer: Observed, row: Floats, method: Method, number: int) -> N
         arrays = ", ".join(layer.seen.spec.inputs) or "x"
         raise InputError(
             f"by {method.value}, head {wrong[0]} of layer {number} has no finite measure, and cannot be "
-            f"ranked: what it computes is NaN or infinite where tokens count; look for such numbers in {arrays}"
+            f"ranked: what it computes there is NaN or infinite; look for such numbers in {arrays}"
         )
 
 

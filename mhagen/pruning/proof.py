@@ -22,9 +22,10 @@ from ..base.errors import VerificationError
 from ..ir.arguments import bind
 from ..ir.build import build_graph
 from ..ir.op import Floats
-from ..ir.reference import WEIGHTS, Reference
+from ..ir.reference import Reference
 from ..pipeline import Kernel
 from ..spec.model import Spec
+from ..spec.names import WEIGHTS
 from .cut import gated_weights
 from .observed import Observed
 

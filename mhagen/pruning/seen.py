@@ -16,8 +16,9 @@ from ..ir.build import build_operands
 from ..ir.files import typed
 from ..ir.graph import QUERY_OFFSET, Graph, Value
 from ..ir.op import Array, Floats
-from ..ir.reference import WEIGHTS, apart, bound_offset
+from ..ir.reference import apart, bound_offset
 from ..spec.model import Spec
+from ..spec.names import WEIGHTS
 
 Named: TypeAlias = Mapping[str, npt.ArrayLike]
 
