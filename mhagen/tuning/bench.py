@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.acceptance import Example
+from ..backend.acceptance import Example, first_of
 from ..base.dtypes import DType
 from ..base.errors import UnsupportedError, VerificationError
 from ..pipeline import Kernel, build
@@ -20,10 +20,10 @@ from ..spec.model import Spec
 from .grid import Row, row_named
 from .measure import Candidate, Timing, interleave, rounds_within, uncached_reads
 from .outcome import Outcome, Role, Timed
-from .peer import Absent, Chosen, Peer, best_form, require_close
+from .peer import Absent, Chosen, Peer, best_form
 from .probes import peak_probe
 from .problem import Array, Problem
-from .sampling import reference_error
+from .sampling import allowed_in, reference_error
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 101
 # Threads of peers spin for a few milliseconds after a call, on the core of who comes next.
@@ -112,6 +112,7 @@ def measured(empty: Outcome, problem: Problem, beside: Problem | None, condition
         timed=tuple(entrant.timed(timings[entrant.name]) for entrant in entrants),
         absent=tuple(each for each in found if isinstance(each, Absent)),
         notes=tuple(f"{each.name}: {note}" for each in chosen for note in each.left_out),
+        is_failure=any(each.is_fault for each in found),
     )
 
 
@@ -123,8 +124,8 @@ def our_entrant(problem: Problem) -> tuple[Entrant, Array]:
     run = our_call(problem)
     result = np.asarray(run(), np.float64)
     error = reference_error(problem, result)
-    if error is not None:
-        require_close(error, problem.spec.dtype)
+    if error is not None and not error <= (allowed := allowed_in(problem, error)):
+        raise VerificationError(f"its result differs by {error:.1e}, and {allowed:.0e} is allowed")
     return Entrant(Role.OURS, "mhagen", run, "", problem.operations, problem.key_value_bytes, error), result
 
 
@@ -148,8 +149,7 @@ def call_of(kernel: Kernel, problem: Problem) -> Callable[[], Any]:
 
 def output(call: Callable[[], Any]) -> Any:
     """The output without the statistics."""
-    result = call()
-    return result[0] if isinstance(result, tuple) else result
+    return first_of(call())
 
 
 def entered(peer: Peer | Absent, problem: Problem, expected: Array, threads: int) -> Chosen | Absent:
