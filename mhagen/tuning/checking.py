@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from ..backend.acceptance import (
     TOLERANCES,
-    Arrays,
     Example,
     allowed_error,
     compare,
@@ -58,7 +57,7 @@ def error_at_edges(kernel: Kernel, table: ScheduleTable) -> float:
     for seed, (queries, keys) in enumerate(edges_of(table)):
         example = Example(1, queries, keys, seed)
         arrays = example.attention(spec)
-        keywords = {**example.inputs(spec), "query_offset": max(0, keys - queries)}
+        keywords: dict[str, Any] = {**example.inputs(spec), "query_offset": max(0, keys - queries)}
         shares = weights_if_told(spec, arrays, keywords)
         expected = Reference(spec).attention(**arrays, **keywords)
         found = told_by_weight(spec, kernel.attention(**arrays, **keywords), shares)
@@ -71,7 +70,7 @@ def error_at_edges(kernel: Kernel, table: ScheduleTable) -> float:
     return worst
 
 
-def plain_result(kernel: Kernel, arrays: Arrays, keywords: dict[str, Any]) -> Any:
+def plain_result(kernel: Kernel, arrays: Mapping[str, Any], keywords: Mapping[str, Any]) -> Any:
     with np.errstate(all="ignore"):
         return NumpyBaseline(kernel.spec).attention(**arrays, **keywords)
 

@@ -61,13 +61,13 @@ def compared_parts(problem: Problem) -> tuple[slice, ...]:
 
 def result_of(arithmetic: Arithmetic, problem: Problem, part: slice = slice(None)) -> Array:
     """The output for some queries, or for all; of a layer for all."""
-    keywords = {**problem.inputs, "query_offset": problem.query_offset + (part.start or 0)}
+    keywords: dict[str, Any] = {**problem.inputs, "query_offset": problem.query_offset + (part.start or 0)}
     if problem.is_layer:
         x, weights = widened(problem.arguments)["x"], widened(problem.weights)
         return np.asarray(first_of(arithmetic.layer(x, weights, **keywords)))
-    arrays = dict(problem.arguments)
-    arrays["query"] = rows(problem, arrays["query"], part)
-    return np.asarray(first_of(arithmetic.attention(**widened(arrays), **keywords)))
+    query = rows(problem, problem.arguments["query"], part)
+    keywords |= widened({**problem.arguments, "query": query})
+    return np.asarray(first_of(arithmetic.attention(**keywords)))
 
 
 def reads_by_query(problem: Problem) -> bool:

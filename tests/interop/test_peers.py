@@ -62,8 +62,8 @@ def outcome(entry: Entry, form: str, row: str, dtype: DType) -> object:
     (chosen,) = [each for each in peer.forms if each.name == form]
     if not chosen.is_for(problem):
         return "not for this"
-    found = attempt(chosen, problem, 1, result_of(Reference(problem.spec), problem))
-    return reason(found) if isinstance(found, Exception) else found
+    made = attempt(chosen, problem, 1, result_of(Reference(problem.spec), problem))
+    return reason(made) if isinstance(made, Exception) else made
 
 
 def entry_named(name: str) -> Entry:

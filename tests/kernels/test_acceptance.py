@@ -83,8 +83,8 @@ def test_overflow_of_plain_arithmetic_excuses_nothing(change: Change) -> None:
 
 
 def test_long_rows_are_compared_and_short_ones_too() -> None:
-    lengths = {"mask": {"keep": "k < length[b]"}, "inputs": {"length": {"shape": ["batch"], "dtype": "int32"}}}
-    spec = load_spec({**PLAIN, **lengths})
+    length = {"shape": ["batch"], "dtype": "int32"}
+    spec = load_spec({**PLAIN, "mask": {"keep": "k < length[b]"}, "inputs": {"length": length}})
     found = [(e.keys, each) for e in examples(spec, right().module) for each in e.inputs(spec)["length"]]
     assert all(0 <= each <= keys for keys, each in found if each >= LABELS)
     assert any(keys > right().module.BLOCK_KEYS and each >= keys // 2 for keys, each in found)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,22 @@ def test_the_system_says_who_is_idle(tmp_path: Path) -> None:
     (tmp_path / "stat").write_text("cpu  1 1 1 1 1\ncpu0 10 0 5 80 5 0\ncpu12 1 0 0 0 0 0\nintr 5\n")
     assert cpu_times(tmp_path / "stat") == {0: (85, 100), 12: (0, 1)}
     assert cpu_times(tmp_path / "none") == {}
+
+
+def test_patience_is_for_all_locks_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, granted = [0.0], list[float]()
+
+    @contextmanager
+    def hold(path: Path, patience: float) -> Iterator[bool]:
+        granted.append(patience)
+        now[0] += min(2.0, patience)
+        yield False
+
+    monkeypatch.setattr(quiet, "hold", hold)
+    monkeypatch.setattr(quiet, "locks", lambda: [Path(str(cpu)) for cpu in range(4)])
+    monkeypatch.setattr(quiet, "monotonic", lambda: now[0])
+    with alone(5.0):
+        assert granted == [5.0, 3.0, 1.0, 0.0]
 
 
 def held_for(seconds: float, ready: object) -> None:

@@ -160,6 +160,10 @@ def test_damage_is_one_warning_and_reading_goes_on(tmp_path: Path) -> None:
         (("kept",), 1),
         (("circumstances", "cpu"), None),
         (("modelled",), 1),
+        (("circumstances", "spec"), "../../../elsewhere"),
+        (("circumstances", "spec"), "/elsewhere/" + "a" * 53),
+        (("circumstances", "spec"), "\0" * 64),
+        (("circumstances", "spec"), "a" * 64 + "\n"),
     ],
     ids=str,
 )
@@ -186,6 +190,15 @@ def test_records_that_others_may_write_are_not_added_to(tmp_path: Path) -> None:
         assert not records.add(record(1))
 
 
+def test_records_that_others_may_write_are_not_believed(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    records.add(record(0))
+    os.chmod(records.path(HERE), 0o666)
+    with pytest.warns(RecordWarning, match="is not used: other users may write"):
+        assert records.of_spec(HERE) == () == tuple(records.all())
+    assert read(records.path(HERE)) == (record(0),), "of a file that is merged the user decides"
+
+
 def test_merging_adds_what_is_new_and_keeps_machines_apart(tmp_path: Path) -> None:
     here, there = Records(tmp_path / "here"), Records(tmp_path / "there")
     other = replace(HERE, cpu="icelake")
@@ -203,6 +216,24 @@ def test_clearing_leaves_no_records(tmp_path: Path) -> None:
         records.add(record(number))
     assert records.clear() == 3
     assert records.files() == () and records.of_spec(HERE) == ()
+
+
+def test_only_what_is_gone_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(tmp_path)
+    for here in (HERE, replace(HERE, spec="c" * 64)):
+        records.add(record(0, here))
+    stays = records.path(HERE)
+    unlink = Path.unlink
+
+    def refused(path: Path) -> None:
+        if path == stays:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.warns(RecordWarning, match="is still there: Operation not permitted"):
+        assert records.clear() == 1
+    assert records.files() == (stays,)
 
 
 # What a T4 results file is, as far as its readers check it.
