@@ -19,13 +19,13 @@ import pytest
 
 import mhagen as package
 from mhagen.base.errors import InputError
-from mhagen.base.target import AVX2, AVX512, NEON
+from mhagen.base.target import AVX2, AVX512, NEON, Target
 from mhagen.cli import tune as command_of_tune
 from mhagen.cli import watch
 from mhagen.cli.sensitivity import picture
 from mhagen.cli.tune import seconds_of
 from mhagen.cli.tuned import tuning_document
-from mhagen.cli.tuned_page import tuned_page
+from mhagen.cli.tuned_page import explained, tuned_page
 from mhagen.runtime.host import host_target
 from mhagen.schedule.sight import Shape
 from mhagen.schedule.table import ScheduleTable
@@ -196,12 +196,30 @@ def test_a_page_of_a_run_that_measured_nothing_is_a_page() -> None:
     assert not any("Dots" in each for each in page.texts)
 
 
+def on_target(target: Target) -> Tuning:
+    default = subject_of(SPEC, target).default
+    return replace(found(), target=target, default=default, table=ScheduleTable.of(default), tried=())
+
+
+def test_each_number_of_threads_has_limits_of_its_own() -> None:
+    one = found()
+    (outcome,) = one.outcomes
+    slower = replace(outcome, call=replace(CALL, threads=2), seconds=5e-3)
+    both = replace(one, outcomes=(slower, outcome))
+    texts = [each for each in Page(tuned_page(both, measures=False)).texts if "Limits" in each]
+    assert ["on 2 threads" in each or "2 threads. Limits" in each for each in texts] == [True, False]
+    for threads, seconds in ((1, 0.9e-3), (2, 5e-3)):
+        placed = explained(both, threads, measures=False)
+        assert [call.measured for call in placed.calls] == [seconds]
+        assert [choice.schedule for choice in placed.choices] == [one.table.last]
+
+
 def test_the_limits_on_the_page_are_measured_where_that_can_be() -> None:
     here = host_target(SPEC.dtype.value)
-    own = replace(found(), target=here, default=subject_of(SPEC, here).default, tried=())
+    own = on_target(here)
     assert any("Limits, measured now" in each for each in Page(tuned_page(own)).texts)
     other = AVX2 if here != AVX2 else NEON
-    elsewhere = replace(found(), target=other, default=subject_of(SPEC, other).default, tried=())
+    elsewhere = on_target(other)
     assert any("not measured" in each for each in Page(tuned_page(elsewhere)).texts)
 
 
