@@ -56,7 +56,7 @@ def test_what_takes_too_long_is_ended(host: Isolation, deed: str) -> None:
     start = time.monotonic()
     reply = host.run({"do": deed}, Limits(0.5, 1 << 30))
     assert reply.verdict is Verdict.HUNG
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 60, "it would take ten minutes"
     assert host.run({"do": "answer"}, LIMITS).is_good
 
 
@@ -138,8 +138,10 @@ def test_a_value_error_of_ours_is_no_lost_host(host: Isolation, monkeypatch: pyt
     host.close()
 
 
-def test_a_start_ends_when_its_time_is_up(slow: Isolation) -> None:
-    start = time.monotonic()
-    reply = run_until(slow, {"do": "answer"}, LIMITS, start + 0.5)
-    assert reply.was_cut_short and time.monotonic() - start < 1.0
-    assert run_until(slow, {"do": "answer"}, LIMITS, time.monotonic() + 20).is_good
+def test_a_start_ends_when_its_time_is_up(slow: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("SECONDS_TO_START", "600")
+        start = time.monotonic()
+        assert run_until(slow, {"do": "answer"}, LIMITS, start + 0.5).was_cut_short
+        assert time.monotonic() - start < 60
+    assert run_until(slow, {"do": "answer"}, LIMITS, time.monotonic() + 60).is_good

@@ -26,7 +26,7 @@ from mhagen.tuning.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Circumstances("a" * 64, "avx512", "znver4", "b" * 64, "0.1.0", "0.68.1", "0.50.0")
-WRITERS, LINES, KILLS = 6, 100, 30
+WRITERS, LINES, KILLS = 6, 100, 6
 FLIPS, CUTS = 300, 40
 # Adds records, numbered by their rounds, and says before each which one is next and after which it has added.
 WRITER = """
@@ -90,7 +90,7 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
 def test_a_killed_writer_loses_nothing_that_it_has_written(tmp_path: Path) -> None:
     """Two write at a time; each is killed at some moment while it writes."""
     rng, said, first = random.Random(0), set(), 0
-    for _ in range(KILLS // 10):
+    for _ in range(KILLS // 2):
         running = [writer(tmp_path, first + 10_000 * i, 10_000) for i in range(2)]
         first += 20_000
         for process in running:
