@@ -37,7 +37,7 @@ def show_mask(request: Request, as_json: bool) -> int:
     """Draw the mask: on stdout, or into a file and what it shows on stdout in words or as one document."""
     spec = load_spec(request.spec)
     target = None if request.target is None else target_named(request.target)
-    found = tiled(spec, shape_of(spec, request.shape), target, request.head)
+    found = tiled(request.spec, shape_of(spec, request.shape), target, request.head)
     said = tuple(sentences(found))
     if request.out is not None:
         path = Path(request.out)

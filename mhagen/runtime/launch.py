@@ -21,6 +21,7 @@ from ..base.target import Target, target_named
 from ..base.version import __version__
 from . import simd, simd_formats
 from .arguments import LIMIT
+from .forking import OwnLock
 from .headers import address, headers_are_known
 from .host import Cpu, host_cpu, require
 from .native import Direct, Function, load_direct
@@ -99,7 +100,7 @@ class Kernel:
         self.direct = direct  # reads the headers of arrays itself, and serves small calls
         self.dtype = dtype
         self.scratch_bytes = -(-scratch_bytes // ALIGNMENT) * ALIGNMENT
-        self._loading = threading.Lock()
+        self._loading = OwnLock()
         self._function: Function | None = None
         self._own = threading.local()
         self._direct: Direct | None = None

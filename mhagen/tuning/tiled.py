@@ -17,7 +17,7 @@ from ..codegen.facts import Lowering
 from ..expr.evaluate import evaluate
 from ..expr.tree import arrays, names
 from ..ir.fused_ops import UNCOMPUTED
-from ..pipeline import compile_to_source
+from ..pipeline import SpecLike, compile_to_source
 from ..schedule.plan import Schedule
 from ..schedule.sight import Shape
 from ..spec.model import Spec
@@ -116,20 +116,21 @@ def rows_of(fields: NDArray[Any]) -> Rows:
     return tuple(tuple(row) for row in fields.astype(np.int64).tolist())
 
 
-def tiled(spec: Spec, shape: Shape, target: Target | None = None, head: int = 0) -> Tiled:
-    """Look at every pair of a call, and at every tile as the kernel does. Arrays of [inputs] are made up.
+def tiled(spec: SpecLike, shape: Shape, target: Target | None = None, head: int = 0) -> Tiled:
+    """Look at every pair of a call, and at every tile as the kernel that a build of the spec makes does.
+
+    Arrays of [inputs] are made up.
 
     Raises   InputError for a head that is not there, for so many pairs that nobody would wait, and for so
              few queries that tiles are not what computes them
     """
-    if not 0 <= head < spec.heads.query:
-        raise InputError(f"head is {head} and needs a query head, 0 to {spec.heads.query - 1}")
     if shape.pairs > MOST_PAIRS:
         raise InputError(
             f"{shape.queries} x {shape.keys} pairs are too many for a picture: at most {MOST_PAIRS}"
         )
-    spec = spec.without_projections()
-    _, program, source = compile_to_source(spec, target=target)
+    spec, program, source = compile_to_source(spec, target=target)
+    if not 0 <= head < spec.heads.query:
+        raise InputError(f"head is {head} and needs a query head, 0 to {spec.heads.query - 1}")
     schedule = source.table.pick(shape, 1)
     if shape.queries <= schedule.decode_queries:
         raise InputError(
