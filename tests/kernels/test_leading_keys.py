@@ -27,7 +27,7 @@ FEATURES = {
         "statistics": ["argmax", "lse", "top_4"],
     },
 }
-ON_THE_WIDEST = {
+ON_THE_WIDEST: dict[str, dict[str, Any]] = {
     "led_mixed": {
         "heads": "8/2 24/16",
         "keep": "k <= q and segment[b, q] == segment[b, k]",

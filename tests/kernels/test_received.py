@@ -26,7 +26,7 @@ FEATURES = {
         "statistics": ["received"],
     },
 }
-ON_THE_WIDEST = {
+ON_THE_WIDEST: dict[str, dict[str, Any]] = {
     "received_sunk": {
         "heads": "4/2 32/16",
         "modify": "score + slope[h] * (k - q)",
