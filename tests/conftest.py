@@ -9,8 +9,8 @@ import tempfile
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The first call of a kernel compiles it: time says nothing about an example. And what fails, fails for everybody
-# who has the same tree: new examples are drawn on purpose, not while something else is being changed.
+# The first call of a kernel compiles it: time says nothing about an example. What fails, fails for all who
+# have the same tree: new examples are drawn on purpose, and not while something else is being changed.
 settings.register_profile(
     "mhagen", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..backend.acceptance import (
-    ALLOWED_OVER_NUMPY,
-    MOST_ALLOWED,
     SIZES_OF_LAYER,
-    TOLERANCES,
     Example,
+    allowed_error,
     array_distance,
     first_of,
     numpy_dtype,
@@ -64,7 +62,7 @@ def proven(
     expected = gated_output(layer, pruned)
     whole = kernel_error(kernels.whole, seen.spec, gated, layer, expected)
     found = kernel_error(kernels.smaller, smaller, weights, layer, expected)
-    allowed = max(TOLERANCES[seen.spec.dtype], min(ALLOWED_OVER_NUMPY * whole, MOST_ALLOWED))
+    allowed = allowed_error(seen.spec.dtype, whole)
     if not found <= allowed:
         raise refusal(smaller, "its kernel", found, allowed)
     return Proof(exact, found, whole, allowed)

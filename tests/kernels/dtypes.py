@@ -92,12 +92,14 @@ def targets_of(dtype: DType) -> tuple[Target, ...]:
     return tuple(each for each in TARGETS if runs_here(each) and each.pair_dtype in ("", dtype.value))
 
 
-def made(features: dict[str, dict[str, Any]], *, widest: bool = False) -> tuple[Case, ...]:
+def made(
+    features: dict[str, dict[str, Any]], *, widest: bool = False, dtypes: tuple[DType, ...] = REALS
+) -> tuple[Case, ...]:
     """A case for each of the features and dtypes, on every target or the widest."""
     cases = (
         register(case(f"{name}_{dtype.value}", dtype=dtype.value, **given))
         for name, given in features.items()
-        for dtype in REALS
+        for dtype in dtypes
     )
     return tuple(
         replace(each, chosen=target)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mhagen import reference
+from mhagen.base.dtypes import DType
 from mhagen.spec.model import Spec
 
 from .calls import Array, Call, Shape, drafts, named
@@ -26,7 +27,7 @@ FEATURES = {
         "statistics": ["argmax", "lse", "top_4"],
     },
 }
-ON_THE_WIDEST = {
+ON_THE_WIDEST: dict[str, dict[str, Any]] = {
     "led_mixed": {
         "heads": "8/2 24/16",
         "keep": "k <= q and segment[b, q] == segment[b, k]",
@@ -40,13 +41,17 @@ ON_THE_WIDEST = {
             {"heads": [4], "scores": {"modify": "tanh(score) - h"}, "softmax": {"sink": "0.5"}},
         ],
     },
-    "led_alone": {"heads": "1/1 8/8", "statistics": ["argmax"]},
     "led_flat": {"heads": "2/2 16/16", "modify": "floor(score)", "statistics": ["top_8", "argmax"]},
 }
+ALONE: dict[str, dict[str, Any]] = {"led_alone": {"heads": "1/1 8/8", "statistics": ["argmax"]}}
 LAYERS = {
     "led_layer": LAYERS_ON_THE_WIDEST["odd_layer"] | {"statistics": ["argmax", "top_2"], "keep": "k <= q"}
 }
-CASES = (*made(FEATURES), *made(ON_THE_WIDEST, widest=True))
+CASES = (
+    *made(FEATURES),
+    *made(ALONE, widest=True),
+    *made(ON_THE_WIDEST, widest=True, dtypes=(DType.FLOAT32, DType.BFLOAT16)),
+)
 # Steps fall where rounding lets them, so most scores are equal, and where products are exact all are known.
 FLAT = tuple(case for case in CASES if case.spec.scores.modify is not None)
 SMOOTH = tuple(case for case in CASES if case.spec.scores.modify is None)
