@@ -108,6 +108,16 @@ def made(
     )
 
 
+# Numbers as they are computed, and pairs: formats for every class of CPU where the others add little.
+MAIN = (DType.FLOAT32, DType.BFLOAT16)
+
+
+def made_mainly(features: dict[str, dict[str, Any]]) -> tuple[Case, ...]:
+    """Cases of the main formats on every target, and of the others on the widest."""
+    others = tuple(dtype for dtype in REALS if dtype not in MAIN)
+    return (*made(features, dtypes=MAIN), *made(features, widest=True, dtypes=others))
+
+
 CASES = (*made(FEATURES), *made(ON_THE_WIDEST, widest=True))
 MASKED = tuple(each for each in CASES if each.spec.mask.keep is not None)
 LAYER_CASES = (*made(LAYERS), *made(LAYERS_ON_THE_WIDEST, widest=True))

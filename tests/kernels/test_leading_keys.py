@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mhagen import reference
-from mhagen.base.dtypes import DType
 from mhagen.spec.model import Spec
 
 from .calls import Array, Call, Shape, drafts, named
-from .dtypes import LAYERS_ON_THE_WIDEST, made
+from .dtypes import LAYERS_ON_THE_WIDEST, MAIN, made, made_mainly
 from .isolation import assert_alone_as_together, assert_same_on_any_number_of_threads, assert_undisturbed
 from .layers import rows, weights_of
 from .specs import Case
@@ -48,9 +47,9 @@ LAYERS = {
     "led_layer": LAYERS_ON_THE_WIDEST["odd_layer"] | {"statistics": ["argmax", "top_2"], "keep": "k <= q"}
 }
 CASES = (
-    *made(FEATURES),
+    *made_mainly(FEATURES),
     *made(ALONE, widest=True),
-    *made(ON_THE_WIDEST, widest=True, dtypes=(DType.FLOAT32, DType.BFLOAT16)),
+    *made(ON_THE_WIDEST, widest=True, dtypes=MAIN),
 )
 # Steps fall where rounding lets them, so most scores are equal, and where products are exact all are known.
 FLAT = tuple(case for case in CASES if case.spec.scores.modify is not None)

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mhagen import reference
-from mhagen.base.dtypes import DType
 
 from .calls import Array, Call, Shape, assert_right, drafts, named
-from .dtypes import LAYERS_ON_THE_WIDEST, made
+from .dtypes import LAYERS_ON_THE_WIDEST, MAIN, made, made_mainly
 from .isolation import assert_alone_as_together, assert_same_on_any_number_of_threads, assert_undisturbed
 from .layers import rows, weights_of
 from .specs import Case
@@ -55,9 +54,9 @@ LAYERS = {
 }
 # Formats differ in what every case does; what more there is, is tried with plain numbers and with pairs.
 CASES = (
-    *made(FEATURES),
+    *made_mainly(FEATURES),
     *made(ALONE, widest=True),
-    *made(ON_THE_WIDEST, widest=True, dtypes=(DType.FLOAT32, DType.BFLOAT16)),
+    *made(ON_THE_WIDEST, widest=True, dtypes=MAIN),
 )
 WITHOUT_SINK = tuple(case for case in CASES if all(way.spec.softmax.sink is None for way in case.spec.alike))
 MASKED = tuple(case for case in CASES if case.spec.mask.keep is not None)
