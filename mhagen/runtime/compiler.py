@@ -20,8 +20,8 @@ from ..base.target import Target
 from .callees import Callee
 from .frontend import FrontEnd, Lowered
 from .host import Cpu
-from .launch import VOCABULARY
 from .optimise import emit_object, target_machine
+from .simd_formats import VOCABULARY
 from .vocabulary import vocabulary
 
 
