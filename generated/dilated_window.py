@@ -1072,9 +1072,8 @@ def visibility(q_low, q_high, k_low, k_high):
     only3 = DILATION * REACH
     low4 = 1 if high2 <= only3 else 0
     high4 = 1 if low2 <= only3 else 0
-    same5 = DILATION > 0 and low1 // DILATION == high1 // DILATION
-    low5 = low1 % DILATION if same5 else min(0, DILATION + 1)
-    high5 = high1 % DILATION if same5 else max(0, DILATION - 1)
+    low5 = low1 % DILATION if low1 // DILATION == high1 // DILATION else min(0, DILATION + 1)
+    high5 = high1 % DILATION if low1 // DILATION == high1 // DILATION else max(0, DILATION - 1)
     low6 = 1 if low5 == high5 == 0 else 0
     high6 = 1 if low5 <= 0 and high5 >= 0 else 0
     low7 = min(low4, low6)

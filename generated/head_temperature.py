@@ -2,7 +2,7 @@
 
 What it computes
     score  = 0.125 * <query, key>
-    score  = score * (strength[h] * log(q + 2.0))
+    score  = score * (strength[h] * log(q + 1.0))
     keep   = k <= q
     out    = the mean of the values under the softmax over the keys kept
     b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)
@@ -302,12 +302,12 @@ def score_tile(state, weights, row, key, key_stride, q_first, h, strength_array)
         s7_0 = fma(key, query0, s7_0)
         s7_1 = fma(key, query1, s7_1)
 
-    # modify: score * (strength[h] * log(q + 2.0))
+    # modify: score * (strength[h] * log(q + 1.0))
     strength_a = load_float32(strength_array + 4 * min(max(h, 0), 11))
     q0 = lane_numbers() + (q_first + 0 * LANES)
     q1 = lane_numbers() + (q_first + 1 * LANES)
-    part_a_0 = strength_a * log(q0 + 2.0)
-    part_a_1 = strength_a * log(q1 + 2.0)
+    part_a_0 = strength_a * log(q0 + 1.0)
+    part_a_1 = strength_a * log(q1 + 1.0)
     s0_0 = s0_0 * part_a_0
     s0_1 = s0_1 * part_a_1
     s1_0 = s1_0 * part_a_0
@@ -461,7 +461,7 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
         s7_0 = fma(key, query0, s7_0)
         s7_1 = fma(key, query1, s7_1)
 
-    # modify: score * (strength[h] * log(q + 2.0))
+    # modify: score * (strength[h] * log(q + 1.0))
     # keep: k <= q
     strength_a = load_float32(strength_array + 4 * min(max(h, 0), 11))
     k0 = k_first + min(0, tile_keys - 1)
@@ -474,8 +474,8 @@ def score_tile_partial(state, weights, row, key, key_stride, tile_keys, q_first,
     k7 = k_first + min(7, tile_keys - 1)
     q0 = lane_numbers() + (q_first + 0 * LANES)
     q1 = lane_numbers() + (q_first + 1 * LANES)
-    part_a_0 = strength_a * log(q0 + 2.0)
-    part_a_1 = strength_a * log(q1 + 2.0)
+    part_a_0 = strength_a * log(q0 + 1.0)
+    part_a_1 = strength_a * log(q1 + 1.0)
     s0_0 = s0_0 * part_a_0
     seen0_0 = k0 <= q0
     s0_1 = s0_1 * part_a_1
@@ -681,10 +681,10 @@ def score_tile_narrow(state, weights, row, key, key_stride, lane, q_first, h, st
         key = load_each(key7 + 4 * d)
         s7_0 = fma(key, query0, s7_0)
 
-    # modify: score * (strength[h] * log(q + 2.0))
+    # modify: score * (strength[h] * log(q + 1.0))
     strength_a = load_float32(strength_array + 4 * min(max(h, 0), 11))
     q0 = lane_numbers() + (q_first + 0 * LANES)
-    part_a_0 = strength_a * log(q0 + 2.0)
+    part_a_0 = strength_a * log(q0 + 1.0)
     s0_0 = s0_0 * part_a_0
     s1_0 = s1_0 * part_a_0
     s2_0 = s2_0 * part_a_0
@@ -780,7 +780,7 @@ def score_tile_narrow_partial(
         key = load_each(key7 + 4 * d)
         s7_0 = fma(key, query0, s7_0)
 
-    # modify: score * (strength[h] * log(q + 2.0))
+    # modify: score * (strength[h] * log(q + 1.0))
     # keep: k <= q
     strength_a = load_float32(strength_array + 4 * min(max(h, 0), 11))
     k0 = k_first + min(0, tile_keys - 1)
@@ -792,7 +792,7 @@ def score_tile_narrow_partial(
     k6 = k_first + min(6, tile_keys - 1)
     k7 = k_first + min(7, tile_keys - 1)
     q0 = lane_numbers() + (q_first + 0 * LANES)
-    part_a_0 = strength_a * log(q0 + 2.0)
+    part_a_0 = strength_a * log(q0 + 1.0)
     s0_0 = s0_0 * part_a_0
     seen0_0 = k0 <= q0
     s1_0 = s1_0 * part_a_0
@@ -1611,7 +1611,7 @@ def score_keys(products, scores, peaks, count, q_first, k_first, h, strength_arr
     q0 = q_first
     k0 = lane_numbers() + k_first
     strength_a = load_float32(strength_array + 4 * min(max(h, 0), 11))
-    part_a_0 = strength_a * log(q0 + 2.0)
+    part_a_0 = strength_a * log(q0 + 1.0)
     s0_0 = s0_0 * part_a_0
     seen0_0 = k0 <= q0
     s0_0 = where(seen0_0 & (lane_numbers() < count), s0_0, MINUS_INFINITY)

@@ -1126,10 +1126,10 @@ def visibility(q_low, q_high, k_low, k_high):
     high8 = max(-low7, high7)
     low9 = 1 if high8 <= REACH else 0
     high9 = 1 if low8 <= REACH else 0
-    low10 = k_low % WIDTH if WIDTH > 0 and k_low // WIDTH == k_high // WIDTH else min(0, WIDTH + 1)
-    high10 = k_high % WIDTH if WIDTH > 0 and k_low // WIDTH == k_high // WIDTH else max(0, WIDTH - 1)
-    low11 = q_low % WIDTH if WIDTH > 0 and q_low // WIDTH == q_high // WIDTH else min(0, WIDTH + 1)
-    high11 = q_high % WIDTH if WIDTH > 0 and q_low // WIDTH == q_high // WIDTH else max(0, WIDTH - 1)
+    low10 = k_low % WIDTH if k_low // WIDTH == k_high // WIDTH else min(0, WIDTH + 1)
+    high10 = k_high % WIDTH if k_low // WIDTH == k_high // WIDTH else max(0, WIDTH - 1)
+    low11 = q_low % WIDTH if q_low // WIDTH == q_high // WIDTH else min(0, WIDTH + 1)
+    high11 = q_high % WIDTH if q_low // WIDTH == q_high // WIDTH else max(0, WIDTH - 1)
     low12 = max(low11, REACH)
     high12 = max(high11, REACH)
     only13 = WIDTH - 1

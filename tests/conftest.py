@@ -9,10 +9,15 @@ import tempfile
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The first call of a kernel compiles it: time says nothing about an example.
-settings.register_profile("mhagen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The first call of a kernel compiles it: time says nothing about an example. What fails, fails for all who
+# have the same tree: new examples are drawn on purpose, and not while something else is being changed.
+settings.register_profile(
+    "mhagen", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+# Draws anew each time: `pytest --hypothesis-profile=drawn tests/spec tests/expr tests/tuning`.
+settings.register_profile("drawn", settings.get_profile("mhagen"), derandomize=False, print_blob=True)
 # For a night: `pytest --hypothesis-profile=long tests/kernels/test_random_specs.py`.
-settings.register_profile("long", settings.get_profile("mhagen"), max_examples=4000, print_blob=True)
+settings.register_profile("long", settings.get_profile("drawn"), max_examples=4000)
 settings.load_profile("mhagen")
 
 CACHE = pytest.StashKey[str]()

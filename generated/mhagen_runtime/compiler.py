@@ -6,7 +6,9 @@ of Python or Numba at run time and can be stored as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
@@ -15,14 +17,12 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from .errors import UnsupportedError
 from .target import Target
-from . import simd, simd_formats
 from .callees import Callee
 from .frontend import FrontEnd, Lowered
 from .host import Cpu
 from .optimise import emit_object, target_machine
+from .simd_formats import VOCABULARY
 from .vocabulary import vocabulary
-
-VOCABULARY = (simd.__name__, simd_formats.__name__)
 
 
 def compile_kernel(
@@ -44,7 +44,7 @@ def compile_kernel(
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise UnsupportedError("NUMBA_DISABLE_JIT is set, so kernels cannot be compiled: unset it")
     emitter = target_machine(cpu)
-    with global_compiler_lock:
+    with global_compiler_lock, no_collections():
         front_end = FrontEnd(emitter)
         callees: dict[str, Callee] = {}
         for function in functions:
@@ -57,6 +57,18 @@ def compile_kernel(
             front_end.export(rebound(function, callees, vocabulary(target, computed)), other)
             symbols.append(other)
         return emit_object(str(front_end.module), symbols, emitter)
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Millions of objects are made, and all are needed until the end: looking for garbage takes a tenth."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def rebound(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from .digest import digest
 from .errors import InputError, InternalError, UnsupportedError
 from .target import Gpu, gpu_named
 from .version import __version__
+from .forking import OwnLock
 from .gpu_arrays import GpuArray, stream_of
 from .gpu_driver import the_driver
 from .ptx_instruction import Instruction
@@ -66,7 +66,7 @@ class GpuKernel:
         self.threads = threads
         self.shared_bytes = shared_bytes
         self._types = tuple(C_TYPES[letter] for letter in signature)
-        self._loading = threading.Lock()
+        self._loading = OwnLock()
         self._loaded: dict[int, ctypes.c_void_p] = {}
 
     def with_constants(self, **constants: int) -> GpuKernel:

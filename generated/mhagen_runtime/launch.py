@@ -19,16 +19,16 @@ from .digest import digest
 from .errors import InternalError
 from .target import Target, target_named
 from .version import __version__
-from . import simd, simd_formats
 from .arguments import LIMIT
+from .forking import OwnLock
 from .headers import address, headers_are_known
 from .host import Cpu, host_cpu, require
 from .native import Direct, Function, load_direct
 from .obtain import obtain_function
+from .simd_formats import VOCABULARY
 from .store import default_store
 from .threads import TEAM, thread_count
 
-VOCABULARY = (simd.__name__, simd_formats.__name__)
 ENTRY = "mhagen_kernel"  # the name of the entry point in every object file
 DIRECT_ENTRY = f"{ENTRY}_direct"  # and of the short way in
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
@@ -99,7 +99,7 @@ class Kernel:
         self.direct = direct  # reads the headers of arrays itself, and serves small calls
         self.dtype = dtype
         self.scratch_bytes = -(-scratch_bytes // ALIGNMENT) * ALIGNMENT
-        self._loading = threading.Lock()
+        self._loading = OwnLock()
         self._function: Function | None = None
         self._own = threading.local()
         self._direct: Direct | None = None

@@ -99,22 +99,37 @@ class Panels:
     gains: np.ndarray  # (parts, numbers of a head) as it is computed: the weights of norms
 
 
+@dataclass(frozen=True)
+class Packing:
+    """How a kernel wants weights packed: panels of another packing have another size or meaning."""
+
+    dtype: str
+    pairs: bool
+    columns: int
+
+
 @dataclass(frozen=True, repr=False)
 class Prepared:
     """All packed weights of a layer; made by prepare(), read-only, free to be shared between threads."""
 
+    packing: Packing
     panels: tuple[tuple[Product, Panels], ...]
 
     def __repr__(self) -> str:
         names = dict.fromkeys(name for product, _ in self.panels for name in product.names)
         return f"<Prepared {', '.join(names)}>"
 
-    def of(self, product: Product, width: int) -> Panels:
-        """The panels of a product, `width` columns each."""
+    def of(self, product: Product, packing: Packing) -> Panels:
+        """The panels of a product, packed as its kernel reads them.
+
+        Raises   InputError where they were packed for another layer, dtype or target
+        """
         for mine, panels in self.panels:
-            if mine == product and panels.weights.shape[2] == width:
+            if mine == product and self.packing == packing:
                 return panels
-        raise InputError("weights were prepared for another layer; call prepare() of this module")
+        raise InputError(
+            "weights were prepared for another layer, dtype or target; call prepare() of this module"
+        )
 
 
 class LinearKernel:
@@ -137,6 +152,7 @@ class LinearKernel:
         self.pairs = pairs  # products read pairs of bfloat16: rows of x as they lie, and weights two by two
         self.rows_of_task = rows_of_task
         self.columns_of_panel = columns_of_panel
+        self.packing = Packing(dtype, pairs, columns_of_panel)
         self.norms = norms  # the kernel reads the weights of norms
         self.rotates = rotates  # it reads the turns of positions
 
@@ -156,7 +172,7 @@ class LinearKernel:
             has = f"has unknown {', '.join(unknown)}" if unknown else ""
             wrong = " and ".join(part for part in (lacks, has) if part)
             raise InputError(f"weights {wrong}; needs {', '.join(known)}")
-        return Prepared(tuple((product, self.pack(product, weights)) for product in products))
+        return Prepared(self.packing, tuple((each, self.pack(each, weights)) for each in products))
 
     def pack(self, product: Product, weights: Mapping[str, np.ndarray]) -> Panels:
         width = self.columns_of_panel
@@ -225,7 +241,7 @@ class LinearKernel:
         batch, length, _ = x.shape
         rows = batch * length
         out = np.empty(rows * sum(part.heads * part.dim for part in product.parts), x.dtype)
-        panels = prepared.of(product, self.columns_of_panel)
+        panels = prepared.of(product, self.packing)
         self.multiply(product, panels, x.reshape(rows, product.depth), out, turns)
         results, start = [], 0
         for part in product.parts:
@@ -242,7 +258,7 @@ class LinearKernel:
         out = np.empty((batch, length, part.dim), heads.dtype)
         self.multiply(
             product,
-            prepared.of(product, self.columns_of_panel),
+            prepared.of(product, self.packing),
             heads.reshape(batch * length, product.depth),
             out,
         )

@@ -20,6 +20,7 @@ from ..base.target import Target
 from ..codegen.lower import lower
 from ..codegen.render import render
 from ..ir.program import Program
+from ..runtime.forking import OwnLock
 from ..runtime.launch import Kernel
 from ..runtime.linear import LinearKernel
 from ..schedule.plan import Schedule
@@ -41,6 +42,7 @@ SUPPORT_IMPORTS = (
 )  # what modules import of it
 # What of base the runtime imports; a test compares this with the imports themselves.
 SUPPORT_OF_BASE = ("digest", "errors", "settings", "target", "turning", "version")
+_LOADING = OwnLock()  # an import of a module ends before another thread sees it
 FROM_BASE = re.compile(r"^(\s*from )\.\.base\.?", re.MULTILINE)
 
 
@@ -88,9 +90,12 @@ def load(source: Source) -> ModuleType:
 
 
 def load_text(name: str, text: str, support: tuple[str, ...]) -> ModuleType:
-    """Import the text of a module under a name; `support` is what it imports of the runtime."""
-    if name in sys.modules:
-        return sys.modules[name]
+    """Import the text of a module under a name, once; `support` is what it imports of the runtime."""
+    with _LOADING:
+        return sys.modules[name] if name in sys.modules else _loaded(name, text, support)
+
+
+def _loaded(name: str, text: str, support: tuple[str, ...]) -> ModuleType:
     _make_package(support)
     loader = _Loader(text)
     spec = spec_from_loader(name, loader)
@@ -121,10 +126,9 @@ def kernels(module: ModuleType) -> tuple[Kernel, ...]:
 
     Those of other entries of its table are compiled when a call of their range comes.
     """
-    found = (getattr(module, name, None) for name in ("KERNEL", "DECODE", "RECEIVE", "LEAD", "LINEAR"))
-    return tuple(
-        each.kernel if isinstance(each, LinearKernel) else each for each in found if each is not None
-    )
+    others = (getattr(module, name) for name in ("RECEIVE", "LEAD", "LINEAR") if hasattr(module, name))
+    found = (module.KERNEL, module.DECODE, *others)
+    return tuple(each.kernel if isinstance(each, LinearKernel) else each for each in found)
 
 
 class Text(Protocol):

@@ -93,7 +93,7 @@ def outcomes_of_spec(path: str, shapes: tuple[str, ...], conditions: Conditions)
             raise InputError("a layer makes its keys from x: q and k of --shape must be equal")
         with doing(f"measuring {spec.name}, {threads_in_words(conditions.threads)}"):
             example = Example(shape.batch, shape.queries, shape.keys, seed=0)
-            yield bench_spec(spec, example, conditions)
+            yield bench_spec(path, example, conditions)
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from ..tuning.record import Record, encode
 from ..tuning.records import Records, default_records, read
 from ..tuning.t4 import t4_document
 from .exits import Exit
-from .output import Json, columns, document, notes, print_table, results
+from .output import Json, columns, document, notes, print_table, results, warn
 from .quantities import age, size
 
 
@@ -73,7 +72,7 @@ def tuning_entries(records: Records) -> tuple[Json, ...]:
 
 def circumstances_in(path: Path) -> tuple[Circumstances, ...]:
     try:
-        return tuple(here for here, _ in tables_in(path))
+        return tuple(here for here, _ in tables_in(path, is_kept=True))
     except (OSError, Doubt):
         return ()
 
@@ -102,11 +101,15 @@ def clear_entries(only: str | None, as_json: bool) -> int:
 
 
 def clear_tables() -> int:
-    paths = kept_tables()
-    for path in paths:
-        with suppress(OSError):
+    """How many there were; what cannot be deleted is a warning."""
+    count = 0
+    for path in kept_tables():
+        try:
             path.unlink()
-    return len(paths)
+            count += 1
+        except OSError as error:
+            warn(f"{path} is still there: {error.strerror}")
+    return count
 
 
 def merge_files(files: tuple[str, ...], as_json: bool) -> int:

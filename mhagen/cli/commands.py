@@ -133,8 +133,9 @@ def build(
 @click.option(
     "--shape", metavar="q=1024,k=1024", help="svg: lengths of a call.  [default: what shows the mask]"
 )
+@click.option("--head", type=int, metavar="N", help="svg: the query head whose mask is drawn.  [default: 0]")
 @click.option(
-    "--attention", "inputs", metavar="INPUTS", help="Draw where heads look: .npz, or a folder of .npy."
+    "--attention", "inputs", metavar="INPUTS", help="Draw where heads look: .npz, .safetensors or a folder."
 )
 @click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="Where to write a picture.")
 @target
@@ -145,6 +146,7 @@ def show(
     form: str,
     inputs: str | None,
     shape: str | None,
+    head: int | None,
     out: str | None,
     target: str | None,
     as_json: bool,
@@ -165,6 +167,7 @@ def show(
       mhagen show layer.toml --format html          where the time goes, as modelled: see mhagen explain
       mhagen show layer.toml --format svg --shape q=512,k=2048 --out mask.svg
                                                     the mask, and which tiles the kernel skips and masks
+      mhagen show layer.toml --format svg --head 3  the mask of another query head than 0
       mhagen show layer.toml --attention inputs.npz --out maps.svg
                                                     the weights of each head, for short query, key and inputs
     """
@@ -174,16 +177,16 @@ def show(
     from .show_mask import Request, show_mask
 
     if inputs is not None:
-        if stage is not None or shape is not None or form == "mermaid":
-            raise click.UsageError("--attention is drawn as svg or html: leave --after and --shape out.")
+        if form == "mermaid" or any(each is not None for each in (stage, shape, head)):
+            raise click.UsageError("--attention is drawn as svg or html: leave --after, --shape, --head out.")
         return show_attention(Drawing(spec, inputs, form, out), as_json)
     if form == "svg":
         if stage is not None:
             raise click.UsageError("svg shows the mask of the spec: leave --after out.")
-        return show_mask(Request(spec, shape, target, out), as_json)
-    if shape is not None or out is not None or as_json:
+        return show_mask(Request(spec, 0 if head is None else head, shape, target, out), as_json)
+    if as_json or any(each is not None for each in (shape, head, out)):
         raise click.UsageError(
-            "--shape, --out and --json are for --format svg, the last two also for --attention."
+            "--shape, --head, --out and --json are for --format svg, the last two also for --attention."
         )
     return show_spec(spec, stage, form, target)
 

@@ -10,12 +10,17 @@ from rich.text import Text
 
 from ..base.errors import UnsupportedError
 from ..schedule.sight import Shape
-from ..spec.load import load_spec
-from ..spec.model import Spec
 from ..tuning.explanation import Call, Explanation, explain
 from . import quantities
 from .exits import Exit
-from .explained import cells, choice_in_words, explanation_document, limits_in_words, shape_text
+from .explained import (
+    cells,
+    choice_in_words,
+    explanation_document,
+    limits_in_words,
+    served_in_words,
+    shape_text,
+)
 from .output import columns, document, heading, is_utf8, print_exactly, print_table, results
 from .page import page
 from .parts import PARTS, SMALLEST_SHARE
@@ -42,10 +47,9 @@ def explain_spec(request: Request, as_json: bool) -> int:
     """Explain, as text, as a page or as one document."""
     if as_json and (request.form != "text" or request.out is not None):
         raise click.UsageError("--json is a form of its own: give neither --format nor --out with it.")
-    spec = load_spec(request.spec)
     shapes = [shape_of(text) for text in request.shapes or DEFAULT_SHAPES]
-    with doing(f"explaining {spec.name}"):
-        found = explain(spec, shapes, threads=request.threads, measures=request.measures)
+    with doing(f"explaining {request.spec}"):
+        found = explain(request.spec, shapes, threads=request.threads, measures=request.measures)
     if as_json:
         document("explain", Exit.GOOD, explanation_document(found))
     elif request.form == "html":
@@ -53,7 +57,7 @@ def explain_spec(request: Request, as_json: bool) -> int:
     elif request.out is not None:
         raise UnsupportedError("--out is for --format html: text goes to stdout")
     else:
-        print_explanation(found, spec)
+        print_explanation(found)
     return Exit.GOOD
 
 
@@ -76,20 +80,21 @@ def write(text: str, out: str | None) -> None:
     results().print(f"written: {out}")
 
 
-def print_explanation(found: Explanation, spec: Spec) -> None:
+def print_explanation(found: Explanation) -> None:
     results().print(limits_in_words(found))
-    if spec.projections is not None:
+    if found.spec.projections is not None:
         results().print("Explained is attention(); the projections of layer() come on top of it.")
     print_calls(found)
     for call in found.calls:
         heading(f"where the time of {shape_text(call.shape)} goes, as modelled")
         print_parts(call)
-    heading("the schedule, and why")
-    table = columns("decision", "value", "reason")
-    for decision in found.decisions:
-        table.add_row(decision.name, decision.value, decision.reason)
-    print_table(table)
-    results().print()
+    for choice in found.choices:
+        heading(f"the schedule{served_in_words(found, choice)}, and why")
+        table = columns("decision", "value", "reason")
+        for decision in choice.decisions:
+            table.add_row(decision.name, decision.value, decision.reason)
+        print_table(table)
+        results().print()
     results().print(choice_in_words(found))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from ..schedule.sight import Shape
-from ..tuning.explanation import Call, Explanation
+from ..tuning.explanation import Call, Choice, Explanation
 from . import quantities
 from .output import Json
 
@@ -61,8 +61,15 @@ def choice_in_words(found: Explanation) -> str:
     gain = max(call.cost.seconds / call.best for call in found.calls) - 1
     return (
         f"Of {found.schedules} schedules that are worth trying, the best for one of these calls is modelled "
-        f"{gain:.1%} faster than this one, which serves calls of all lengths."
+        f"{gain:.1%} faster than the one that serves it."
     )
+
+
+def served_in_words(found: Explanation, choice: Choice) -> str:
+    """Which calls a schedule is of, where others have another."""
+    if len(found.choices) == 1:
+        return ""
+    return f" of {' and '.join(map(shape_text, choice.calls))}"
 
 
 def explanation_document(found: Explanation) -> Json:
@@ -78,9 +85,8 @@ def explanation_document(found: Explanation) -> Json:
             "read_bandwidth": machine.read_bandwidth,
             "ridge": found.ridge,
         },
-        "schedule": asdict(found.schedule),
         "schedules": found.schedules,
-        "decisions": [asdict(decision) for decision in found.decisions],
+        "choices": [asdict(choice) for choice in found.choices],
         "calls": [call_document(found, call) for call in found.calls],
     }
 

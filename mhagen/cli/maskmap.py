@@ -64,7 +64,7 @@ class Run:
 
 def mask_map(found: Tiled, notes: tuple[str, ...]) -> str:
     """The picture, with the notes below it."""
-    head = [found.spec.name, f"keep: {found.spec.mask.keep or 'every key'}"]
+    head = [found.spec.name, f"keep: {found.spec.way_of(found.head).mask.keep or 'every key'}"]
     lines = [line for note in notes for line in wrap(note, LETTERS)]
     top = TOP + LINE * len(wrap(head[1], LETTERS)) + 2 * LINE + 14
     plane = plane_of(found, top)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..spec.model import Spec
-from ..tuning.explanation import Call, Explanation
-from .explained import cells, choice_in_words, limits_in_words, shape_text
+from ..tuning.explanation import Call, Choice, Explanation
+from .explained import cells, choice_in_words, limits_in_words, served_in_words, shape_text
 from .markup import Child, Element, element
 from .parts import PARTS, SMALLEST_SHARE, Part
 from .quantities import seconds as seconds_text
@@ -75,8 +75,9 @@ def content(found: Explanation) -> Iterator[Element]:
         yield element("h3", shape_text(call.shape))
         yield time_bar(call)
     yield element("div", parts_table(found), class_="scroll")
-    yield element("h2", "The schedule, and why")
-    yield element("div", decisions_table(found), class_="scroll")
+    for choice in found.choices:
+        yield element("h2", f"The schedule{served_in_words(found, choice)}, and why")
+        yield element("div", decisions_table(choice), class_="scroll")
     yield element("p", choice_in_words(found))
 
 
@@ -134,8 +135,8 @@ def share(part: Part, call: Call) -> float:
     return part.seconds(call.cost.parts) / call.cost.seconds
 
 
-def decisions_table(found: Explanation) -> Element:
-    rows = ([decision.name, decision.value, decision.reason] for decision in found.decisions)
+def decisions_table(choice: Choice) -> Element:
+    rows = ([decision.name, decision.value, decision.reason] for decision in choice.decisions)
     return table(["decision", "value", "reason"], rows)
 
 

@@ -65,7 +65,7 @@ def prune(
     arrays of [inputs], and if wanted context, query_offset, counted (batch, sequence: true for tokens that
     are no padding) and gradient: dL/d output. Without it the loss is half the squared norm of the output.
 
-    Without --keep, --prune or --share heads are measured, and nothing is written. With one of these, the
+    Without --keep, --prune or --share heads are measured, and no spec is written. With one of these, the
     smaller spec and weights are written for each layer, after they were compared with the layer whose heads
     are gated to 0.
 

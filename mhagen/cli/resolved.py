@@ -22,6 +22,8 @@ def _lines(spec: Spec) -> Iterator[tuple[str, str]]:
     yield from _labelled("arrays", _arrays(spec))
     yield from _labelled("score", _score(spec))
     yield "mask", _mask(spec)
+    if spec.softmax.sink is not None:
+        yield "sink", spec.softmax.sink
     for group in spec.groups:
         yield from _labelled("group", _group(group))
     if spec.heads.pruned:

@@ -25,7 +25,10 @@ def parse_shape(text: str) -> Shape:
 
     Raises   InputError
     """
-    lengths = dict(parse_length(part) for part in text.split(","))
+    parts = [parse_length(part) for part in text.split(",")]
+    lengths = dict(parts)
+    if len(lengths) < len(parts):
+        raise wrong(text, "it says a length twice")
     if not {"s", "q"} & set(lengths):
         raise wrong(text, "it has no q, the number of queries")
     if "s" in lengths and len({"q", "k"} & set(lengths)) == 2:

@@ -37,13 +37,13 @@ def show_spec(path: str, stage: str | None, form: str, target: str | None) -> in
     require_stage(stage, form)
     spec = load_spec(path)
     if form == "html":
-        print_exactly(modelled_page(spec, target))
+        print_exactly(modelled_page(path, target))
     elif form == "mermaid":
         print_exactly(print_mermaid(graph_after(spec, GRAPHS[-1] if stage is None else stage)))
     elif stage is None:
-        show_all(spec, target)
+        show_all(spec, source_of(path, target))
     else:
-        show_stage(spec, stage, target)
+        show_stage(path, spec, stage, target)
     return Exit.GOOD
 
 
@@ -58,19 +58,19 @@ def require_stage(stage: str | None, form: str) -> None:
         raise click.UsageError(f"{stage!r} is not a graph; mermaid shows one of: {', '.join(GRAPHS)}.")
 
 
-def show_stage(spec: Spec, stage: str, target: str | None) -> None:
+def show_stage(path: str, spec: Spec, stage: str, target: str | None) -> None:
     match stage:
         case "spec":
             show_resolved(spec)
         case "schedule":
-            show_schedule(source_of(spec, target))
+            show_schedule(source_of(path, target))
         case "source":
-            print_exactly(source_of(spec, target).text)
+            print_exactly(source_of(path, target).text)
         case _:
             print_exactly(print_graph(graph_after(spec, stage)))
 
 
-def show_all(spec: Spec, target: str | None) -> None:
+def show_all(spec: Spec, source: cpu.Source) -> None:
     heading("spec")
     show_resolved(spec)
     heading(f"{NAIVE}: one op for each step of the mathematics")
@@ -79,7 +79,6 @@ def show_all(spec: Spec, target: str | None) -> None:
     show_passes(spec)
     heading(f"{GRAPHS[-1]}: what is left after all passes")
     results().print(print_graph(graph_after(spec, GRAPHS[-1])))
-    source = source_of(spec, target)
     heading(f"schedule for {source.target.name}")
     show_schedule(source)
 
@@ -118,12 +117,13 @@ def graph_after(spec: Spec, stage: str) -> Graph:
     return run_passes(build_program(spec).main, PASSES[: GRAPHS.index(stage)])
 
 
-def modelled_page(spec: Spec, target: str | None) -> str:
+def modelled_page(path: str, target: str | None) -> str:
     """What `mhagen explain` shows of the default calls, with nothing measured: the same page every time."""
     shapes = [shape_of(text) for text in DEFAULT_SHAPES]
     chosen = None if target is None else target_named(target)
-    return page(explain(spec, shapes, measures=False, target=chosen))
+    return page(explain(path, shapes, measures=False, target=chosen))
 
 
-def source_of(spec: Spec, target: str | None) -> cpu.Source:
-    return compile_to_source(spec, target=None if target is None else target_named(target))[-1]
+def source_of(path: str, target: str | None) -> cpu.Source:
+    """What a build of the file gives, schedules beside it included."""
+    return compile_to_source(path, target=None if target is None else target_named(target))[-1]

@@ -71,8 +71,8 @@ def sentences(found: Looks) -> Iterator[str]:
             f"Head {sharpest.head} is the surest: the greatest weight of its queries is "
             f"{sharpest.confidence:.2f} in the mean."
         )
-    if found.spec.softmax.sink is not None:
-        yield "What a sink takes is not drawn: rows add up to less than 1."
+    if any(way.spec.softmax.sink is not None for way in found.spec.alike):
+        yield "What a sink takes is not drawn: rows of heads that have one add up to less than 1."
 
 
 def maps_document(found: Looks, said: tuple[str, ...]) -> Json:

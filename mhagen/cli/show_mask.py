@@ -27,6 +27,7 @@ class Request:
     """What is asked for, as the command line has it."""
 
     spec: str
+    head: int
     shape: str | None
     target: str | None
     out: str | None
@@ -36,7 +37,7 @@ def show_mask(request: Request, as_json: bool) -> int:
     """Draw the mask: on stdout, or into a file and what it shows on stdout in words or as one document."""
     spec = load_spec(request.spec)
     target = None if request.target is None else target_named(request.target)
-    found = tiled(spec, shape_of(spec, request.shape), target)
+    found = tiled(request.spec, shape_of(spec, request.shape), target, request.head)
     said = tuple(sentences(found))
     if request.out is not None:
         path = Path(request.out)
@@ -58,7 +59,7 @@ def shape_of(spec: Spec, text: str | None) -> Shape:
     Raises   InputError
     """
     if text is None:
-        keep = spec.keep_expression
+        keep = spec.visible_expression
         length = SHORTEST if keep is None else max(SHORTEST, telling_length(keep))
         return Shape(1, length, length)
     shape = parse_shape(text)
@@ -74,8 +75,10 @@ def sentences(found: Tiled) -> Iterator[str]:
         f"{grid.tile_keys} keys are computed, {found.share(View.PARTIAL):.1%} of all tiles masked pair by "
         f"pair; {found.needless_share:.1%} are called partial without need."
     )
-    if found.is_of_one_head:
-        yield f"Head 0; the others of {found.spec.heads.query} may differ."
+    if found.head in found.spec.heads.pruned:
+        yield f"Head {found.head} is pruned: it sees nothing, and nothing of it is computed."
+    elif found.is_of_one_head:
+        yield f"Head {found.head}; the others of {found.spec.heads.query} may differ."
     if found.made_up:
         yield f"The values of {', '.join(found.made_up)} are made up: a call has its own."
 
@@ -85,6 +88,7 @@ def mask_document(found: Tiled, said: tuple[str, ...]) -> Json:
     counts = {view.name.lower(): int((found.views == view).sum()) for view in View}
     return {
         "spec": found.spec.name,
+        "head": found.head,
         "shape": asdict(found.shape),
         "grid": asdict(found.grid),
         "tiles": {**counts, "partial_without_need": int(found.needless.sum())},

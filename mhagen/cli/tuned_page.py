@@ -42,7 +42,9 @@ def content(found: Tuning, measures: bool) -> Iterator[Element]:
     yield element("ul", (element("li", remark) for remark in found.remarks))
     yield element("h2", "Which calls are served by which schedule")
     yield element("div", table_of_ranges(found), class_="scroll")
-    yield from place_on_roofline(found, measures)
+    yield element("h2", "What the machine allows, and where the calls stand")
+    for threads in dict.fromkeys(outcome.call.threads for outcome in found.outcomes):
+        yield from place_on_roofline(found, threads, measures)
     for outcome in found.outcomes:
         yield from section(found, outcome)
 
@@ -56,10 +58,9 @@ def table_of_ranges(found: Tuning) -> Element:
     return table(["calls", CHANGED], rows)
 
 
-def place_on_roofline(found: Tuning, measures: bool) -> Iterator[Element]:
+def place_on_roofline(found: Tuning, threads: int, measures: bool) -> Iterator[Element]:
     """Where the chosen schedules stand. Of a layer the attention alone can be shown, as it is modelled."""
-    placed = explained(found, measures)
-    yield element("h2", "What the machine allows, and where the calls stand")
+    placed = explained(found, threads, measures)
     yield element("p", limits_in_words(placed), class_="quiet")
     yield element("div", roofline(placed), class_="scroll")
     yield element("p", points_in_words(placed), class_="quiet")
@@ -72,11 +73,18 @@ def points_in_words(placed: Explanation) -> str:
     return f"{rings} How long it takes was not measured."
 
 
-def explained(found: Tuning, measures: bool) -> Explanation:
-    measured = {outcome.call.shape: chosen_seconds(outcome) for outcome in found.outcomes}
-    most = max(outcome.call.threads for outcome in found.outcomes)
+def explained(found: Tuning, threads: int, measures: bool) -> Explanation:
+    """The calls on so many threads, with the table that was found."""
+    outcomes = [outcome for outcome in found.outcomes if outcome.call.threads == threads]
+    measured = {outcome.call.shape: chosen_seconds(outcome) for outcome in outcomes}
     plain = explain(
-        found.spec, tuple(measured), threads=most, measures=measures, times_calls=False, target=found.target
+        found.spec,
+        tuple(measured),
+        threads=threads,
+        measures=measures,
+        times_calls=False,
+        target=found.target,
+        tune=found.table,
     )
     if found.spec.projections is not None:
         return plain

@@ -68,10 +68,12 @@ def view_model(facts: Lowering) -> ViewModel:
 def reach_model(facts: Lowering) -> ReachModel:
     code = facts.reach_code
     if code is None:
-        return ReachModel(False, (), (), "", "", ())
+        return ReachModel(False, (), (), "", "", (), "")
     parameters = ("q_low", "q_high", "keys", *facts.place(code.names))
     blocks = ("q_low", "q_high", "keys", "single", *place_of_reach(facts))
-    return ReachModel(True, parameters, code.lines, code.first, code.end, blocks)
+    # Indices of captured arrays are clamped to their lengths, and no key has an index.
+    whole = "single or keys == 0" if any(map(runs_without_keys, facts.parts)) else "single"
+    return ReachModel(True, parameters, code.lines, code.first, code.end, blocks, whole)
 
 
 def block_model(facts: Lowering) -> BlockModel:

@@ -16,7 +16,7 @@ from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import Schedule
 from ..schedule.table import MOST_ENTRIES, ScheduleTable
 from ..schedule.workload import Workload, workload_of
-from ..spec.names import TOP_COUNTS
+from ..spec.statistic import TOP_COUNTS
 from .cells import Code, emit_cells
 from .levels import Captured, Lanes
 from .model import Names

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from ..base.dtypes import DType
-from ..expr.intervals import ANY_REAL, Interval, bounds
+from ..expr.intervals import ANY_REAL, INT32, Interval, bounds
+from ..expr.ranges import range_of
 from ..expr.tree import Expr, Kind, Name, walk
 
-INT32 = Interval(-(2**31), 2**31 - 1)
 POSITION = Interval(-(2**30) + 1, 2**30 - 1)  # checked at the call: lengths and offsets stay below 2**29
 
 
@@ -57,22 +57,10 @@ def level_of(expr: Expr, lanes: Lanes) -> Level:
 def needs_wide_lanes(expr: Expr, arrays: Mapping[str, Captured], heads: int) -> bool:
     """Can an integer of the expression leave 32 bits? Then its lanes hold 64."""
     names = {"q": POSITION, "k": POSITION, "b": POSITION, "h": Interval(0, heads - 1), "score": ANY_REAL}
-    limits = {name: array_bounds(array) for name, array in arrays.items()}
+    limits = {name: range_of(array.dtype) for name, array in arrays.items()}
     for node in walk(expr):
         if node.kind is Kind.INTEGER:
             found = bounds(node, names, limits)
             if found.low < INT32.low or found.high > INT32.high:
                 return True
     return False
-
-
-def array_bounds(array: Captured) -> Interval:
-    match array.dtype:
-        case DType.INT32:
-            return INT32
-        case DType.INT64:
-            return Interval(-(2**63), 2**63 - 1)
-        case DType.BOOL:
-            return Interval(0, 1)
-        case _:
-            return ANY_REAL

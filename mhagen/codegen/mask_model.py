@@ -51,3 +51,4 @@ class ReachModel:
     first: str
     end: str
     block_parameters: Names  # of the same in whole blocks
+    whole: str  # whether all keys are gone through, which may be none

@@ -10,6 +10,7 @@ from textwrap import wrap
 from ..base.dtypes import DType
 from ..base.turning import Scaling
 from ..schedule.table import Entry
+from .constants import LOG2_E
 from .entry import model_dim_of
 from .facts import Lowering
 from .finish import norm_of, rotary_of
@@ -111,7 +112,7 @@ def placed(facts: Lowering) -> Lines:
 
 def natural_scale(facts: Lowering) -> float:
     op = facts.work.op
-    return op.query_scale if op.score_scale != 1.0 else op.query_scale / 1.4426950408889634
+    return op.query_scale if op.score_scale != 1.0 else op.query_scale / LOG2_E
 
 
 def schedule(facts: Lowering) -> Lines:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from ..expr.intervals import NAME_RANGES, Interval, Operands, bounds, bounds_of_result, leaves_int64
 from ..expr.kinds import applied
 from ..expr.logic import negation
+from ..expr.ranges import range_of
 from ..expr.simplify import simplify
 from ..expr.tree import Apply, Constant, Expr, Kind, Literal, Operator, names, walk
-from .levels import Captured, array_bounds
+from .levels import Captured
 from .rises import STEEPEST, at_key_zero, rise
 from .tile_rules import UnboundedError
 from .tiles import Bounder
@@ -235,7 +236,7 @@ def is_call(name: str, text: str) -> bool:
 def emit_reach(keep: Expr, arrays: Mapping[str, Captured], constants: Mapping[str, str]) -> ReachCode | None:
     """The lines that bound the keys that any of some queries sees; None if the mask gives no bounds."""
     bounder = Bounder(arrays, constants)
-    found = Solver(bounder, {name: array_bounds(array) for name, array in arrays.items()}).ends(keep)
+    found = Solver(bounder, {name: range_of(array.dtype) for name, array in arrays.items()}).ends(keep)
     if found == Ends():
         return None
     first = joined("max", ["0", found.first]) if found.first else "0"

@@ -16,6 +16,7 @@ import jinja2
 
 from .. import runtime
 from ..base.digest import digest
+from ..base.errors import InternalError
 from ..runtime import simd, simd_formats
 from .gpu_model import GpuFrameModel, GpuModuleModel
 from .hopper_model import HopperModuleModel
@@ -134,7 +135,10 @@ def render_gpu(model: GpuModuleModel | HopperModuleModel) -> str:
 
 def filled(template: str, model: DataclassInstance) -> str:
     values = {field.name: getattr(model, field.name) for field in fields(model)}
-    return environment().get_template(template).render(values)
+    try:
+        return environment().get_template(template).render(values)
+    except jinja2.TemplateNotFound as error:  # an OSError, and no fault of the user's
+        raise InternalError(f"mhagen is not installed whole: its template {error} is missing") from error
 
 
 def names_in(body: str) -> frozenset[str]:

@@ -32,7 +32,7 @@ def bind(inputs: Iterable[Value], given: Mapping[str, npt.ArrayLike]) -> tuple[d
     lengths: Lengths = {}
     arrays = {}
     for value in inputs:
-        array = _widened(value, _as_array(value.name, given[value.name]))
+        array = _widened(value, as_array(value.name, given[value.name]))
         _check_shape(value, array.shape, lengths)
         lengths |= {
             axis: n for axis, n in zip(value.type.shape, array.shape, strict=True) if isinstance(axis, str)
@@ -52,7 +52,11 @@ def check_names(what: str, given: Iterable[str], needed: Iterable[str]) -> None:
         raise InputError(f"{what} has no {unknown}; it takes {', '.join(needed) or 'none'}")
 
 
-def _as_array(name: str, argument: npt.ArrayLike) -> Array:
+def as_array(name: str, argument: npt.ArrayLike) -> Array:
+    """What is given as an array.
+
+    Raises   InputError that names the argument, of lists whose lengths differ
+    """
     try:
         return np.asarray(argument)
     except ValueError as error:

@@ -15,7 +15,8 @@ from ..base.errors import InputError
 from ..expr.intervals import NAME_RANGES
 from ..spec.fields import Align
 from ..spec.model import Spec
-from .arguments import Lengths, bind, check_names
+from ..spec.names import WEIGHTS
+from .arguments import Lengths, as_array, bind, check_names
 from .build import build_graph
 from .evaluate import run_graph
 from .graph import QUERY_OFFSET, Graph
@@ -25,8 +26,6 @@ from .types import Dimension
 
 # Where a query may stand: passes rely on it.
 POSITIONS = NAME_RANGES["q"]
-# The names of a layer's weights; everything else a layer reads is an argument of its own.
-WEIGHTS = ("wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo", "q_norm", "k_norm")
 
 
 class Reference:
@@ -78,7 +77,7 @@ class Reference:
         made = [node.result for node in graph.nodes if isinstance(node.op, Softmax)]
         graph = replace(graph, outputs=tuple((name, name) for name in made))
         if value is None:
-            width, shape = self.spec.heads.value_dim, np.shape(key)
+            width, shape = self.spec.heads.value_dim, as_array("key", key).shape
             value = np.zeros((*shape[:-1], width))
         given = {"query": query, "key": key, "value": value} | inputs
         arrays, lengths = bind((each for each in graph.inputs if each.name != QUERY_OFFSET), given)
@@ -127,7 +126,7 @@ def apart(
             continue
         if twice := [name for name in names if name in weights]:
             raise InputError(f"weights has {packed} and {', '.join(twice)} and needs one or the other")
-        whole, rows = np.asarray(weights[packed]), [int(shapes[name][0]) for name in names]
+        whole, rows = as_array(packed, weights[packed]), [int(shapes[name][0]) for name in names]
         if whole.ndim == 0 or len(whole) != sum(rows):
             raise InputError(f"{packed} has shape {whole.shape} and needs {sum(rows)} rows")
         others = {name: array for name, array in weights.items() if name != packed}
@@ -154,7 +153,7 @@ def bound_offset(graph: Graph, query_offset: npt.ArrayLike | None, lengths: Leng
     batch, queries = lengths["batch"], lengths["queries"]
     if query_offset is None:
         query_offset = lengths.get("keys", queries) - queries if graph.align is Align.END else 0
-    offset = np.asarray(query_offset)
+    offset = as_array("query_offset", query_offset)
     if offset.dtype.kind not in "iu":
         raise InputError(f"query_offset holds {offset.dtype} and needs integers")
     if offset.shape not in ((), (batch,)):

@@ -15,7 +15,7 @@ import numpy as np
 from ..base.dtypes import DType
 from ..expr.evaluate import evaluate
 from ..expr.tree import Expr
-from ..spec.names import TOP_COUNTS
+from ..spec.statistic import TOP_COUNTS
 from .op import Array, Floats, Integers, Op, Results, Types
 from .ops import over_scores, positions
 from .types import Base, Dimension, TensorType, TypeRuleError, axes

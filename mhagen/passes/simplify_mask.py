@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from ..base.dtypes import DType
-from ..expr.intervals import ALWAYS, ANY_REAL, INT32, INT64, NAME_RANGES, NEVER, UNKNOWN, Interval, bounds
+from ..expr.intervals import ALWAYS, INT32, NAME_RANGES, NEVER, Interval, bounds
+from ..expr.ranges import range_of
 from ..expr.simplify import simplify
 from ..expr.tree import Expr, Kind, Literal, replace
 from ..ir.graph import Graph, Node
 from ..ir.ops import Mask
 from .rewrite import redirect, rewrite, splice, with_expression
-
-# What an element of a run-time array can be.
-RANGES = {
-    DType.INT32: INT32,
-    DType.INT64: INT64,
-    DType.BOOL: UNKNOWN,
-    **dict.fromkeys((DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16, DType.FLOAT16), ANY_REAL),
-}
 
 
 def simplify_mask(graph: Graph) -> Graph:
@@ -45,7 +37,7 @@ def decided(keep: Expr, graph: Graph, node: Node) -> Expr:
     heads = graph.types[node.result].shape[1]
     last_head = heads - 1 if isinstance(heads, int) else INT32.high
     names = {**NAME_RANGES, "h": Interval(0, last_head)}
-    arrays = {name: RANGES[graph.types[name].dtype] for name in node.op.captured}
+    arrays = {name: range_of(graph.types[name].dtype) for name in node.op.captured}
 
     def decide(expr: Expr) -> Expr:
         if expr.kind is not Kind.CONDITION:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..base.errors import InputError
 from ..expr.tree import Expr, names
 from ..spec.fields import Axis
 from ..spec.load import load_spec
@@ -98,8 +99,16 @@ def renumbered(heads: list[int], cut: Cut) -> list[int]:
 
 
 def smaller_name(spec: Spec, suffix: str) -> str:
-    """A name for the smaller spec."""
-    return f"{spec.name[: LONGEST_NAME - len(suffix)]}{suffix}"
+    """A name for the smaller spec.
+
+    Raises   InputError where it is that of the spec, so that one would take the other's place
+    """
+    name = f"{spec.name[: LONGEST_NAME - len(suffix)]}{suffix}"
+    if name == spec.name:
+        raise InputError(
+            f"the smaller layer would be called {name}, as the spec is: give the spec a shorter name"
+        )
+    return name
 
 
 def smaller_weights(spec: Spec, cut: Cut, weights: Mapping[str, AnyArray]) -> dict[str, AnyArray]:

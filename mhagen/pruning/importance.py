@@ -7,6 +7,7 @@ from typing import assert_never
 
 import numpy as np
 
+from ..base.errors import InputError
 from ..ir.op import Floats
 from .methods import Method
 from .observed import Observed
@@ -19,11 +20,25 @@ def measures(layers: Sequence[Observed], method: Method, batch: int) -> tuple[tu
     """The measure of each head of each layer; None of heads that are pruned already.
 
     `batch` says how many examples the program of Transformers takes at once.
+
+    Raises   InputError where a measure is no number, as heads cannot be ranked by it
     """
     rows = [layer_measures(layer, method, batch) for layer in layers]
+    for number, (layer, row) in enumerate(zip(layers, rows, strict=True)):
+        check_finite(layer, row, method, number)
     if method is Method.MICHEL_TRANSFORMERS:
         rows = stretched(rows)
     return tuple(as_row(layer, row) for layer, row in zip(layers, rows, strict=True))
+
+
+def check_finite(layer: Observed, row: Floats, method: Method, number: int) -> None:
+    wrong = [head for head, value in zip(layer.heads, row, strict=True) if not np.isfinite(value)]
+    if wrong:
+        arrays = ", ".join(layer.seen.spec.inputs) or "x"
+        raise InputError(
+            f"by {method.value}, head {wrong[0]} of layer {number} has no finite measure, and cannot be "
+            f"ranked: what it computes there is NaN or infinite; look for such numbers in {arrays}"
+        )
 
 
 def as_row(layer: Observed, row: Floats) -> tuple[float | None, ...]:
@@ -87,4 +102,4 @@ def changes(layer: Observed) -> Iterator[float]:
     whole = np.linalg.norm(layer.output[counted])
     for head in layer.heads:
         change = np.linalg.norm(layer.contribution(head)[counted])
-        yield float(change / whole) if whole > 0 else 0.0
+        yield float(change / whole) if whole != 0 else 0.0

@@ -51,9 +51,11 @@ class Observed:
 
         Source   Michel et al. 2019, section 4.1: the product of a head's output and the loss's gradient there
         """
+        counted = self.seen.counted[..., np.newaxis]
         for head in self.heads:
             carried = self.gradient @ self.output_weights[head]
-            yield head, np.einsum("bqd,bqd->bq", self.contexts[:, head], carried)
+            context = np.where(counted, self.contexts[:, head], 0.0)  # a NaN times a gradient of 0 is NaN
+            yield head, np.einsum("bqd,bqd->bq", context, carried)
 
 
 def watching_kernel(spec: Spec) -> Kernel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.errors import InputError
+from ..ir.files import SUFFIXES, read_arrays
 from ..pipeline import SpecLike, build
 from ..spec.load import load_spec
 from ..spec.model import Spec
 from .cut import cut_heads, smaller_name, smaller_spec, smaller_weights
-from .files import SUFFIXES, read_arrays
 from .importance import measures
 from .methods import Method, method_named
 from .observed import Observed, observe, watching_kernel
@@ -52,6 +52,7 @@ def prune(
     Raises   InputError, SpecError, UnsupportedError; VerificationError, and nothing written into `out`, where
              a smaller layer is not the layer with those heads gated to 0
     """
+    files = tuple(files_among((spec, *one_or_more(weights), *one_or_more(inputs))))
     spec, method, amount = load_spec(spec), method_named(by), Amount(keep, prune, share)
     check_batch(batch)
     if spec.projections is None:
@@ -61,7 +62,7 @@ def prune(
     layers = watched(spec, pairs)
     found = {each: measures(layers, each, batch) for each in Method}
     chosen = None if count is None else least_important(found[method], method, count)
-    result = Pruning(spec, method, found, () if chosen is None else tuple(smaller(layers, chosen)))
+    result = Pruning(spec, method, found, () if chosen is None else tuple(smaller(layers, chosen)), files)
     if out is not None:
         result.save(Path(out), suffix_of(weights))
     return result
@@ -74,6 +75,10 @@ def check_batch(batch: object) -> None:
 
 def one_or_more(given: object) -> Sequence[object]:
     return given if isinstance(given, list | tuple) else (given,)
+
+
+def files_among(given: Iterable[object]) -> Iterator[Path]:
+    return (Path(each) for each in given if isinstance(each, str | os.PathLike))
 
 
 def paired(weights: Sequence[object], inputs: Sequence[object]) -> Sequence[tuple[object, object]]:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.acceptance import numpy_dtype
+from ..base.dtypes import DType
 from ..base.errors import InputError
+from ..ir.files import write_arrays
 from ..spec.model import Spec
 from ..tuning.result_text import html_table, text_table
 from .cut import Cut
-from .files import write_arrays
 from .methods import Method
 from .proof import Proof
 
@@ -37,13 +39,15 @@ class Pruning:
     """The measures of the heads, by every method, and the smaller layers, if any heads were to go.
 
     Shapes   measures[method][layer][head]; None of a head that the spec prunes already
-    Members  layers has one for each file or mapping of weights; it is empty where heads were only measured
+    Members  layers has one for each file or mapping of weights; it is empty where heads were only measured;
+             read are the files of the spec, the weights and the inputs, as far as they came from files
     """
 
     spec: Spec
     by: Method
     measures: Mapping[Method, tuple[tuple[float | None, ...], ...]]
     layers: tuple[SmallerLayer, ...]
+    read: tuple[Path, ...] = ()
 
     @property
     def pruned(self) -> tuple[tuple[int, ...], ...]:
@@ -113,15 +117,38 @@ class Pruning:
         """
         if suffix not in (".npz", ".safetensors"):
             raise InputError(f"suffix is {suffix!r} and needs .npz or .safetensors")
-        return tuple(path for layer in self.layers for path in written(layer, Path(out), suffix))
+        paths = [destinations(layer, Path(out), suffix) for layer in self.layers]
+        for path in (path for pair in paths for path in pair):
+            require_not_read(path, self.read)
+        for layer, pair in zip(self.layers, paths, strict=True):
+            write(layer, *pair)
+        return tuple(path for pair in paths for path in pair)
 
 
-def written(layer: SmallerLayer, folder: Path, suffix: str) -> tuple[Path, Path]:
-    spec, weights = (folder / f"{layer.spec.name}{ending}" for ending in (".toml", suffix))
+def destinations(layer: SmallerLayer, folder: Path, suffix: str) -> tuple[Path, Path]:
+    """Where the spec and the weights of the layer go."""
+    return folder / f"{layer.spec.name}.toml", folder / f"{layer.spec.name}{suffix}"
+
+
+def require_not_read(path: Path, read: tuple[Path, ...]) -> None:
+    if any(path.resolve() == each.resolve() for each in read):
+        raise InputError(f"{path} is what has been pruned, and would be written over: choose another folder")
+
+
+def write(layer: SmallerLayer, spec: Path, weights: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        spec.parent.mkdir(parents=True, exist_ok=True)
         spec.write_text(layer.spec.to_toml(), encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {spec}: {error.strerror or error}") from error
-    write_arrays(weights, layer.weights)
-    return spec, weights
+    write_arrays(weights, in_a_format_of_the_layer(layer))
+
+
+def in_a_format_of_the_layer(layer: SmallerLayer) -> Mapping[str, np.ndarray[Any, Any]]:
+    """The weights; bfloat16 is widened for a layer of another format, which would not know its bits."""
+    if layer.spec.dtype is DType.BFLOAT16:
+        return layer.weights
+    return {
+        name: array.astype(np.float32) if array.dtype == numpy_dtype(DType.BFLOAT16) else array
+        for name, array in layer.weights.items()
+    }

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ..backend.acceptance import numpy_dtype
 from ..base.errors import InputError, UnsupportedError
-from ..ir.arguments import bind, check_names
+from ..ir.arguments import as_array, bind, check_names
 from ..ir.build import build_operands
-from ..ir.graph import QUERY_OFFSET, Graph
+from ..ir.files import typed
+from ..ir.graph import QUERY_OFFSET, Graph, Value
 from ..ir.op import Array, Floats
-from ..ir.reference import WEIGHTS, apart, bound_offset
+from ..ir.reference import apart, bound_offset
 from ..spec.model import Spec
-from .files import typed
+from ..spec.names import WEIGHTS
 
 Named: TypeAlias = Mapping[str, npt.ArrayLike]
 
@@ -61,16 +62,24 @@ def seen_layer(spec: Spec, weights: Named, inputs: Named | npt.ArrayLike) -> See
     apart_weights = apart(weights, {each.name: each.type.shape for each in graph.inputs})
     needed = [each.name for each in graph.inputs if each.name in WEIGHTS]
     check_names("weights", apart_weights, needed)
-    raw = {name: typed(np.asarray(apart_weights[name])) for name in needed}
-    arrays, lengths = bind((each for each in graph.inputs if each.name != QUERY_OFFSET), {**given, **raw})
+    raw = {name: typed(as_array(name, apart_weights[name])) for name in needed}
+    arrays, lengths = bind(bound_by_shape(graph, given), {**given, **raw})
     if 0 in (lengths["batch"], lengths["queries"]):
         raise InputError(f"x has shape {arrays['x'].shape}, and without tokens nothing tells heads apart")
-    for name in ("x", *(name for name in ("context",) if name in given), *needed):
+    for name in ("x", *(name for name in ("context", "gradient") if name in given), *needed):
         check_finite(name, arrays[name])
+    gradient = cast(Floats | None, arrays.pop("gradient", None))
     arrays[QUERY_OFFSET] = bound_offset(graph, given.get(QUERY_OFFSET), lengths)
-    return SeenLayer(
-        spec, raw, graph, arrays, bound_gradient(given, arrays["x"]), bound_counts(given, arrays["x"])
-    )
+    return SeenLayer(spec, raw, graph, arrays, gradient, bound_counts(given, arrays["x"]))
+
+
+def bound_by_shape(graph: Graph, given: Named) -> Iterator[Value]:
+    """The layer's arrays but for its offset; a gradient has the format and the shape of x."""
+    for each in graph.inputs:
+        if each.name != QUERY_OFFSET:
+            yield each
+        if each.name == "x" and "gradient" in given:
+            yield Value("gradient", each.type)
 
 
 def check_given(spec: Spec, given: Named) -> None:
@@ -89,22 +98,9 @@ def check_finite(name: str, array: Array) -> None:
         raise InputError(f"{name} has {wrong} numbers that are NaN or infinite, and needs finite ones")
 
 
-def bound_gradient(given: Named, x: Array) -> Floats | None:
-    if "gradient" not in given:
-        return None
-    gradient = np.asarray(given["gradient"])
-    if gradient.dtype.kind not in "fiu" and gradient.dtype.name != "bfloat16":
-        raise InputError(f"gradient holds {gradient.dtype} and needs real numbers")
-    if gradient.shape != x.shape:
-        raise InputError(f"gradient has shape {gradient.shape} and needs that of the output, {x.shape}")
-    wide = gradient.astype(np.float64)
-    check_finite("gradient", wide)
-    return wide
-
-
 def bound_counts(given: Named, x: Array) -> npt.NDArray[np.bool_]:
     shape = x.shape[:2]
-    counted = np.asarray(given.get("counted", np.ones(shape, np.bool_)))
+    counted = as_array("counted", given.get("counted", np.ones(shape, np.bool_)))
     if counted.shape != shape:
         raise InputError(f"counted has shape {counted.shape} and needs (batch, queries) = {shape}")
     if counted.dtype.kind not in "biu" or not np.isin(counted, (0, 1)).all():

@@ -3,6 +3,7 @@
 A child forked while another thread compiles would find the compiler's locks taken by a thread that it does
 not have, and hang at its first use of them (8 of 10 trials with Numba's). So the locks are taken around the
 fork, which waits for a compilation to end.
+Locks of our own that are held while something is compiled are OwnLocks, which a child has anew.
 Processes started by spawn or forkserver need none of this.
 """
 
@@ -13,8 +14,33 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from weakref import WeakSet
 
 _taken = threading.local()
+
+
+class OwnLock:
+    """A lock that is free in a forked child, whichever other thread of the parent held it."""
+
+    def __init__(self) -> None:
+        self._lock, self._holder = threading.Lock(), 0
+        _own_locks.add(self)
+
+    def begin_child(self) -> None:
+        """No thread but the one that has forked is there to give it back."""
+        if self._holder != threading.get_ident():
+            self._lock, self._holder = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._holder = threading.get_ident()
+
+    def __exit__(self, *raised: object) -> None:
+        self._holder = 0
+        self._lock.release()
+
+
+_own_locks: WeakSet[OwnLock] = WeakSet()
 
 
 def _compiler_locks() -> Iterator[AbstractContextManager[object]]:
@@ -39,5 +65,11 @@ def _give_back() -> None:
         _taken.locks.pop().__exit__(None, None, None)
 
 
+def _begin_child() -> None:
+    _give_back()
+    for lock in tuple(_own_locks):
+        lock.begin_child()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_take, after_in_parent=_give_back, after_in_child=_give_back)
+    os.register_at_fork(before=_take, after_in_parent=_give_back, after_in_child=_begin_child)

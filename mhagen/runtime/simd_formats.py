@@ -7,7 +7,10 @@ Terms
 
 from __future__ import annotations
 
+from . import simd
 from .notcompiled import Address, Vector, compiled_only
+
+VOCABULARY = (simd.__name__, __name__)  # the modules of all words
 
 
 def load_float32(address: Address) -> float:

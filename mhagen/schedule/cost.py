@@ -132,7 +132,7 @@ def tasks_of(work: Workload, schedule: Schedule, shape: Shape, decodes: bool) ->
 
 def threads_of(work: Workload, shape: Shape, tasks: int, most: int) -> int:
     """As many as runtime/launch.py wakes."""
-    multiply_adds = int(operations_of(work, shape)) // 2
+    multiply_adds = shape.batch * len(work.kept_heads) * shape.pairs * (work.dim + work.value_dim)
     return max(1, min(tasks, most, 1 + multiply_adds // MULTIPLY_ADDS_OF_A_THREAD))
 
 

@@ -31,7 +31,7 @@ from ..base.dtypes import DType
 from ..base.errors import InputError
 from ..base.target import Target
 from ..base.version import __version__
-from ..runtime.entry import Doubt
+from ..runtime.entry import Doubt, require_private
 from ..runtime.host import host_cpu, host_machine
 from ..runtime.locking import hold
 from ..runtime.store import create_private
@@ -45,6 +45,7 @@ PATIENCE_SECONDS = 10.0  # a file is written in milliseconds
 LARGEST_FILE_BYTES = 1 << 22  # a table has 5 KB
 # NONBLOCK: opening a FIFO returns at once.
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 Item: TypeAlias = Json  # circumstances and a table
 
 
@@ -98,11 +99,11 @@ def tuned_table(
 
     A file that is damaged, or that says what no tuner does, is one warning and a miss.
     """
-    for path in (kept_path(circumstances), beside):
+    for path, is_kept in ((kept_path(circumstances), True), (beside, False)):
         if path is None:
             continue
         try:
-            table = table_of(path, circumstances)
+            table = table_of(path, circumstances, is_kept)
             broken = () if table is None else faults(table, target, dtype)
             if broken:
                 raise Doubt(broken[0])
@@ -122,22 +123,22 @@ def warn(message: str) -> None:
     warnings.warn(message, TunedWarning, stacklevel=4)
 
 
-def table_of(path: Path, circumstances: Circumstances) -> ScheduleTable | None:
-    """The first table of the file for these circumstances.
+def table_of(path: Path, circumstances: Circumstances, is_kept: bool) -> ScheduleTable | None:
+    """The first table of the file for these circumstances.  is_kept: as for `bytes_of`.
 
     Raises   OSError, Doubt
     """
     wanted = written(circumstances)
-    found = next((item for item in items_of(path) if item["for"] == wanted), None)
+    found = next((item for item in items_of(path, is_kept) if item["for"] == wanted), None)
     return None if found is None else table_from_json(found["table"])
 
 
-def tables_in(path: Path) -> tuple[tuple[Circumstances, ScheduleTable], ...]:
-    """All tables of a file that this version understands, whatever the machine.
+def tables_in(path: Path, is_kept: bool = False) -> tuple[tuple[Circumstances, ScheduleTable], ...]:
+    """All tables of a file that this version understands, whatever the machine.  is_kept: as for `bytes_of`.
 
     Raises   OSError, Doubt
     """
-    return tuple(understood(items_of(path)))
+    return tuple(understood(items_of(path, is_kept)))
 
 
 def understood(items: list[Item]) -> Iterator[tuple[Circumstances, ScheduleTable]]:
@@ -150,13 +151,14 @@ def understood(items: list[Item]) -> Iterator[tuple[Circumstances, ScheduleTable
             continue
 
 
-def items_of(path: Path) -> list[Item]:
+def items_of(path: Path, is_kept: bool = False) -> list[Item]:
     """What a file holds, none of it checked but that each has circumstances and a table.
 
     Raises   OSError, Doubt
     """
     try:
-        content = with_keys(json.loads(bytes_of(path)), ("format", "tables"), "a file of tuned schedules")
+        document = json.loads(bytes_of(path, is_kept))
+        content = with_keys(document, ("format", "tables"), "a file of tuned schedules")
     except (ValueError, RecursionError):
         raise Doubt("it is no JSON") from None
     if content["format"] != FORMAT:
@@ -167,10 +169,14 @@ def items_of(path: Path) -> list[Item]:
     return [with_keys(item, ("for", "table"), "an item") for item in tables]
 
 
-def bytes_of(path: Path) -> bytes:
+def bytes_of(path: Path, is_kept: bool) -> bytes:
+    """What a file holds.  is_kept: it is one of the cache, and not believed where others may write to it."""
     with open(os.open(path, _READ), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise Doubt("it is not a file")
+        if is_kept:
+            require_private(status)
         content = file.read(LARGEST_FILE_BYTES + 1)
     if len(content) > LARGEST_FILE_BYTES:
         raise Doubt("it is larger than any file of tuned schedules")
@@ -213,7 +219,7 @@ def keep_table(circumstances: Circumstances, table: ScheduleTable) -> Path:
     folder = settings.cache_dir() / "tuned"
     create_private(folder)
     path = folder / f"{digest(circumstances.of_table)}.json"
-    replace_file(path, [item_of(circumstances, table)])
+    replace_file(path, [item_of(circumstances, table)], mode=0o600)
     return path
 
 
@@ -268,11 +274,11 @@ def text_of(items: list[Item]) -> str:
     return re.sub(r"\[\s+(\d+),\s+(\d+|null)\s+\]", r"[\1, \2]", spread) + "\n"
 
 
-def replace_file(path: Path, items: list[Item]) -> None:
-    """A reader sees the old file or the new one, nothing between."""
+def replace_file(path: Path, items: list[Item], mode: int = 0o666) -> None:
+    """A reader sees the old file or the new one, nothing between.  mode: before the umask."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}-{uuid.uuid4().hex}")
     try:
-        with open(temporary, "x", encoding="utf-8") as file:
+        with open(os.open(temporary, _WRITE, mode), "w", encoding="utf-8") as file:
             file.write(text_of(items))
             file.flush()
             os.fsync(file.fileno())

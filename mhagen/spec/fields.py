@@ -23,6 +23,7 @@ from ..expr.tree import INTEGER_LIMIT, REAL_LIMIT, Number
 from .names import NAME_PATTERN, similar_name, why_not_a_module, why_not_a_variable, why_not_an_input
 from .problems import shown
 from .projections import Projections as Projections
+from .statistic import Statistic as Statistic
 from .tables import Table
 
 MOST_DIM = 1024
@@ -40,22 +41,6 @@ class Align(Enum):
 
     START = "start"
     END = "end"
-
-
-class Statistic(Enum):
-    """What a kernel can return beside its output: of each head, numbers of its queries or of its keys."""
-
-    LSE = "lse"
-    MAX = "max"
-    ENTROPY = "entropy"
-    CONFIDENCE = "confidence"
-    RECEIVED = "received"
-    ARGMAX = "argmax"
-    TOP_2 = "top_2"
-    TOP_4 = "top_4"
-    TOP_8 = "top_8"
-    TOP_16 = "top_16"
-    TOP_32 = "top_32"
 
 
 class Axis(Enum):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from itertools import groupby
 from typing import Any, TypeVar
 
 from ..base.errors import SpecError
@@ -26,12 +26,23 @@ class HeadsAlike:
     spec: Spec
 
 
-def is_head(head: int) -> Expr:
-    return applied(Operator.EQUAL, Name("h"), Literal(head))
+def is_one_of(heads: Sequence[int]) -> Expr:
+    """Is `h` one of these heads, given in rising order?"""
+    runs = groupby(enumerate(heads), lambda each: each[1] - each[0])
+    return any_of([is_between(*(head for _, head in run)) for _, run in runs])
 
 
-def either(one: Expr, other: Expr) -> Expr:
-    return applied(Operator.OR, one, other)
+def is_between(first: int, *others: int) -> Expr:
+    head = Name("h")
+    if not others:
+        return applied(Operator.EQUAL, head, Literal(first))
+    low = applied(Operator.LESS_EQUAL, Literal(first), head)
+    return applied(Operator.AND, low, applied(Operator.LESS_EQUAL, head, Literal(others[-1])))
+
+
+def any_of(conditions: Sequence[Expr]) -> Expr:
+    """One node, however many there are: what reads a tree goes as deep as it is."""
+    return conditions[0] if len(conditions) == 1 else applied(Operator.OR, *conditions)
 
 
 Said = TypeVar("Said")
@@ -88,9 +99,19 @@ class Spec(Fields):
         for way in self.alike:
             heads = [head for head in way.heads if head not in self.heads.pruned]
             if heads:
-                keep, condition = way.spec.keep_expression, reduce(either, map(is_head, heads))
+                keep, condition = way.spec.keep_expression, is_one_of(heads)
                 parts.append(condition if keep is None else applied(Operator.AND, condition, keep))
-        return reduce(either, parts)
+        return any_of(parts)
+
+    def keep_of(self, head: int) -> Expr | None:
+        """Which keys a head sees; a pruned one sees none."""
+        if head in self.heads.pruned:
+            return Literal(False)
+        return self.way_of(head).keep_expression
+
+    def way_of(self, head: int) -> Spec:
+        """The spec of a layer whose heads are all as this one."""
+        return next(way.spec for way in self.alike if head in way.heads)
 
     @property
     def sink_expression(self) -> Expr | None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 from ..expr.tree import FUNCTIONS, NAMES
+from .statistic import Statistic
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 NAME_PATTERN = f"^{_NAME.pattern}$"
@@ -19,13 +20,10 @@ _DEVICES = frozenset(
 )
 _PACKAGES = frozenset({"numpy", "numba", "llvmlite", "mhagen", "mhagen_runtime"})
 _ARGUMENTS = frozenset({"query", "key", "value", "out", "query_offset", "x", "weights", "context"})
-_WEIGHTS = frozenset({"wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo", "q_norm", "k_norm"})
+# Of a layer; everything else that it reads is an argument of its own.
+WEIGHTS = ("wq", "wk", "wv", "wo", "bq", "bk", "bv", "bo", "q_norm", "k_norm")
 _FUNCTIONS = frozenset({"attention", "layer", "prepare"})
-# How many keys the statistics top_N have.
-TOP_COUNTS = (2, 4, 8, 16, 32)
-_STATISTICS = frozenset({"lse", "max", "entropy", "confidence", "received", "argmax"}) | {
-    f"top_{count}" for count in TOP_COUNTS
-}
+_STATISTICS = frozenset(each.value for each in Statistic)
 # What the functions of a generated module call their own, and what they read: tests/laws/test_names.py.
 _LOCALS = frozenset(
     {
@@ -89,7 +87,7 @@ def why_not_a_variable(name: str) -> str:
         return f"`{name}` is a function of expressions"
     if name in _ARGUMENTS:
         return f"`{name}` is an argument of every kernel"
-    if name in _WEIGHTS:
+    if name in WEIGHTS:
         return f"`{name}` is a weight of the layer"
     if name in _FUNCTIONS:
         return f"`{name}` is a function of the generated module"

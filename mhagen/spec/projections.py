@@ -18,6 +18,7 @@ MOST_ROTARY_DIM = 1024
 KNOWS_LENGTH = (Scaling.DYNAMIC, Scaling.LLAMA3, Scaling.YARN)
 # The keys of [projections.rotary.scaling] that only some types read.
 READ_BY: dict[str, tuple[Scaling, ...]] = {
+    "factor": tuple(each for each in Scaling if each is not Scaling.NONE),
     "original_max_position_embeddings": KNOWS_LENGTH,
     "low_freq_factor": (Scaling.LLAMA3,),
     "high_freq_factor": (Scaling.LLAMA3,),
@@ -28,6 +29,9 @@ READ_BY: dict[str, tuple[Scaling, ...]] = {
 }
 
 Positive: TypeAlias = Annotated[float, Field(gt=0, le=REAL_LIMIT, allow_inf_nan=False)]
+# Of a whole training length: a pair that turns less stands still, and far less leaves what a float can count.
+LEAST_TURNS = 1e-6
+Turns: TypeAlias = Annotated[float, Field(ge=LEAST_TURNS, le=REAL_LIMIT, allow_inf_nan=False)]
 
 
 class RotaryLayout(Enum):
@@ -45,12 +49,12 @@ class RotaryScaling(Table):
         description="What is scaled: linear, ntk, dynamic, llama3 or yarn; none.",
         examples=["yarn"],
     )
-    factor: float = Field(
-        default=1.0,
+    factor: float | None = Field(
+        default=None,
         ge=1,
         le=REAL_LIMIT,
         allow_inf_nan=False,
-        description="How many times as long sequences may become.",
+        description="How many times as long sequences may become: every type but none needs it.",
         examples=[8.0],
     )
     original_max_position_embeddings: int | None = Field(
@@ -60,16 +64,16 @@ class RotaryScaling(Table):
         description="The length of sequences in training: dynamic, llama3 and yarn need it.",
         examples=[8192],
     )
-    low_freq_factor: Positive = Field(
+    low_freq_factor: Turns = Field(
         default=1.0, description="llama3: pairs with fewer turns in the original length are interpolated."
     )
-    high_freq_factor: Positive = Field(
+    high_freq_factor: Turns = Field(
         default=4.0, description="llama3: pairs with more turns in the original length stay as they are."
     )
-    beta_fast: Positive = Field(
+    beta_fast: Turns = Field(
         default=32.0, description="yarn: pairs with more turns in the original length stay as they are."
     )
-    beta_slow: Positive = Field(
+    beta_slow: Turns = Field(
         default=1.0, description="yarn: pairs with fewer turns in the original length are interpolated."
     )
     truncate: bool = Field(
@@ -118,7 +122,7 @@ class Rotary(Table):
             return Turning(dim, self.base)
         given = scaling.model_dump(exclude_none=True, exclude={"type"})
         if scaling.type is Scaling.YARN and scaling.attention_factor is None:
-            given["attention_factor"] = 0.1 * math.log(scaling.factor) + 1.0
+            given["attention_factor"] = 0.1 * math.log(given["factor"]) + 1.0
         return Turning(dim, self.base, scaling.type, **given)
 
 

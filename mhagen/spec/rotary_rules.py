@@ -8,10 +8,12 @@ from ..base.errors import Diagnostic
 from ..base.turning import Scaling
 from .given import Given
 from .problems import KeyPath, Problem
-from .projections import KNOWS_LENGTH, READ_BY, RotaryScaling
+from .projections import READ_BY, RotaryScaling
 
 ROTARY = ("projections", "rotary")
 SCALING = (*ROTARY, "scaling")
+# What a scaling that reads it has to be given, and an example.
+NEEDED = {"factor": "8.0", "original_max_position_embeddings": "8192"}
 # What is smaller, what is greater.
 RAMPS = (("low_freq_factor", "high_freq_factor"), ("beta_slow", "beta_fast"))
 
@@ -66,11 +68,11 @@ def _scaling_has_its_keys(given: Given, kind: Scaling) -> Iterator[Problem]:
             message = f"scaling of type {kind.value} has no {key}"
             diagnostic = Diagnostic("wrong-scaling-key", message, "drop it", f"it is for {types}")
             yield Problem((*SCALING, str(key)), diagnostic, on_key=True)
-    original = "original_max_position_embeddings"
-    if kind in KNOWS_LENGTH and original not in table:
-        message = f"scaling of type {kind.value} has no {original}"
-        diagnostic = Diagnostic("missing-key", message, "add it", f"{original} = 8192")
-        yield Problem(SCALING, diagnostic, on_key=True)
+    for key, example in NEEDED.items():
+        if kind in READ_BY[key] and key not in table:
+            message = f"scaling of type {kind.value} has no {key}"
+            diagnostic = Diagnostic("missing-key", message, "add it", f"{key} = {example}")
+            yield Problem(SCALING, diagnostic, on_key=True)
     for low, high in RAMPS:
         yield from _ramp_rises(given, low, high)
 

@@ -64,7 +64,9 @@ def _heads_exist(given: Given, path: KeyPath) -> Iterator[Problem]:
 
 def _a_head_is_left(given: Given) -> Iterator[Problem]:
     query = given.integer("heads", "query")
-    if query is not None and set(range(query)) <= set(given.items("heads", "pruned")):
+    places = range(len(given.items("heads", "pruned")))
+    pruned = {given.integer("heads", "pruned", place) for place in places}
+    if query is not None and pruned.issuperset(range(query)):
         label = f"keep one of the query heads 0 to {query - 1}"
         yield Problem(("heads", "pruned"), Diagnostic("no-head-left", "all query heads are pruned", label))
 

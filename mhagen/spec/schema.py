@@ -92,19 +92,19 @@ def needed_at(path: KeyPath) -> str:
         return f"{words} above {above:g}"
     low, high = _range(schema)
     if high is None:
-        return f"{words} of {low} or more" if low > 0 else words
+        return f"{words} of {low:g} or more" if low > 0 else words
     count = "" if schema.get("type") == "integer" else " entries"
     between = "of" if count else "from"
     return f"{words} {between} {low} to {high}{count}"
 
 
-def _range(schema: Schema) -> tuple[int, int | None]:
+def _range(schema: Schema) -> tuple[float, int | None]:
     low = schema.get("minimum", schema.get("minItems"))
     high = schema.get("maximum", schema.get("maxItems", schema.get("maxProperties")))
     exclusive = schema.get("exclusiveMaximum")
     if isinstance(exclusive, int):
         high = exclusive - 1
-    return low if isinstance(low, int) else 0, high if isinstance(high, int) else None
+    return low if isinstance(low, int | float) else 0, high if isinstance(high, int) else None
 
 
 _TYPES = {

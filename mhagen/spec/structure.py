@@ -46,10 +46,10 @@ def _follows(details: ErrorDetails, around: Set[KeyPath]) -> bool:
 
 def _problem(details: ErrorDetails) -> Problem:
     path, context = details["loc"], details.get("ctx", {})
-    if path[-1:] == ("[key]",):
-        on_key, path = True, path[:-1]
-    else:
-        on_key = False
+    # So pydantic says that it is the key itself that is wrong; but one of a person's keys may be called so.
+    on_key = path[-1:] == ("[key]",) and details["type"] != "extra_forbidden"
+    if on_key:
+        path = path[:-1]
     if "label" in context:  # one of our own validators
         diagnostic = Diagnostic(details["type"], context["message"], context["label"], context["remedy"])
         return Problem(path, diagnostic, on_key)

@@ -9,21 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.acceptance import Example
+from ..backend.acceptance import Example, first_of
 from ..base.dtypes import DType
 from ..base.errors import UnsupportedError, VerificationError
-from ..pipeline import Kernel, build
+from ..pipeline import Kernel, SpecLike, build
 from ..runtime.host import host_target
 from ..runtime.threads import threads as with_threads
 from ..spec.load import load_spec
-from ..spec.model import Spec
 from .grid import Row, row_named
 from .measure import Candidate, Timing, interleave, rounds_within, uncached_reads
 from .outcome import Outcome, Role, Timed
-from .peer import Absent, Chosen, Peer, best_form, require_close
+from .peer import Absent, Chosen, Peer, best_form
 from .probes import peak_probe
 from .problem import Array, Problem
-from .sampling import reference_error
+from .sampling import allowed_in, reference_error
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 101
 # Threads of peers spin for a few milliseconds after a call, on the core of who comes next.
@@ -76,30 +75,34 @@ def bench_row(row: Row, dtype: DType, conditions: Conditions) -> Outcome:
     try:
         problem = problem_of_row(row, dtype)
         beside = None if row.beside is None else problem_of_row(row_named(row.beside), dtype)
-        return measured(replace(empty, is_decoding=problem.is_decoding), problem, beside, conditions)
+        empty = replace(empty, is_decoding=problem.is_decoding)
+        return measured(empty, build(problem.spec), problem, beside, conditions)
     except (UnsupportedError, VerificationError) as error:
         return replace(empty, problem=str(error), is_failure=isinstance(error, VerificationError))
 
 
-def bench_spec(spec: Spec, example: Example, conditions: Conditions) -> Outcome:
-    """Measure one call of a spec with these lengths.
+def bench_spec(given: SpecLike, example: Example, conditions: Conditions) -> Outcome:
+    """Measure one call, with these lengths, of the kernel that a build of the spec gives.
 
-    Raises   UnsupportedError, VerificationError
+    Raises   SpecError, UnsupportedError, VerificationError
     """
-    problem = Problem(spec, example)
+    kernel = build(given)
+    spec, problem = kernel.spec, Problem(kernel.spec, example)
     title = f"batch {example.batch}, {example.queries} queries, {example.keys} keys"
     empty = Outcome(spec.name, title, spec.dtype.value, conditions.threads, problem.is_decoding)
-    return measured(empty, problem, None, conditions)
+    return measured(empty, kernel, problem, None, conditions)
 
 
 def problem_of_row(row: Row, dtype: DType) -> Problem:
     return Problem(load_spec(row.spec(dtype)), Example(row.batch, row.queries, row.keys, seed=0))
 
 
-def measured(empty: Outcome, problem: Problem, beside: Problem | None, conditions: Conditions) -> Outcome:
+def measured(
+    empty: Outcome, kernel: Kernel, problem: Problem, beside: Problem | None, conditions: Conditions
+) -> Outcome:
     """The outcome with everything that was found."""
     with with_threads(conditions.threads):
-        ours, expected = our_entrant(problem)
+        ours, expected = our_entrant(kernel, problem)
         found = [entered(peer, problem, expected, conditions.threads) for peer in conditions.peers]
         chosen = [each for each in found if isinstance(each, Chosen)]
         entrants = [ours, *map(peer_entrant, chosen), *limits(problem, conditions.threads)]
@@ -112,25 +115,21 @@ def measured(empty: Outcome, problem: Problem, beside: Problem | None, condition
         timed=tuple(entrant.timed(timings[entrant.name]) for entrant in entrants),
         absent=tuple(each for each in found if isinstance(each, Absent)),
         notes=tuple(f"{each.name}: {note}" for each in chosen for note in each.left_out),
+        is_failure=any(each.is_fault for each in found),
     )
 
 
-def our_entrant(problem: Problem) -> tuple[Entrant, Array]:
+def our_entrant(kernel: Kernel, problem: Problem) -> tuple[Entrant, Array]:
     """Our kernel, and its result, which is compared with the reference first.
 
     Raises   VerificationError if it differs
     """
-    run = our_call(problem)
+    run = call_of(kernel, problem)
     result = np.asarray(run(), np.float64)
     error = reference_error(problem, result)
-    if error is not None:
-        require_close(error, problem.spec.dtype)
+    if error is not None and not error <= (allowed := allowed_in(problem, error)):
+        raise VerificationError(f"its result differs by {error:.1e}, and {allowed:.0e} is allowed")
     return Entrant(Role.OURS, "mhagen", run, "", problem.operations, problem.key_value_bytes, error), result
-
-
-def our_call(problem: Problem) -> Callable[[], Any]:
-    """The call of the kernel that a build of the spec gives."""
-    return call_of(build(problem.spec), problem)
 
 
 def call_of(kernel: Kernel, problem: Problem) -> Callable[[], Any]:
@@ -148,8 +147,7 @@ def call_of(kernel: Kernel, problem: Problem) -> Callable[[], Any]:
 
 def output(call: Callable[[], Any]) -> Any:
     """The output without the statistics."""
-    result = call()
-    return result[0] if isinstance(result, tuple) else result
+    return first_of(call())
 
 
 def entered(peer: Peer | Absent, problem: Problem, expected: Array, threads: int) -> Chosen | Absent:
@@ -172,7 +170,7 @@ def limits(problem: Problem, threads: int) -> Iterator[Entrant]:
 def companions(ours: Entrant, beside: Problem | None, threads: int) -> Iterator[Entrant]:
     """Other calls of ours that this one is compared with."""
     if beside is not None:
-        call = our_call(beside)
+        call = call_of(build(beside.spec), beside)
         yield Entrant(Role.BESIDE, Role.BESIDE.value, call, beside.spec.name, beside.operations)
     if threads > 1:
         yield replace(

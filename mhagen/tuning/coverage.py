@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..backend.acceptance import Example
 from ..expr.evaluate import evaluate
-from ..expr.tree import Constant, Expr, Literal, walk
+from ..expr.tree import COMPARISONS, Apply, Constant, Expr, Literal, Name, children
 from ..spec.model import Spec
 from .samples import sample_inputs
 
@@ -48,12 +49,23 @@ def coverage(spec: Spec, keep: Expr) -> Coverage:
 
 def telling_length(keep: Expr) -> int:
     """How many queries and keys there must be, by the greatest whole number that the mask names."""
-    numbers = (node.value for node in walk(keep) if isinstance(node, Literal | Constant))
-    greatest = max((abs(number) for number in numbers if type(number) is int), default=0)
+    greatest = max(map(abs, lengths_named(keep)), default=0)
     length = SHORTEST
     while length < min(LENGTHS_OF_WINDOW * greatest, LONGEST):
         length *= 2
     return length
+
+
+def lengths_named(expr: Expr) -> Iterator[int]:
+    """The whole numbers, but for those that the number of a head is compared with."""
+    match expr:
+        case Literal(value) | Constant(value=value):
+            yield from (number for number in (value,) if type(number) is int)
+        case Apply(operator, arguments) if operator in COMPARISONS and Name("h") in arguments:
+            return
+        case _:
+            for part in children(expr):
+                yield from lengths_named(part)
 
 
 def sampled_positions(length: int) -> NDArray[np.int64]:

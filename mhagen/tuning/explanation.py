@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ..backend.acceptance import Example
 from ..base.target import Target
-from ..pipeline import compile_to_source
+from ..pipeline import Kernel, SpecLike, Tune, compile_to_source, load_kernel
 from ..runtime.host import host_target
 from ..runtime.threads import threads as with_threads
 from ..schedule.cost import Cost, modelled
@@ -20,7 +20,7 @@ from ..schedule.space import schedules
 from ..schedule.table import ScheduleTable
 from ..schedule.workload import Workload, workload_of
 from ..spec.model import Spec
-from .bench import REST_SECONDS, our_call
+from .bench import REST_SECONDS, call_of
 from .decisions import Decision, decisions
 from .looking import sight_of
 from .measure import Candidate, interleave, rounds_within, uncached_reads
@@ -65,20 +65,29 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A schedule, which of the calls it serves, and why it is as it is."""
+
+    schedule: Schedule
+    calls: tuple[Shape, ...]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A spec on a machine.
 
     Units    peak: operations a second of all threads in the formats of the spec
-    Members  is_measured: the limits of the machine were, now; else they are what is usual for the target
+    Members  is_measured: the limits of the machine were, now; else they are what is usual for the target.
+             schedules: how many there are that are worth trying; choices: those that serve the calls
     """
 
     spec: Spec
     machine: Machine
     peak: float
     is_measured: bool
-    schedule: Schedule
     schedules: int
-    decisions: tuple[Decision, ...]
+    choices: tuple[Choice, ...]
     calls: tuple[Call, ...]
 
     @property
@@ -104,8 +113,16 @@ class _Subject:
         """Of the schedule that serves the call."""
         return modelled(self.work, self.table.pick(sight.shape, machine.threads), sight, machine)
 
+    def choices(self, shapes: Sequence[Shape], threads: int) -> Iterator[Choice]:
+        served: dict[Schedule, list[Shape]] = {}
+        for shape in shapes:
+            served.setdefault(self.table.pick(shape, threads), []).append(shape)
+        for schedule, calls in served.items():
+            yield Choice(schedule, tuple(calls), decisions(self.work, schedule, self.target))
+
     def problem(self, shape: Shape) -> Problem:
-        return Problem(self.spec, example(shape))
+        """The call of attention alone."""
+        return Problem(self.spec.without_projections(), example(shape))
 
     def sight(self, shape: Shape) -> Sight:
         inputs = sample_inputs(self.spec, example(shape))
@@ -113,30 +130,31 @@ class _Subject:
 
 
 def explain(
-    spec: Spec,
+    spec: SpecLike,
     shapes: Sequence[Shape],
     *,
     threads: int = 1,
     measures: bool = True,
     times_calls: bool = True,
     target: Target | None = None,
+    tune: Tune = "cached",
 ) -> Explanation:
-    """Explain the attention of a spec; projections are left out. Arrays of [inputs] are made up.
+    """Explain the attention that a build of the spec makes. Arrays of [inputs] are made up.
 
     measures: the limits of the machine, and how long the calls take if `times_calls`
 
     Needs    the host's target, if anything is to be measured
     Raises   SpecError, UnsupportedError
     """
-    spec = spec.without_projections()
-    _, program, source = compile_to_source(spec, target=target)
+    spec, program, source = compile_to_source(spec, target=target, tune=tune)
     subject = _Subject(spec, workload_of(program.attention), source.target, source.table)
     machine = replace(typical_machine(source.target), threads=threads)
     sights = tuple(subject.sight(shape) for shape in dict.fromkeys(shapes))
     found: Mapping[Shape, float] = {}
     if measures:
+        kernel = load_kernel(spec, program, source) if times_calls else None
         with with_threads(threads):
-            machine, found = measured(subject, sights if times_calls else (), machine)
+            machine, found = measured(subject, kernel, sights, machine)
     space = schedules(source.schedule, subject.work, source.target)
     calls = (explained(subject, sight, machine, space, found.get(sight.shape)) for sight in sights)
     return Explanation(
@@ -144,9 +162,8 @@ def explain(
         machine=machine,
         peak=machine.peak(subject.numbers) * threads,
         is_measured=measures,
-        schedule=source.schedule,
         schedules=len(space),
-        decisions=decisions(subject.work, source.schedule, source.target),
+        choices=tuple(subject.choices([sight.shape for sight in sights], threads)),
         calls=tuple(calls),
     )
 
@@ -166,11 +183,13 @@ def explained(
 
 
 def measured(
-    subject: _Subject, sights: Sequence[Sight], machine: Machine
+    subject: _Subject, kernel: Kernel | None, sights: Sequence[Sight], machine: Machine
 ) -> tuple[Machine, Mapping[Shape, float]]:
     """The machine with its limits of now, and the seconds of calls that do not take too long: all in turn."""
-    short = (sight.shape for sight in sights if is_short(subject, sight, machine))
-    calls = {shape: our_call(subject.problem(shape)) for shape in short}
+    calls: dict[Shape, Candidate] = {}
+    if kernel is not None:
+        short = (sight.shape for sight in sights if is_short(subject, sight, machine))
+        calls = {shape: call_of(kernel, subject.problem(shape)) for shape in short}
     on_all = machine.threads > 1
     peak, reads = peak_probe(subject.work.dtype), uncached_reads(host_target())
     candidates: dict[str, Candidate] = {str(shape): call for shape, call in calls.items()}

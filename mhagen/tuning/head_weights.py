@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..base.errors import InputError
+from ..ir.files import Arrays, read_arrays
 from ..ir.reference import Reference
 from ..spec.fields import Layout
 from ..spec.model import Spec
 
 MOST_CELLS = 1 << 17  # of all heads: a picture of some megabytes
-Arrays: TypeAlias = dict[str, np.ndarray[Any, Any]]
 Weights: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Shades: TypeAlias = tuple[tuple[int, ...], ...]
 
@@ -63,11 +63,11 @@ class Looks:
 
 
 def looks_of(spec: Spec, inputs: Path) -> Looks:
-    """Where heads look, for query, key and what else the spec reads, from an .npz file or a folder of .npy.
+    """Where heads look, for query, key and what else the spec reads, from a file or a folder of arrays.
 
     Raises   InputError for arrays that are missing, unknown or wrong, or too long to be drawn
     """
-    arrays = read_arrays(inputs)
+    arrays = arrays_in(inputs)
     require_names(spec, arrays)
     require_short(spec, arrays)
     weights, offset = Reference(spec).weights(**arrays)
@@ -75,16 +75,11 @@ def looks_of(spec: Spec, inputs: Path) -> Looks:
     return Looks(spec, tuple(HeadMap(head, each, int(offset[0])) for head, each in first), len(weights))
 
 
-def read_arrays(path: Path) -> Arrays:
-    try:
-        if path.is_dir():
-            return {each.stem: np.load(each) for each in sorted(path.glob("*.npy"))}
-        with np.load(path) as found:
-            return {name: found[name] for name in found}
-    except FileNotFoundError:
-        raise InputError(f"{path} is not there; needs an .npz file, or a folder of .npy files") from None
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{path} cannot be read as an .npz file: {error}") from None
+def arrays_in(path: Path) -> Arrays:
+    """Those of a .npz or .safetensors file, or of the .npy files in a folder."""
+    if not path.is_dir():
+        return read_arrays(path)
+    return {each.stem: array for each in sorted(path.glob("*.npy")) for array in read_arrays(each).values()}
 
 
 def require_names(spec: Spec, arrays: Arrays) -> None:

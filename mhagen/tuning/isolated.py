@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -131,7 +131,9 @@ class Isolation:
         assert process.stdout is not None
         try:
             return line_within(process.stdout, seconds)
-        except ValueError:  # closed meanwhile by another thread
+        except ValueError:
+            if self._process is process:  # it is not that another thread has closed it meanwhile
+                raise
             return b""
 
     def _asked(self, question: Json, seconds: float) -> Reply:
@@ -145,7 +147,11 @@ class Isolation:
             process.stdin.write(json.dumps({**question, "number": number}).encode() + b"\n")
             process.stdin.flush()
             line = line_within(process.stdout, seconds + GRACE_SECONDS)
-        except (BrokenPipeError, ValueError):  # ValueError: closed meanwhile by another thread
+        except BrokenPipeError:
+            return self._lost()
+        except ValueError:
+            if self._process is process:  # it is not that another thread has closed it meanwhile
+                raise
             return self._lost()
         if line is None:
             self.close()
@@ -166,8 +172,11 @@ class Isolation:
         return Reply(verdict, detail=detail or "its host process was lost")
 
     def _exit_code(self) -> int | None:
-        with suppress(AttributeError, subprocess.TimeoutExpired):  # AttributeError: closed by another thread
-            return None if self._process is None else self._process.wait(GRACE_SECONDS)
+        process = self._process
+        if process is None:  # closed meanwhile by another thread
+            return None
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(GRACE_SECONDS)
         return None
 
     def _last_error(self) -> str:
@@ -193,7 +202,10 @@ class Isolation:
 
 def line_within(stream: IO[bytes], seconds: float) -> bytes | None:
     """The next line; empty where the other side is gone, None where nothing came in time."""
-    ready, _, _ = select.select([stream], [], [], seconds)
+    # poll: select knows no descriptors beyond 1023, and epoll forgets a stream that is closed meanwhile.
+    with selectors.PollSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        ready = selector.select(seconds)
     return stream.readline() if ready else None
 
 

@@ -29,7 +29,8 @@ class Known:
         self.subject, self.calls = subject, tuple(calls)
         self._ratios: dict[Call, dict[Footprint, tuple[float, ...]]] = {call: {} for call in calls}
         self._schedules: dict[Call, dict[Footprint, Schedule]] = {call: {} for call in calls}
-        self._failed: set[Trial] = set()
+        self._failed: dict[Call, set[Footprint]] = {call: set() for call in calls}
+        self._passed_over: dict[Call, set[Footprint]] = {call: set() for call in calls}
         for call in calls:
             self.add(Trial(call, subject.default), (1.0,))
 
@@ -41,28 +42,43 @@ class Known:
         self._schedules[trial.call].setdefault(footprint, trial.schedule)
 
     def fail(self, trial: Trial) -> None:
-        """A candidate that is of no use."""
-        self._failed.add(trial)
+        """A candidate that is of no use, however fast it was before. The default has been checked."""
+        footprint = self.subject.footprint(trial.call, trial.schedule)
+        if footprint != self.subject.footprint(trial.call, self.subject.default):
+            self._failed[trial.call].add(footprint)
+
+    def pass_over(self, trial: Trial) -> None:
+        """A candidate of which nothing was learned, and that is not tried again."""
+        self._passed_over[trial.call].add(self.subject.footprint(trial.call, trial.schedule))
 
     def is_tried(self, trial: Trial) -> bool:
-        footprint = self.subject.footprint(trial.call, trial.schedule)
-        return trial in self._failed or footprint in self._ratios[trial.call]
+        call, footprint = trial.call, self.subject.footprint(trial.call, trial.schedule)
+        return any(
+            footprint in each for each in (self._ratios[call], self._failed[call], self._passed_over[call])
+        )
 
     def ratio(self, trial: Trial) -> float | None:
         """The median of its rounds; None if there are none."""
         ratios = self._ratios[trial.call].get(self.subject.footprint(trial.call, trial.schedule))
         return None if ratios is None else median(ratios)
 
+    def _useful(self, call: Call) -> dict[Footprint, tuple[float, ...]]:
+        """The rounds of those that have not failed."""
+        failed = self._failed[call]
+        return {each: ratios for each, ratios in self._ratios[call].items() if each not in failed}
+
     def doubtful(self, call: Call, count: int, rounds: int) -> tuple[Schedule, ...]:
         """Those of the fastest that have been timed in few rounds: some are there by luck."""
-        footprints = sorted(self._ratios[call], key=lambda each: median(self._ratios[call][each]))
+        useful = self._useful(call)
+        footprints = sorted(useful, key=lambda each: median(useful[each]))
         default = self.subject.footprint(call, self.subject.default)
         front = [each for each in footprints[: count + 1] if each != default][:count]
-        few = [each for each in front if len(self._ratios[call][each]) < rounds]
+        few = [each for each in front if len(useful[each]) < rounds]
         return tuple(self._schedules[call][each] for each in few)
 
     def tried(self, call: Call) -> Iterator[tuple[Schedule, float]]:
-        for footprint, ratios in self._ratios[call].items():
+        """Those that have been timed and have not failed, with their ratios."""
+        for footprint, ratios in self._useful(call).items():
             yield self._schedules[call][footprint], median(ratios)
 
     def best(self, call: Call) -> Schedule:

@@ -87,7 +87,7 @@ class Ledger:
         if where == self.here:
             self._learn(record)
         else:  # of another kind of machine: it is told to those who have one
-            self.known.fail(trial)
+            self.known.pass_over(trial)
 
     def fail(self, trial: Trial, reply: Reply, where: Circumstances) -> None:
         """A candidate is of no use, and why."""

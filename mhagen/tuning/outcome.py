@@ -55,7 +55,8 @@ class Spread:
 class Outcome:
     """What was found for one row, one format and one number of threads.
 
-    `problem` says why nothing was measured, if so; `is_failure`, that this is our fault.
+    `problem` says why nothing was measured, if so; `is_failure`, that this is our fault, or that a peer's
+    absence is.
     """
 
     row: str

@@ -12,10 +12,12 @@ from ..base.errors import UnsupportedError, VerificationError
 from .measure import Candidate, interleave
 from .problem import Array, Problem
 
-# How far results may be apart, relative to max(1, the greatest): both round, in the products and at the end.
+# How far a peer may be from us, relative to max(1, the greatest): both round, in the products and at the end.
 TOLERANCES = {DType.FLOAT32: 2e-5, DType.FLOAT64: 1e-9, DType.BFLOAT16: 2e-2, DType.FLOAT16: 3e-3}
 ROUNDS_OF_A_RACE = 3  # between the forms of a peer
 REASON_LENGTH = 160
+# What Python raises where a program is wrong. A peer that will not do something raises others.
+FAULTS = (AssertionError, AttributeError, LookupError, MemoryError, NameError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,26 @@ class Peer:
 
 @dataclass(frozen=True)
 class Absent:
-    """A peer that takes no part, and why."""
+    """A peer that takes no part, and why.  is_fault: because of its adapter here."""
 
     name: str
     reason: str
+    is_fault: bool = False
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The fastest form of a peer whose result is right, and what has kept the others out."""
+    """The fastest form of a peer whose result is right, and what has kept the others out.
+
+    is_fault   some are kept out by their adapter here
+    """
 
     name: str
     form: str
     run: Candidate
     error: float
     left_out: tuple[str, ...]
+    is_fault: bool = False
 
 
 def best_form(peer: Peer, problem: Problem, threads: int, expected: Array) -> Chosen | Absent:
@@ -82,23 +89,28 @@ def best_form(peer: Peer, problem: Problem, threads: int, expected: Array) -> Ch
             peer.name, f"it does not do {'a whole layer' if problem.is_layer else 'attention alone'}"
         )
     tried = {form.name: attempt(form, problem, threads, expected) for form in forms}
-    right = {name: found for name, found in tried.items() if not isinstance(found, str)}
-    reasons = {name: found for name, found in tried.items() if isinstance(found, str)}
+    right = {name: found for name, found in tried.items() if not isinstance(found, Exception)}
+    errors = {name: found for name, found in tried.items() if isinstance(found, Exception)}
+    reasons = {name: reason(error) for name, error in errors.items()}
+    is_fault = any(isinstance(error, FAULTS) for error in errors.values())
     if not right:
-        return Absent(peer.name, joined(reasons))
+        return Absent(peer.name, joined(reasons), is_fault)
     name = fastest({name: run for name, (run, _) in right.items()})
     run, error = right[name]
-    return Chosen(peer.name, name, run, error, tuple(f"{form}: {why}" for form, why in reasons.items()))
+    left_out = tuple(f"{form}: {why}" for form, why in reasons.items())
+    return Chosen(peer.name, name, run, error, left_out, is_fault)
 
 
-def attempt(form: Form, problem: Problem, threads: int, expected: Array) -> tuple[Candidate, float] | str:
+def attempt(
+    form: Form, problem: Problem, threads: int, expected: Array
+) -> tuple[Candidate, float] | Exception:
     """What to time and how far its result is from the expected one; or why there is nothing to time."""
     try:
         ready = form.make(problem, threads)
         error = distance(ready.read(ready.run()), expected)
         require_close(error, problem.spec.dtype)
     except Exception as error_of_peer:
-        return reason(error_of_peer)
+        return error_of_peer
     return ready.run, error
 
 
@@ -114,6 +126,8 @@ def reason(error: Exception) -> str:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     known = isinstance(error, UnsupportedError | VerificationError)
     text = first if known else f"{type(error).__name__}: {first}"
+    if isinstance(error, FAULTS):
+        text = f"its adapter is wrong, which is a bug in mhagen: {text}"
     return text if len(text) <= REASON_LENGTH else f"{text[:REASON_LENGTH]} ..."
 
 

@@ -147,7 +147,7 @@ def read_tasks(
 class Sums:
     """Runs of many multiply-adds on a target; `name` says of what."""
 
-    tasks = 16
+    tasks = 64  # some milliseconds on each of a few threads, beside which waking them is little
 
     def __init__(
         self, target: Target, name: str, task: Task, factor: Array, products_of_a_number: int

@@ -15,14 +15,14 @@ from ..backend.acceptance import Example
 from ..base.dtypes import DType
 from ..expr.evaluate import evaluate
 from ..expr.parse import parse_expression
-from ..expr.tree import Expr
+from ..expr.tree import Expr, names
 from ..spec.model import Spec
 from .samples import sample_inputs
 
 Array = NDArray[Any]
 
 CAUSAL = parse_expression("k <= q", constants={}, arrays={})
-POSITIONS_AT_A_TIME = 1 << 20  # of which a mask is evaluated: 8 MB for each step of its expression
+PAIRS_AT_A_TIME = 1 << 20  # of which a mask is evaluated: 8 MB for each step of its expression
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ class Problem:
     def masks(self, keep: Expr) -> Iterator[Array]:
         """What `keep` is, for some queries at a time: (batch or 1, heads or 1, queries, keys)."""
         example = self.example
-        at_a_time = max(1, POSITIONS_AT_A_TIME // max(1, example.keys))
+        told_apart = names(keep)
+        batch = example.batch if "b" in told_apart else 1
+        heads = self.spec.heads.query if "h" in told_apart else 1
+        at_a_time = max(1, PAIRS_AT_A_TIME // max(1, batch * heads * example.keys))
         for first in range(0, example.queries, at_a_time):
             queries = np.arange(first, min(first + at_a_time, example.queries))
             places = self.places(queries)
@@ -122,7 +125,9 @@ class Problem:
         if self.spec.projections is None:
             return 0
         heads, tokens = self.spec.heads, self.example.batch * self.example.queries
-        width = heads.query * (heads.dim + heads.value_dim) + heads.key_value * (heads.dim + heads.value_dim)
+        kept = self.spec.kept_heads
+        read = {head // (heads.query // heads.key_value) for head in kept}
+        width = (len(kept) + len(read)) * (heads.dim + heads.value_dim)
         return 2 * tokens * width * self.spec.projections.model_dim
 
     @property

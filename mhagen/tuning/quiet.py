@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 from ..base import settings
 from ..base.errors import InputError
@@ -94,9 +94,10 @@ def cpu_times(path: Path = TIMES) -> Mapping[int, tuple[int, int]]:
 @contextmanager
 def alone(patience_seconds: float) -> Iterator[None]:
     """While no other campaign measures on the CPUs of this process; after some patience, all the same."""
+    deadline = monotonic() + patience_seconds
     with ExitStack() as held:
         for path in locks():
-            held.enter_context(hold(path, patience_seconds))
+            held.enter_context(hold(path, max(0.0, deadline - monotonic())))
         yield
 
 

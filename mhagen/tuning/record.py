@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias
@@ -22,6 +23,7 @@ from .verdict import Verdict
 
 FORMAT = "mhagen record 2"
 LARGEST_LINE_BYTES = 1 << 16
+DIGEST = re.compile(r"[0-9a-f]{64}")
 Json: TypeAlias = Mapping[str, Any]
 
 
@@ -91,11 +93,14 @@ def document_of(record: Record) -> dict[str, Any]:
 
 def record_of(document: Json) -> Record:
     """Raises   ValueError, KeyError, TypeError"""
+    circumstances = Circumstances(**texts(Circumstances, document["circumstances"]))
+    if DIGEST.fullmatch(circumstances.spec) is None:  # the name of a file is made of it
+        raise ValueError("its spec is no digest")
     call, kept = document["call"], document["kept"]
     if kept is not None and type(kept) is not bool:
         raise TypeError("kept is no answer")
     record = Record(
-        circumstances=Circumstances(**texts(Circumstances, document["circumstances"])),
+        circumstances=circumstances,
         call=Call(Shape(**whole_numbers(Shape, call["shape"])), integer(call["threads"])),
         schedule=Schedule(**whole_numbers(Schedule, document["schedule"])),
         verdict=Verdict(document["verdict"]),

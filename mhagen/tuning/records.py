@@ -7,7 +7,6 @@ no lock, and what a killed one has left unfinished spoils no line but its own.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
@@ -19,11 +18,10 @@ from ..base import settings
 from ..runtime.entry import Doubt, require_private
 from ..runtime.store import create_private
 from ..schedule.tuned import Circumstances
-from .record import LARGEST_LINE_BYTES, Record, decode, encode
+from .record import DIGEST, LARGEST_LINE_BYTES, Record, decode, encode
 
 FOLDER = "records"
 SUFFIX = ".jsonl"
-NAME = re.compile(r"[0-9a-f]{16,64}")
 LARGEST_FILE_BYTES = 256 << 20  # some hundred thousand records
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
@@ -40,7 +38,7 @@ class Records:
     folder: Path
 
     def path(self, circumstances: Circumstances) -> Path:
-        return self.folder / f"{circumstances.spec[:64]}{SUFFIX}"
+        return self.folder / f"{circumstances.spec}{SUFFIX}"
 
     def add(self, record: Record) -> bool:
         """Keep a record; whether that could be done. What is wrong with the disk is a warning."""
@@ -54,7 +52,7 @@ class Records:
 
     def of_spec(self, circumstances: Circumstances) -> tuple[Record, ...]:
         """All records of a spec, whatever else they were made under, in the order of their lines."""
-        return read(self.path(circumstances))
+        return read(self.path(circumstances), is_kept=True)
 
     def files(self) -> tuple[Path, ...]:
         with suppress(OSError):
@@ -63,15 +61,18 @@ class Records:
 
     def all(self) -> Iterator[Record]:
         for path in self.files():
-            yield from read(path)
+            yield from read(path, is_kept=True)
 
     def clear(self) -> int:
-        """Delete all; returns how many records there were."""
+        """Delete all; returns how many records are gone. What cannot be deleted is a warning."""
         count = 0
         for path in self.files():
-            count += sum(1 for _ in lines_of(path))
-            with suppress(OSError):
+            lines = sum(1 for _ in lines_of(path, is_kept=False))
+            try:
                 path.unlink()
+                count += lines
+            except OSError as error:
+                warn(f"{path} is still there: {error.strerror}")
         return count
 
     def merge(self, records: Iterable[Record]) -> int:
@@ -81,7 +82,7 @@ class Records:
         for record in records:
             path, line = self.path(record.circumstances), encode(record)
             if path not in known:
-                known[path] = {encode(each) for each in read(path)}
+                known[path] = {encode(each) for each in read(path, is_kept=True)}
             if line not in known[path]:
                 known[path].add(line)
                 added += self.add(record)
@@ -96,10 +97,13 @@ def default_records() -> Records:
     return Records(settings.cache_dir() / FOLDER)
 
 
-def read(path: Path) -> tuple[Record, ...]:
-    """The records of a file. Damaged lines are skipped, with one warning for all."""
+def read(path: Path, is_kept: bool = False) -> tuple[Record, ...]:
+    """The records of a file. Damaged lines are skipped, with one warning for all.
+
+    is_kept   it is one of this user's, and not believed where others may write to it
+    """
     found, damaged = [], 0
-    for line in lines_of(path):
+    for line in lines_of(path, is_kept):
         try:
             found.append(decode(line))
         except Doubt:
@@ -110,17 +114,21 @@ def read(path: Path) -> tuple[Record, ...]:
     return tuple(found)
 
 
-def lines_of(path: Path) -> Iterator[bytes]:
+def lines_of(path: Path, is_kept: bool) -> Iterator[bytes]:
     """The lines that hold something; none where there is no file, or none that can be read."""
     try:
         with open(os.open(path, _READ), "rb") as file:
             status = os.fstat(file.fileno())
+            if is_kept:
+                require_private(status)
             if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE_BYTES:
                 warn(f"{path} is not used: it is no file of records")
                 return
             yield from (line for line in file.read().split(b"\n") if line)
     except FileNotFoundError:
         return
+    except Doubt as doubt:
+        warn(f"{path} is not used: {doubt}")
     except OSError as error:
         warn(f"{path} cannot be read: {error.strerror}")
 
@@ -155,7 +163,7 @@ def make_private(folder: Path) -> None:
 
 
 def is_record_file(path: Path) -> bool:
-    return path.suffix == SUFFIX and NAME.fullmatch(path.stem) is not None
+    return path.suffix == SUFFIX and DIGEST.fullmatch(path.stem) is not None
 
 
 def warn(text: str) -> None:

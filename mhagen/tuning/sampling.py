@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..backend.acceptance import distance
+from ..backend.acceptance import TOLERANCES, allowed_error, distance, first_of, plain_distance
+from ..backend.numpy_baseline import NumpyBaseline
 from ..ir.reference import Reference
 from ..spec.fields import Axis, Layout
 from .problem import Array, Problem
@@ -14,6 +15,7 @@ from .problem import Array, Problem
 # The reference holds all scores in float64, several times over.
 MOST_SCORES = 1 << 24
 QUERIES_OF_A_SAMPLE = 8
+Arithmetic: TypeAlias = Reference | NumpyBaseline
 
 
 def reference_error(problem: Problem, result: Array) -> float | None:
@@ -21,56 +23,63 @@ def reference_error(problem: Problem, result: Array) -> float | None:
 
     Numbers  None where it can do neither: a large layer, or expressions that read an array by query
     """
-    if problem.pairs <= MOST_SCORES:
-        return distance(result, expected(problem))
-    if problem.is_layer or reads_by_query(problem):
-        return None
-    return max(
-        distance(rows(problem, result, first), expected_rows(problem, first))
-        for first in sampled_queries(problem.example.queries)
+    reference = Reference(problem.spec)
+    errors = (
+        distance(rows(problem, result, part), result_of(reference, problem, part))
+        for part in compared_parts(problem)
     )
+    return max(errors, default=None)
 
 
-def expected(problem: Problem) -> Array:
-    """The whole result of the reference."""
-    reference, keywords = Reference(problem.spec), keywords_of(problem, 0)
-    arguments = widened(problem.arguments)
+def plain_error(problem: Problem) -> float:
+    """How far plain arithmetic is from the reference in the same queries; 0 where there are none."""
+    reference, plain = Reference(problem.spec), NumpyBaseline(problem.spec)
+    with np.errstate(all="ignore"):
+        errors = [
+            plain_distance(result_of(plain, problem, part), result_of(reference, problem, part))
+            for part in compared_parts(problem)
+        ]
+    return max(errors, default=0.0)
+
+
+def allowed_in(problem: Problem, error: float) -> float:
+    """What acceptance allows; plain arithmetic, which takes a while, is asked only for more than is usual."""
+    dtype = problem.spec.dtype
+    usual = TOLERANCES[dtype]
+    return usual if error <= usual else allowed_error(dtype, plain_error(problem))
+
+
+def compared_parts(problem: Problem) -> tuple[slice, ...]:
+    """The queries that the reference can hold: all, or a few at the front, in the middle and at the end."""
+    if problem.pairs <= MOST_SCORES:
+        return (slice(None),)
+    if problem.is_layer or reads_by_query(problem):
+        return ()
+    last = max(0, problem.example.queries - QUERIES_OF_A_SAMPLE)
+    return tuple(slice(first, first + QUERIES_OF_A_SAMPLE) for first in dict.fromkeys((0, last // 2, last)))
+
+
+def result_of(arithmetic: Arithmetic, problem: Problem, part: slice = slice(None)) -> Array:
+    """The output for some queries, or for all; of a layer for all."""
+    keywords: dict[str, Any] = {**problem.inputs, "query_offset": problem.query_offset + (part.start or 0)}
     if problem.is_layer:
-        return output(reference.layer(arguments["x"], widened(problem.weights), **keywords))
-    return output(reference.attention(**arguments, **keywords))
-
-
-def expected_rows(problem: Problem, first: int) -> Array:
-    """The reference's result for the queries from `first` on."""
-    arguments = widened({name: problem.arguments[name] for name in ("key", "value")})
-    query = widened({"query": rows(problem, problem.arguments["query"], first)})
-    return output(Reference(problem.spec).attention(**query, **arguments, **keywords_of(problem, first)))
-
-
-def keywords_of(problem: Problem, first: int) -> dict[str, Any]:
-    return {**problem.inputs, "query_offset": problem.query_offset + first}
+        x, weights = widened(problem.arguments)["x"], widened(problem.weights)
+        return np.asarray(first_of(arithmetic.layer(x, weights, **keywords)))
+    query = rows(problem, problem.arguments["query"], part)
+    keywords |= widened({**problem.arguments, "query": query})
+    return np.asarray(first_of(arithmetic.attention(**keywords)))
 
 
 def reads_by_query(problem: Problem) -> bool:
     return any(Axis.QUERIES.value in each.shape for each in problem.spec.inputs.values())
 
 
-def sampled_queries(queries: int) -> tuple[int, ...]:
-    """Where samples begin: at the front, in the middle and at the end."""
-    last = max(0, queries - QUERIES_OF_A_SAMPLE)
-    return tuple(dict.fromkeys((0, last // 2, last)))
-
-
-def rows(problem: Problem, array: Array, first: int) -> Array:
-    """Some queries of an array in the spec's layout."""
-    some = slice(first, first + QUERIES_OF_A_SAMPLE)
-    return array[:, :, some] if problem.spec.layout is Layout.BHSD else array[:, some]
+def rows(problem: Problem, array: Array, part: slice) -> Array:
+    """Some queries of an array in the spec's layout. A result of a layer is never taken apart."""
+    if problem.is_layer:
+        return array
+    return array[:, :, part] if problem.spec.layout is Layout.BHSD else array[:, part]
 
 
 def widened(arrays: Any) -> dict[str, Array]:
     return {name: np.asarray(array, np.float64) for name, array in arrays.items()}
-
-
-def output(result: Any) -> Array:
-    """The output without the statistics."""
-    return np.asarray(result[0] if isinstance(result, tuple) else result)

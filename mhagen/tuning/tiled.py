@@ -17,7 +17,7 @@ from ..codegen.facts import Lowering
 from ..expr.evaluate import evaluate
 from ..expr.tree import arrays, names
 from ..ir.fused_ops import UNCOMPUTED
-from ..pipeline import compile_to_source
+from ..pipeline import SpecLike, compile_to_source
 from ..schedule.plan import Schedule
 from ..schedule.sight import Shape
 from ..spec.model import Spec
@@ -49,7 +49,7 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Tiled:
-    """The mask of query head 0 of batch entry 0, and its tiles.
+    """The mask of a query head of batch entry 0, and its tiles.
 
     Shapes   views, seen, whole: (tiles down, tiles across); squares: the shares that are seen, of `side`
              queries and keys each
@@ -57,6 +57,7 @@ class Tiled:
     """
 
     spec: Spec
+    head: int
     shape: Shape
     grid: Grid
     views: Integers
@@ -115,18 +116,21 @@ def rows_of(fields: NDArray[Any]) -> Rows:
     return tuple(tuple(row) for row in fields.astype(np.int64).tolist())
 
 
-def tiled(spec: Spec, shape: Shape, target: Target | None = None) -> Tiled:
-    """Look at every pair of a call, and at every tile as the kernel does. Arrays of [inputs] are made up.
+def tiled(spec: SpecLike, shape: Shape, target: Target | None = None, head: int = 0) -> Tiled:
+    """Look at every pair of a call, and at every tile as the kernel that a build of the spec makes does.
 
-    Raises   InputError for so many pairs that nobody would wait, and for so few queries that tiles are not
-             what computes them
+    Arrays of [inputs] are made up.
+
+    Raises   InputError for a head that is not there, for so many pairs that nobody would wait, and for so
+             few queries that tiles are not what computes them
     """
     if shape.pairs > MOST_PAIRS:
         raise InputError(
             f"{shape.queries} x {shape.keys} pairs are too many for a picture: at most {MOST_PAIRS}"
         )
-    spec = spec.without_projections()
-    _, program, source = compile_to_source(spec, target=target)
+    spec, program, source = compile_to_source(spec, target=target)
+    if not 0 <= head < spec.heads.query:
+        raise InputError(f"head is {head} and needs a query head, 0 to {spec.heads.query - 1}")
     schedule = source.table.pick(shape, 1)
     if shape.queries <= schedule.decode_queries:
         raise InputError(
@@ -137,13 +141,14 @@ def tiled(spec: Spec, shape: Shape, target: Target | None = None) -> Tiled:
     grid = grid_of(schedule, facts.lanes)
     inputs = sample_inputs(spec, Example(1, shape.queries, shape.keys, seed=0))
     side = side_of(shape)
-    seen, whole, squares = looked_at(spec, shape, inputs, grid, side)
-    keep = spec.visible_expression
+    seen, whole, squares = looked_at(spec, head, shape, inputs, grid, side)
+    keep = spec.keep_of(head)
     return Tiled(
         spec=spec,
+        head=head,
         shape=shape,
         grid=grid,
-        views=views_of(facts, shape, grid, inputs),
+        views=views_of(facts, head, shape, grid, inputs),
         seen=seen,
         whole=whole,
         squares=squares,
@@ -183,18 +188,18 @@ def starts(length: int, step: int) -> Integers:
     return np.arange(0, length, step)
 
 
-def views_of(facts: Lowering, shape: Shape, grid: Grid, inputs: Arrays) -> Integers:
+def views_of(facts: Lowering, head: int, shape: Shape, grid: Grid, inputs: Arrays) -> Integers:
     """As in the kernel: a block that a task sees in part is looked at by groups, then tile by tile."""
     steps = (grid.task_queries, grid.block_keys), (grid.tile_queries, grid.block_keys), grid.tile
     tiles = starts(shape.queries, grid.tile_queries), starts(shape.keys, grid.tile_keys)
     found = np.full(tuple(map(len, tiles)), View.PARTIAL, np.int64)
-    part = facts.work.of[0]  # what is looked at is head 0
+    part = facts.work.of[head]
     if part == UNCOMPUTED:
         return np.full_like(found, View.HIDDEN)
     facts = facts.parts[part]
     if facts.view_code is None:
         return np.full_like(found, View.FULL)
-    known = known_names(facts, shape)
+    known = known_names(facts, head, shape)
     captured = {array.parameter: inputs[name] for name, array in facts.captured.items()}
     for step in steps:
         each = views(facts.view_code, {**known, **edges(shape, *step)}, captured)
@@ -203,11 +208,12 @@ def views_of(facts: Lowering, shape: Shape, grid: Grid, inputs: Arrays) -> Integ
     return found
 
 
-def known_names(facts: Lowering, shape: Shape) -> Mapping[str, float]:
+def known_names(facts: Lowering, head: int, shape: Shape) -> Mapping[str, float]:
     """What the lines read beside the edges of a tile: the place, the lengths, the constants of the module."""
     heads = {"QUERY_HEADS": facts.work.query_heads, "KEY_VALUE_HEADS": facts.work.key_value_heads}
     constants = {facts.constant_names[name]: each.value for name, each in facts.spec_constants.items()}
-    return {"b": 0, "h": 0, "batch": 1, "queries": shape.queries, "keys": shape.keys, **heads, **constants}
+    lengths = {"batch": 1, "queries": shape.queries, "keys": shape.keys}
+    return {"b": 0, "h": head, **lengths, **heads, **constants}
 
 
 def edges(shape: Shape, queries: int, keys: int) -> Mapping[str, Integers]:
@@ -221,13 +227,15 @@ def edges(shape: Shape, queries: int, keys: int) -> Mapping[str, Integers]:
     }
 
 
-def looked_at(spec: Spec, shape: Shape, inputs: Arrays, grid: Grid, side: int) -> tuple[Flags, Flags, Shares]:
+def looked_at(
+    spec: Spec, head: int, shape: Shape, inputs: Arrays, grid: Grid, side: int
+) -> tuple[Flags, Flags, Shares]:
     """Of each tile whether any pair is seen, and whether all are; of each square the share that is."""
     rows = max(grid.tile_queries, side, 1)
     rows *= max(1, ROWS_AT_ONCE // rows)
     seen, whole, squares = [], [], []
     for first in range(0, shape.queries, rows):
-        kept = seen_pairs(spec, shape, inputs, np.arange(first, min(first + rows, shape.queries)))
+        kept = seen_pairs(spec, head, shape, inputs, np.arange(first, min(first + rows, shape.queries)))
         seen.append(joined(np.logical_or, kept, grid.tile))
         whole.append(joined(np.logical_and, kept, grid.tile))
         squares.append(joined(np.add, kept.astype(np.int64), (side, side)))
@@ -242,14 +250,14 @@ def joined(join: np.ufunc, pairs: NDArray[Any], size: tuple[int, int]) -> NDArra
     return across
 
 
-def seen_pairs(spec: Spec, shape: Shape, inputs: Arrays, queries: Integers) -> Flags:
+def seen_pairs(spec: Spec, head: int, shape: Shape, inputs: Arrays, queries: Integers) -> Flags:
     """What the mask means, pair by pair.  Shapes: (queries, keys)"""
-    keep, keys = spec.visible_expression, np.arange(shape.keys)
+    keep, keys = spec.keep_of(head), np.arange(shape.keys)
     if keep is None:
         return np.ones((len(queries), len(keys)), np.bool_)
     places: dict[str, ArrayLike] = {
         "b": 0,
-        "h": 0,
+        "h": head,
         "q": shape.query_offset + queries[:, np.newaxis],
         "k": keys,
     }

@@ -17,10 +17,10 @@ from ..spec.load import load_spec
 from ..spec.model import Spec
 from .bench import REST_SECONDS, call_of
 from .measure import Candidate, calls_of_a_reading, interleave, rounds_within
-from .peer import TOLERANCES
 from .problem import Problem
 from .quiet import alone
 from .request import Json, built, call_in, tables_in
+from .sampling import allowed_in
 from .trial import Call
 
 FEWEST_ROUNDS = 3
@@ -76,12 +76,13 @@ def problem_of(spec: Spec, call: Call) -> Problem:
 def disagreeing(runs: Mapping[int, Candidate], problem: Problem) -> dict[int, str]:
     """The numbers of candidates whose results are not the first one's, and by how much."""
     expected = np.asarray(runs[DEFAULT](), np.float64)
-    found: dict[int, str] = {}
-    for number, run in runs.items():
-        error = distance(np.asarray(run(), np.float64), expected)
-        if not error <= TOLERANCES[problem.spec.dtype]:
-            found[number] = f"its result in the call itself is {error:.2g} off the default's"
-    return found
+    errors = {number: distance(np.asarray(run(), np.float64), expected) for number, run in runs.items()}
+    allowed = allowed_in(problem, max(errors.values()))
+    return {
+        number: f"its result in the call itself is {error:.2g} off the default's"
+        for number, error in errors.items()
+        if not error <= allowed
+    }
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ def tune(
     beside = path_of(spec) if save else None
     calls = calls_of(loaded, shapes, threads)
     require_budget(budget)
+    if jobs is not None and not is_count(jobs):
+        raise InputError(f"jobs is {jobs!r:.32} and needs a positive integer")
     require_destinations(beside)
     plan = Plan(loaded, calls, float(budget), strategy, fresh, began)
     chosen = evaluator or evaluator_of(loaded, calls, jobs, executor)
@@ -117,12 +119,13 @@ def calls_of(
 
     Raises   InputError
     """
-    counts = (threads,) if isinstance(threads, int) else tuple(threads)
+    counts = tuple(threads) if isinstance(threads, Iterable) else (threads,)
     given = tuple(map(shape_of, USUAL_SHAPES if shapes is None else shapes))
     if not given or not counts:
         raise InputError("tune() needs one shape and one number of threads at least")
-    if min(counts) < 1:
-        raise InputError(f"threads has {min(counts)} and needs positive integers")
+    for count in counts:
+        if not is_count(count):
+            raise InputError(f"threads has {count!r:.32} and needs positive integers")
     return tuple(dict.fromkeys(Call(shape, count) for shape in given for count in counts))
 
 
@@ -145,14 +148,18 @@ def shape_of(given: ShapeLike) -> Shape:
             raise InputError(
                 f"a shape is batch, queries and keys, as a tuple or a mapping, and not {given!r:.64}"
             )
-    if not all(type(length) is int and length > 0 for length in lengths):
+    if not all(map(is_count, lengths)):
         raise InputError(f"a shape has positive integers, and not {given!r:.64}")
     batch, queries, keys = lengths
     return Shape(batch, queries, keys, keys - queries)
 
 
+def is_count(number: object) -> bool:
+    return type(number) is int and number > 0
+
+
 def require_budget(budget: float) -> None:
-    if not SHORTEST_BUDGET <= budget <= LONGEST_BUDGET:
+    if not isinstance(budget, int | float) or not SHORTEST_BUDGET <= budget <= LONGEST_BUDGET:
         raise InputError(
             f"budget is {budget!r:.32} and needs {SHORTEST_BUDGET:g} seconds at least "
             f"(processes have to start), and {LONGEST_BUDGET:.0f} at most"

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..backend.acceptance import ALLOWED_OVER_NUMPY, TOLERANCES, Example, distance
+import numpy as np
+
+from ..backend.acceptance import Example, allowed_error, distance, first_of, plain_distance
 from ..backend.numpy_baseline import NumpyBaseline
 from ..base.dtypes import DType
 from ..ir.reference import Reference
@@ -15,12 +17,11 @@ from ..pipeline import Kernel
 from ..spec.model import Spec
 from .measure import interleave, rounds_within
 from .samples import sample_inputs
+from .sampling import MOST_SCORES
 
 # Batch, queries, keys: a short prompt, a batch of them, a long prompt, the next token after it.
 CALLS_OF_ATTENTION = ((1, 128, 128), (8, 128, 128), (1, 1024, 1024), (1, 1, 1024))
 CALLS_OF_LAYER = ((1, 128, 128), (1, 512, 512))
-# The reference holds all scores in float64, several times over: lengths are halved until they fit.
-MOST_SCORES = 1 << 24
 SECONDS_OF_A_CASE = 1.0
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 51
 
@@ -29,7 +30,8 @@ FEWEST_ROUNDS, MOST_ROUNDS = 5, 51
 class Case:
     """One call: how far the kernel and NumPy are from the reference, and how long they take.
 
-    Units    errors relative to max(1, the greatest result); seconds are medians of interleaved rounds
+    Units    errors, and what is allowed: relative to max(1, the greatest result); seconds are medians of
+             interleaved rounds
     """
 
     function: str
@@ -41,11 +43,7 @@ class Case:
     seconds: float
     numpy_seconds: float
     rounds: int
-    tolerance: float
-
-    @property
-    def allowed(self) -> float:
-        return max(self.tolerance, ALLOWED_OVER_NUMPY * self.numpy_error)
+    allowed: float
 
     @property
     def is_right(self) -> bool:
@@ -105,19 +103,20 @@ def keywords_of(spec: Spec, example: Example) -> dict[str, Any]:
 
 
 def fitted(spec: Spec, batch: int, queries: int, keys: int) -> Example:
-    """The example, its lengths halved as often as the reference needs."""
+    """The example, its lengths halved until the reference can hold the scores."""
     while batch * spec.heads.query * queries * keys > MOST_SCORES:
         queries, keys = -(-queries // 2), keys // 2
     return Example(batch, queries, keys, seed=0)
 
 
 def measured(call: Call) -> Case:
-    expected = output(call.reference())
+    expected = first_of(call.reference())
     candidates = {"kernel": call.kernel, "numpy": call.numpy}
-    error = distance(output(call.kernel()), expected)
-    numpy_error = distance(output(call.numpy()), expected)
-    rounds = rounds_within(SECONDS_OF_A_CASE, candidates, FEWEST_ROUNDS, MOST_ROUNDS)
-    timings = interleave(candidates, rounds)
+    error = distance(first_of(call.kernel()), expected)
+    with np.errstate(all="ignore"):
+        numpy_error = plain_distance(first_of(call.numpy()), expected)
+        rounds = rounds_within(SECONDS_OF_A_CASE, candidates, FEWEST_ROUNDS, MOST_ROUNDS)
+        timings = interleave(candidates, rounds)
     example = call.example
     return Case(
         call.function,
@@ -129,10 +128,5 @@ def measured(call: Call) -> Case:
         timings["kernel"].median,
         timings["numpy"].median,
         rounds,
-        TOLERANCES[call.dtype],
+        allowed_error(call.dtype, numpy_error),
     )
-
-
-def output(result: Any) -> Any:
-    """The output without the statistics, which plain NumPy does not compute."""
-    return result[0] if isinstance(result, tuple) else result

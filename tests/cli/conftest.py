@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mhagen.cli import main
+from mhagen.cli import main, progress
 
 ROOT = Path(__file__).resolve().parents[2]
 # The smallest kernel that has a mask: compiled once for all tests.
@@ -60,6 +60,7 @@ Run = Callable[..., Said]
 def mhagen(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in this process, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(progress, "PATIENCE_SECONDS", 600.0)  # that work takes long says nothing of it
 
     def run(*arguments: object) -> Said:
         capsys.readouterr()

@@ -162,7 +162,9 @@ def test_a_shape_is_read(text: str, shape: Shape) -> None:
     assert parse_shape(text) == shape
 
 
-@pytest.mark.parametrize("text", ["", "b=1", "q=0", "q=x", "q", "d=3,q=1", "s=1,q=1,k=1", f"q={10**9}"])
+@pytest.mark.parametrize(
+    "text", ["", "b=1", "q=0", "q=x", "q", "d=3,q=1", "s=1,q=1,k=1", "q=1,q=2", f"q={10**9}"]
+)
 def test_a_wrong_shape_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="--shape"):
         parse_shape(text)

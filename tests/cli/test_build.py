@@ -21,7 +21,7 @@ from .conftest import TINY, Run, written
 
 HERE = host_target().name
 ELSEWHERE = next(target.name for target in TARGETS if target.architecture != host_target().architecture)
-RIGHT = Case("attention", 1, 128, 128, 3e-7, 2e-7, 0.001, 0.004, rounds=9, tolerance=2e-5)
+RIGHT = Case("attention", 1, 128, 128, 3e-7, 2e-7, 0.001, 0.004, rounds=9, allowed=2e-5)
 WRONG = replace(RIGHT, queries=77, error=0.1)
 
 

@@ -62,6 +62,25 @@ def test_clearing_leaves_nothing(mhagen: Run, filled: Path) -> None:
     assert mhagen("cache", "clear", "--json").document["removed"] == 0
 
 
+def test_only_tables_that_are_gone_are_counted(
+    mhagen: Run, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (cache / "tuned").mkdir(parents=True, exist_ok=True)
+        (cache / "tuned" / f"{name}.json").write_text("{}")
+    unlink = Path.unlink
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "a.json":
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    said = mhagen("cache", "clear", "--json")
+    assert said.document["removed_tables"] == 1
+    assert "a.json is still there: Operation not permitted" in said.err
+
+
 def test_a_folder_that_others_may_write_to_is_warned_of(mhagen: Run, filled: Path) -> None:
     filled.chmod(0o777)
     said = mhagen("cache", "list")

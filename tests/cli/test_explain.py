@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from mhagen.base.errors import UnsupportedError
 from mhagen.base.source import Source
 from mhagen.base.target import AVX512
 from mhagen.cli.explain import DEFAULT_SHAPES, shape_of
@@ -17,9 +19,13 @@ from mhagen.cli.markup import element
 from mhagen.cli.page import page
 from mhagen.cli.parts import PARTS, Part
 from mhagen.cli.roofline import Axis, axes, labels, roofline
+from mhagen.pipeline import Kernel, circumstances, compile_to_source
 from mhagen.schedule.cost import Parts
 from mhagen.schedule.sight import Shape
+from mhagen.schedule.table import Bounds, Entry, Range, ScheduleTable
+from mhagen.schedule.tuned import table_file, write_beside
 from mhagen.spec.load import load_spec
+from mhagen.tuning import bench
 from mhagen.tuning.explanation import Explanation, explain
 
 from .conftest import ROOT, TINY, Run, written
@@ -99,7 +105,8 @@ def test_the_document_has_the_numbers_that_the_text_has(mhagen: Run, path: Path)
         assert sum(call["parts"].values()) == pytest.approx(call["modelled_seconds"])
         assert 0 < call["limit_seconds"] < call["modelled_seconds"]
         assert 0 < call["visible_share"] <= 1
-    assert {"name", "value", "reason"} == set(document["decisions"][0])
+    (choice,) = document["choices"]
+    assert {"name", "value", "reason"} == set(choice["decisions"][0])
 
 
 @each_spec
@@ -126,6 +133,55 @@ def test_a_page_goes_where_it_is_told_to(mhagen: Run, tiny: Path) -> None:
     said = mhagen("explain", tiny, "--no-measure", "--format", "html", "--out", "pages/tiny.html")
     assert said.code == 0
     assert not Page(Path("pages/tiny.html").read_text()).open
+
+
+LAYER = TINY + "\n[projections]\nmodel_dim = 32\n"
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A layer with a table beside it: blocks of 48 keys for many queries, chunks of 96 for one."""
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path / "cache"))
+    path = written(tmp_path / "tiny.toml", LAYER)
+    spec, _, source = compile_to_source(path, tune="never")
+    many, one = replace(source.schedule, block_keys=48), replace(source.schedule, chunk_keys=96)
+    entries = (Entry(Range(queries=Bounds(1, 1)), one), Entry(Range(), many))
+    write_beside(table_file(path), circumstances(spec, source.target), ScheduleTable(entries))
+    assert compile_to_source(path)[-1].table == ScheduleTable(entries)
+    return path
+
+
+def test_what_is_explained_is_what_a_build_makes(mhagen: Run, beside: Path) -> None:
+    said = mhagen("explain", beside, *SHAPES, "--no-measure", "--json")
+    many, one = said.document["choices"]
+    assert (many["schedule"]["block_keys"], one["schedule"]["chunk_keys"]) == (48, 96)
+    assert any("48 keys" in each["value"] for each in many["decisions"])
+    assert any("chunks of 96 keys" in each["reason"] for each in one["decisions"])
+    text = mhagen("explain", beside, *SHAPES, "--no-measure").out
+    assert "the schedule of b=1,q=128,k=128, and why" in text
+    assert "the projections of layer() come on top" in text
+
+
+def test_what_is_shown_is_what_a_build_makes(mhagen: Run, beside: Path) -> None:
+    assert re.search(r"block_keys +48\n", mhagen("show", beside, "--after", "schedule").out)
+    assert mhagen("show", beside, "--after", "source").out == compile_to_source(beside)[-1].text
+    assert "48 keys" in Page(mhagen("show", beside, "--format", "html").out).texts
+    document = mhagen("show", beside, "--format", "svg", "--shape", "s=100", "--json").document
+    assert document["grid"]["block_keys"] == 48
+
+
+def test_what_is_measured_is_what_a_build_makes(
+    mhagen: Run, beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[ScheduleTable] = []
+
+    def built(given: object) -> Kernel:
+        made.append(compile_to_source(given)[-1].table)
+        raise UnsupportedError("enough")
+
+    monkeypatch.setattr(bench, "build", built)
+    mhagen("bench", beside, "--shape", "s=64", "--rounds", "1", "--against", "")
+    assert made == [compile_to_source(beside)[-1].table]
 
 
 def test_show_prints_the_page_of_the_default_calls(mhagen: Run, tiny: Path) -> None:

@@ -11,10 +11,12 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import jinja2
 import pytest
 
 from mhagen.base.errors import InternalError
 from mhagen.cli import check
+from mhagen.codegen import render
 
 from .conftest import Run, command, environment
 
@@ -52,6 +54,16 @@ def test_a_bug_is_reported_in_short_and_ends_with_3(
     assert re.search(r"at +mhagen/cli/\w+\.py:\d+", said.err)
     assert "Traceback" not in said.err
     assert len(said.err.splitlines()) < 8
+
+
+def test_an_install_without_its_templates_is_no_mistake_of_the_user(
+    mhagen: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = jinja2.Environment(loader=jinja2.DictLoader({}))
+    monkeypatch.setattr(render, "environment", lambda: nothing)
+    said = mhagen("build", tiny, "--print")
+    assert said.code == 3
+    assert "not installed whole: its template cpu/body.py.j2 is missing" in said.err
 
 
 def test_a_bug_in_one_spec_does_not_stop_the_next(

@@ -68,6 +68,13 @@ def test_the_picture_has_a_bar_for_each_head_and_method(mhagen: Run, files: tupl
     assert "small_pruned_0" in said.out and " pruned\n" in said.out
 
 
+def test_measures_alone_can_be_drawn(mhagen: Run, files: tuple[Path, ...]) -> None:
+    spec, weights, inputs = files
+    assert mhagen("prune", spec, weights, "-i", inputs, "--picture", "heads.svg").code == 0
+    assert Path("heads.svg").exists() and not Path("pruned").exists()
+    assert "no spec is written" in " ".join(mhagen("prune", "--help").out.split())
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -193,3 +193,15 @@ def test_a_terminal_that_knows_ascii_only_gets_ascii(tiny: Path, process) -> Non
     assert done.returncode == 0
     assert done.stdout.isascii()
     assert "##" * 15 + "++" in done.stdout
+
+
+def test_a_sink_of_all_heads_is_in_the_spec(mhagen: Run, tmp_path: Path) -> None:
+    sunk = written(tmp_path / "sunk.toml", TINY + '[softmax]\nsink = "0.5 * h"\n')
+    assert "sink       0.5 * h" in mhagen("show", sunk, "--after", "spec").out
+    assert "sink" not in mhagen("show", written(tmp_path / "tiny.toml", TINY), "--after", "spec").out
+
+
+def test_a_spec_of_many_heads_is_shown(mhagen: Run, tmp_path: Path) -> None:
+    many = written(tmp_path / "many.toml", TINY.replace("query = 2", "query = 600\npruned = [0]"))
+    said = mhagen("show", many, "--after", "spec")
+    assert said.code == 0 and "64 queries (down)" in said.out

@@ -5,11 +5,14 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from mhagen import reference
+from mhagen.ir.files import write_arrays
 
 from .conftest import Run, written
 
@@ -152,8 +155,48 @@ def test_a_file_that_holds_no_arrays_is_named(mhagen: Run, spec: Path, tmp_path:
         assert said.code == 2 and Path(name).name in " ".join(said.err.split())
 
 
+def test_bfloat16_is_read_from_every_kind_of_file(
+    mhagen: Run, spec: Path, inputs: Path, tmp_path: Path
+) -> None:
+    written(spec, SPEC.replace('layout = "bshd"', 'layout = "bshd"\ndtype = "bfloat16"'))
+    given = arrays()
+    given |= {name: given[name].astype(ml_dtypes.bfloat16) for name in ("query", "key")}
+    np.savez(tmp_path / "short.npz", **given)
+    write_arrays(tmp_path / "short.safetensors", given)
+    write_arrays(tmp_path / "bits.npz", given)
+    drawn = [
+        mhagen("show", spec, "--attention", name) for name in ("short.npz", "short.safetensors", "bits.npz")
+    ]
+    assert [each.code for each in drawn] == [0, 0, 0], drawn[0].err
+    assert drawn[0].out == drawn[1].out == drawn[2].out
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"\x93NUMPY"])
+@pytest.mark.parametrize("name", ["damaged.npz", "damaged.safetensors", "folder/query.npy"])
+def test_a_damaged_file_is_named(mhagen: Run, spec: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    said = mhagen("show", spec, "--attention", tmp_path / name.partition("/")[0])
+    assert said.code == 2 and f"{path.name} cannot be read" in " ".join(said.err.split())
+
+
+def test_a_file_in_an_archive_that_is_no_array_is_named(mhagen: Run, spec: Path, inputs: Path) -> None:
+    with ZipFile(inputs, "a") as archive:
+        archive.writestr("notes.txt", "no array")
+    said = mhagen("show", spec, "--attention", inputs)
+    assert said.code == 2 and "notes.txt in it is no array" in " ".join(said.err.split())
+
+
+def test_the_sink_of_a_group_is_told(mhagen: Run, spec: Path, inputs: Path) -> None:
+    told = "rows of heads that have one add up to less than 1"
+    assert told not in mhagen("show", spec, "--attention", inputs).err
+    written(spec, SPEC + '[[groups]]\nheads = [1]\nsoftmax.sink = "0.0"\n')
+    assert told in " ".join(mhagen("show", spec, "--attention", inputs).err.split())
+
+
 def test_what_is_not_for_pictures_is_refused(mhagen: Run, spec: Path, inputs: Path) -> None:
-    for more in (("--after", "spec"), ("--format", "mermaid"), ("--shape", "s=4")):
+    for more in (("--after", "spec"), ("--format", "mermaid"), ("--shape", "s=4"), ("--head", "1")):
         assert mhagen("show", spec, "--attention", inputs, *more).code == 2
 
 

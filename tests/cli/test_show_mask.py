@@ -89,6 +89,58 @@ def test_a_head_of_many_is_said_to_be_one(mhagen: Run, tmp_path: Path) -> None:
     assert "Head 0; the others of 2 may differ." in words(mhagen("show", heads, "--format", "svg").out)
 
 
+MIXED = """\
+name = "mixed"
+[heads]
+query = 4
+dim = 16
+pruned = [3]
+[mask]
+keep = "k <= q"
+[[groups]]
+heads = [1, 2]
+mask.keep = "k <= q - 64 * (h - 1) and q - k < 200"
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "seen"), [(0, "k <= q"), (1, "k <= q and q - k < 200"), (2, "k <= q - 64 and q - k < 200")]
+)
+def test_every_head_can_be_drawn(mhagen: Run, tmp_path: Path, head: int, seen: str) -> None:
+    """As a spec draws it that says of all heads what is said of this one."""
+    mixed = written(tmp_path / "mixed.toml", MIXED)
+    alone = written(tmp_path / "alone.toml", TINY.replace("k <= q", seen))
+    options = ("--format", "svg", "--shape", "s=600", "--target", "avx512", "--json")
+    found = mhagen("show", mixed, *options, "--head", head).document
+    expected = mhagen("show", alone, *options).document
+    assert found["head"] == head
+    for share in ("visible_share", "computed_share", "tiles"):
+        assert found[share] == expected[share]
+    drawn = words(mhagen("show", mixed, "--format", "svg", "--head", head).out)
+    assert f"Head {head}; the others of 4 may differ." in drawn
+    assert "keep: k <= q - 64 * (h - 1)" in drawn or head == 0
+
+
+def test_a_pruned_head_is_drawn_empty(mhagen: Run, tmp_path: Path) -> None:
+    mixed = written(tmp_path / "mixed.toml", MIXED)
+    found = mhagen("show", mixed, "--format", "svg", "--head", 3, "--json").document
+    assert (found["visible_share"], found["computed_share"]) == (0.0, 0.0)
+    assert "Head 3 is pruned: it sees nothing, and nothing of it is computed." in found["said"]
+
+
+def test_a_head_that_is_not_there_is_refused(mhagen: Run, tiny: Path) -> None:
+    for head in (-1, 2):
+        said = mhagen("show", tiny, "--format", "svg", "--head", head)
+        assert said.code == 2 and f"head is {head} and needs a query head, 0 to 1" in said.err
+    assert mhagen("show", tiny, "--head", 0).code == 2
+
+
+def test_the_window_of_a_group_is_in_the_picture(mhagen: Run, tmp_path: Path) -> None:
+    group = '[[groups]]\nheads = [1]\nmask.keep = "k <= q and q - k < 500"\n'
+    apart = written(tmp_path / "apart.toml", TINY + group)
+    assert mhagen("show", apart, "--format", "svg", "--json").document["shape"]["keys"] == 2048
+
+
 def test_without_a_mask_every_tile_is_full(mhagen: Run, tmp_path: Path) -> None:
     dense = written(tmp_path / "dense.toml", TINY.split("[mask]")[0])
     said = mhagen("show", dense, "--format", "svg", "--json")

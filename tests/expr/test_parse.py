@@ -250,14 +250,14 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_text_is_refused_at_once_and_in_silence(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # what others do on this machine takes time too
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         if text.startswith("9**9**"):  # a real power, computed in no time: infinity
             parse(text)
         else:
             problems(text)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 WORDS = """

@@ -11,11 +11,12 @@ from mhagen.base.dtypes import DType
 from mhagen.base.errors import InputError
 from mhagen.interop import peers
 from mhagen.interop.peers import ENTRIES, PACKAGES, Entry, found, peers_of
+from mhagen.ir.reference import Reference
 from mhagen.spec.load import load_spec
 from mhagen.tuning.grid import DTYPES, row_named
-from mhagen.tuning.peer import Absent, attempt
+from mhagen.tuning.peer import Absent, attempt, reason
 from mhagen.tuning.problem import Problem
-from mhagen.tuning.sampling import expected
+from mhagen.tuning.sampling import result_of
 
 # Batch, queries and keys of the same work in small.
 SMALL = {
@@ -61,7 +62,8 @@ def outcome(entry: Entry, form: str, row: str, dtype: DType) -> object:
     (chosen,) = [each for each in peer.forms if each.name == form]
     if not chosen.is_for(problem):
         return "not for this"
-    return attempt(chosen, problem, 1, expected(problem))
+    made = attempt(chosen, problem, 1, result_of(Reference(problem.spec), problem))
+    return reason(made) if isinstance(made, Exception) else made
 
 
 def entry_named(name: str) -> Entry:

@@ -10,6 +10,7 @@ from numpy import inf, nan
 
 from mhagen.base.errors import InputError
 from mhagen.expr.evaluate import evaluate
+from mhagen.expr.tree import children
 from mhagen.ir.reference import Reference
 from mhagen.spec.load import load_spec
 
@@ -296,6 +297,7 @@ def test_a_layer_returns_its_statistics_too():
         ),
         ({"segment": np.ones((2, 4), int)}, "segment has shape (2, 4) and needs (batch = 2, keys = 5)"),
         ({"key": [[1.0], [1.0, 2.0]]}, "key is not an array: "),
+        ({"query_offset": [[0], [1, 2]]}, "query_offset is not an array: "),
         ({"query_offset": 0.5}, "query_offset holds float64 and needs integers"),
         ({"query_offset": [1, 2, 3]}, "query_offset has shape (3,) and needs () or (batch = 2,)"),
         ({"query_offset": 2**31 - 3}, "query_offset puts queries at 2147483645 to 2147483648 and needs"),
@@ -336,6 +338,18 @@ def test_a_bad_weight_is_named(change, message):
     assert str(caught.value) == message
 
 
+def test_packed_weights_of_unequal_rows_are_named():
+    layer, weights = layer_and_weights()
+    packed = {"wqkv": [[1.0], [1.0, 2.0]], "wo": weights["wo"]}
+    with pytest.raises(InputError, match="wqkv is not an array: "):
+        layer.layer(np.ones((2, 5, 8)), packed)
+
+
+def test_keys_of_unequal_rows_have_no_weights():
+    with pytest.raises(InputError, match="key is not an array: "):
+        reference().weights(random_operands()[0], [[1.0], [1.0, 2.0]])
+
+
 def test_weights_are_a_mapping():
     layer, weights = layer_and_weights()
     with pytest.raises(InputError, match="weights is a list and needs to be a mapping"):
@@ -358,6 +372,25 @@ def test_weights_are_those_of_each_heads_own_mask_and_none_of_a_pruned_head():
     assert (weights[:, 0] > 0).all()
     assert (weights[:, 1] > 0).sum() == 2 * (1 + 2 + 3 + 4)
     assert (weights[:, 2] == 0).all()
+
+
+@pytest.mark.parametrize("pruned", [[0], list(range(0, 1000, 2))], ids=["one", "every second"])
+def test_what_a_thousand_heads_see_is_no_deeper_than_what_two_see(pruned):
+    spec = load_spec({"name": "many", "heads": {"query": 1000, "dim": 2, "pruned": pruned}})
+    heads = np.arange(1000)
+    seen = evaluate(spec.visible_expression, {"h": heads, "q": 0, "k": 0, "b": 0}, {})
+    np.testing.assert_array_equal(seen, ~np.isin(heads, pruned))
+    assert depth(spec.visible_expression) <= 4
+
+
+def depth(expression):
+    return 1 + max(map(depth, children(expression)), default=0)
+
+
+def test_what_a_thousand_groups_see_is_no_deeper_than_what_two_see():
+    groups = [{"heads": [head], "mask": {"keep": f"q - k < {head}"}} for head in range(1000)]
+    spec = load_spec({"name": "many", "heads": {"query": 1000, "dim": 2}, "groups": groups})
+    assert depth(spec.visible_expression) <= 6
 
 
 def test_what_all_heads_see_is_one_condition():

@@ -92,18 +92,30 @@ def targets_of(dtype: DType) -> tuple[Target, ...]:
     return tuple(each for each in TARGETS if runs_here(each) and each.pair_dtype in ("", dtype.value))
 
 
-def made(features: dict[str, dict[str, Any]], *, widest: bool = False) -> tuple[Case, ...]:
+def made(
+    features: dict[str, dict[str, Any]], *, widest: bool = False, dtypes: tuple[DType, ...] = REALS
+) -> tuple[Case, ...]:
     """A case for each of the features and dtypes, on every target or the widest."""
     cases = (
         register(case(f"{name}_{dtype.value}", dtype=dtype.value, **given))
         for name, given in features.items()
-        for dtype in REALS
+        for dtype in dtypes
     )
     return tuple(
         replace(each, chosen=target)
         for each in cases
         for target in targets_of(each.spec.dtype)[: 1 if widest else None]
     )
+
+
+# Numbers as they are computed, and pairs: formats for every class of CPU where the others add little.
+MAIN = (DType.FLOAT32, DType.BFLOAT16)
+
+
+def made_mainly(features: dict[str, dict[str, Any]]) -> tuple[Case, ...]:
+    """Cases of the main formats on every target, and of the others on the widest."""
+    others = tuple(dtype for dtype in REALS if dtype not in MAIN)
+    return (*made(features, dtypes=MAIN), *made(features, widest=True, dtypes=others))
 
 
 CASES = (*made(FEATURES), *made(ON_THE_WIDEST, widest=True))

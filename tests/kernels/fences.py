@@ -13,7 +13,7 @@ import numpy as np
 
 from mhagen.base.target import target_named
 from mhagen.runtime import arguments, linear
-from mhagen.runtime.linear import Panels, Prepared
+from mhagen.runtime.linear import Panels
 
 from . import dtypes, layers
 from .calls import Array, Call, Shape, same_bits
@@ -102,7 +102,7 @@ def run_layer(case: Case, length: int, *, at_end: bool) -> None:
     module = case.module
     vars(module)["np"] = vars(linear)["np"] = FencedNumpy(at_end=at_end)
     x, context = fenced(x, at_end=at_end), fenced(context, at_end=at_end)
-    found = module.layer(x, Prepared(panels), context=context, **inputs)
+    found = module.layer(x, replace(prepared, panels=panels), context=context, **inputs)
     vars(module)["np"] = vars(linear)["np"] = np
     same_bits(case.spec, found, expected)
 
@@ -110,7 +110,15 @@ def run_layer(case: Case, length: int, *, at_end: bool) -> None:
 def shapes(module: ModuleType) -> tuple[Shape, ...]:
     tile, block, row = module.TILE_QUERIES, module.BLOCK_KEYS, module.KEY_ROWS
     few, chunk = module.DECODE_QUERIES, module.CHUNK_KEYS
-    sizes = (1, 1), (2, row - 1), (few, chunk + 1), (tile - 1, row + 1), (tile + 1, block + 1)
+    sizes = (
+        (tile, 0),
+        (1, 0),
+        (1, 1),
+        (2, row - 1),
+        (few, chunk + 1),
+        (tile - 1, row + 1),
+        (tile + 1, block + 1),
+    )
     return tuple(Shape(2, queries, keys, seed=queries) for queries, keys in sizes)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mhagen
-from mhagen.backend.acceptance import MOST_ALLOWED, compare, examples, numpy_error
+from mhagen.backend.acceptance import LABELS, MOST_ALLOWED, compare, examples, numpy_error
 from mhagen.base.errors import VerificationError
 from mhagen.spec.load import load_spec
 
@@ -80,6 +80,23 @@ def test_overflow_of_plain_arithmetic_excuses_nothing(change: Change) -> None:
     assert np.isfinite(numpy_error(spec, module))
     with pytest.raises(VerificationError, match=rf"(inf|\d) of the greatest result; ({MOST_ALLOWED}|2e-05)"):
         compare(spec, module)
+
+
+def test_long_rows_are_compared_and_short_ones_too() -> None:
+    length = {"shape": ["batch"], "dtype": "int32"}
+    spec = load_spec({**PLAIN, "mask": {"keep": "k < length[b]"}, "inputs": {"length": length}})
+    found = [(e.keys, each) for e in examples(spec, right().module) for each in e.inputs(spec)["length"]]
+    assert all(0 <= each <= keys for keys, each in found if each >= LABELS)
+    assert any(keys > right().module.BLOCK_KEYS and each >= keys // 2 for keys, each in found)
+    assert any(keys > right().module.CHUNK_KEYS and each >= keys // 2 for keys, each in found)
+    assert any(keys > right().module.CHUNK_KEYS and each < LABELS for keys, each in found)
+
+
+def test_labels_along_positions_stay_few() -> None:
+    segments = {"inputs": {"segment": {"shape": ["batch", "keys"], "dtype": "int32"}}}
+    spec = load_spec({**PLAIN, **segments})
+    for example in examples(spec, right().module):
+        assert example.inputs(spec)["segment"].max() < LABELS
 
 
 def test_examples_have_more_than_one_of_everything() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import ml_dtypes
@@ -189,3 +190,13 @@ def test_a_poisoned_block_changes_no_bit_of_blocks_before_and_behind_it(case: Ca
     keys = 3 * case.module.BLOCK_KEYS + 5
     call = Shape(1, 70, keys, 5).random(case) | {"query_offset": keys - 70}
     assert_isolated(case, call, name, np.nan, rng)
+
+
+def test_weights_prepared_for_another_dtype_are_refused() -> None:
+    """Their panels may be as wide, and hold half or twice as many bytes."""
+    layers = [case for case in LAYER_CASES if case.spec.name.startswith("pruned_layer")]
+    assert len({case.spec.dtype for case in layers}) == 4
+    for case, other in permutations(layers, 2):
+        prepared = other.module.prepare(weights_of(other.spec, 0))
+        with pytest.raises(InputError, match="prepared for another layer, dtype or target"):
+            case.module.layer(rows(case.spec, 1, 3, seed=0), prepared)

@@ -13,7 +13,7 @@ from mhagen import reference
 from mhagen.spec.model import Spec
 
 from .calls import Array, Call, Shape, drafts, named
-from .dtypes import LAYERS_ON_THE_WIDEST, made
+from .dtypes import LAYERS_ON_THE_WIDEST, MAIN, made, made_mainly
 from .isolation import assert_alone_as_together, assert_same_on_any_number_of_threads, assert_undisturbed
 from .layers import rows, weights_of
 from .specs import Case
@@ -26,7 +26,7 @@ FEATURES = {
         "statistics": ["argmax", "lse", "top_4"],
     },
 }
-ON_THE_WIDEST = {
+ON_THE_WIDEST: dict[str, dict[str, Any]] = {
     "led_mixed": {
         "heads": "8/2 24/16",
         "keep": "k <= q and segment[b, q] == segment[b, k]",
@@ -40,13 +40,17 @@ ON_THE_WIDEST = {
             {"heads": [4], "scores": {"modify": "tanh(score) - h"}, "softmax": {"sink": "0.5"}},
         ],
     },
-    "led_alone": {"heads": "1/1 8/8", "statistics": ["argmax"]},
     "led_flat": {"heads": "2/2 16/16", "modify": "floor(score)", "statistics": ["top_8", "argmax"]},
 }
+ALONE: dict[str, dict[str, Any]] = {"led_alone": {"heads": "1/1 8/8", "statistics": ["argmax"]}}
 LAYERS = {
     "led_layer": LAYERS_ON_THE_WIDEST["odd_layer"] | {"statistics": ["argmax", "top_2"], "keep": "k <= q"}
 }
-CASES = (*made(FEATURES), *made(ON_THE_WIDEST, widest=True))
+CASES = (
+    *made_mainly(FEATURES),
+    *made(ALONE, widest=True),
+    *made(ON_THE_WIDEST, widest=True, dtypes=MAIN),
+)
 # Steps fall where rounding lets them, so most scores are equal, and where products are exact all are known.
 FLAT = tuple(case for case in CASES if case.spec.scores.modify is not None)
 SMOOTH = tuple(case for case in CASES if case.spec.scores.modify is None)

@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +259,10 @@ def test_expressions_that_fill_several_lines_are_written_all_the_same(which: str
     source = compile_to_source(spec, tune="never")[2]
     compile(source.text, which, "exec")
     assert max(map(len, source.text.splitlines())) < 200
+
+
+def test_no_thread_sees_a_module_before_its_import_has_ended() -> None:
+    text = "import time\ntime.sleep(0.3)\nEND = True\n"
+    with ThreadPoolExecutor(4) as pool:
+        modules = list(pool.map(lambda _: cpu.load_text("mhagen.built.slow", text, ()), range(4)))
+    assert all(module is modules[0] and module.END for module in modules)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from mhagen import reference
 
 from .calls import Array, Call, Shape, assert_right, drafts, named
-from .dtypes import LAYERS_ON_THE_WIDEST, made
+from .dtypes import LAYERS_ON_THE_WIDEST, MAIN, made, made_mainly
 from .isolation import assert_alone_as_together, assert_same_on_any_number_of_threads, assert_undisturbed
 from .layers import rows, weights_of
 from .specs import Case
@@ -23,7 +25,7 @@ FEATURES = {
         "statistics": ["received"],
     },
 }
-ON_THE_WIDEST = {
+ON_THE_WIDEST: dict[str, dict[str, Any]] = {
     "received_sunk": {
         "heads": "4/2 32/16",
         "modify": "score + slope[h] * (k - q)",
@@ -45,12 +47,18 @@ ON_THE_WIDEST = {
             {"heads": [4], "scores": {"modify": "tanh(score) - h"}, "softmax": {"sink": "0.5"}},
         ],
     },
-    "received_alone": {"heads": "1/1 8/8", "statistics": ["received"]},
 }
+ALONE: dict[str, dict[str, Any]] = {"received_alone": {"heads": "1/1 8/8", "statistics": ["received"]}}
 LAYERS = {
     "received_layer": LAYERS_ON_THE_WIDEST["odd_layer"] | {"statistics": ["received"], "keep": "k <= q"}
 }
-CASES = (*made(FEATURES), *made(ON_THE_WIDEST, widest=True))
+# Formats differ in what every case does; what more there is, is tried with plain numbers and with pairs.
+CASES = (
+    *made_mainly(FEATURES),
+    *made(ALONE, widest=True),
+    *made(ON_THE_WIDEST, widest=True, dtypes=MAIN),
+)
+WITHOUT_SINK = tuple(case for case in CASES if all(way.spec.softmax.sink is None for way in case.spec.alike))
 MASKED = tuple(case for case in CASES if case.spec.mask.keep is not None)
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=repr)
 EVERY_MASK = pytest.mark.parametrize("case", MASKED, ids=repr)
@@ -82,11 +90,9 @@ def test_it_does_not_depend_on_threads_or_neighbours(case: Case, queries: int) -
     assert_right(case.spec, case.module.attention(**call), call)
 
 
-@EVERY_CASE
+@pytest.mark.parametrize("case", WITHOUT_SINK, ids=repr)
 @QUERIES
 def test_keys_receive_all_that_queries_give(case: Case, queries: int) -> None:
-    if any(way.spec.softmax.sink is not None for way in case.spec.alike):
-        return
     call = Shape(2, queries, 80, seed=1).random(case) | {"query_offset": 0}
     found = received(case, call).astype(np.float64).sum(axis=2)
     gold = named(case.spec, reference(case.spec).attention(**call))["received"].sum(axis=2)

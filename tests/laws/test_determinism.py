@@ -47,11 +47,10 @@ def plain() -> dict[str, str]:
     return sources(ROOT, PYTHONHASHSEED="0", LC_ALL="C", TZ="UTC")
 
 
-@pytest.mark.parametrize("seed", ["1", "4711"])
-def test_another_process_generates_the_same_bytes(seed: str, plain: dict[str, str], tmp_path: Path) -> None:
+def test_another_process_generates_the_same_bytes(plain: dict[str, str], tmp_path: Path) -> None:
     place = {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "Asia/Tokyo", "HOME": str(tmp_path)}
     person = {"USER": "someone", "LOGNAME": "someone"}
-    assert sources(tmp_path, PYTHONHASHSEED=seed, **place, **person) == plain
+    assert sources(tmp_path, PYTHONHASHSEED="4711", **place, **person) == plain
 
 
 def test_every_example_is_generated_for_every_target(plain: dict[str, str]) -> None:

@@ -56,7 +56,7 @@ PACKAGES = {
     "openvino": Door(("interop",), "OpenVINO is one of those whom mhagen meets"),
     "threadpoolctl": Door(("interop",), "it sets the threads of NumPy's own products, as one of the peers"),
     "optuna": Door(("tuning.optuna_search",), "Optuna is one strategy among others, for those who have it"),
-    "safetensors": Door(("pruning.files",), "one module knows the formats of files of arrays"),
+    "safetensors": Door(("ir.files",), "one module knows the formats of files of arrays"),
     # Modules of the standard library with which data becomes code.
     "pickle": Door((), "a pickle runs what it says; store bytes with a digest instead"),
     "marshal": Door((), "code from a file runs unchecked; store bytes with a digest instead"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -19,7 +19,6 @@ from mhagen.base.errors import InternalError
 from mhagen.base.target import AVX2
 from mhagen.ir.program import Program, build_program
 from mhagen.passes import PASSES, run_passes
-from mhagen.pipeline import compile_to_source
 from mhagen.runtime import compiler, launch, simd
 from mhagen.runtime.host import host_cpu
 from mhagen.runtime.launch import Kernel, KernelKey, function_identity
@@ -54,6 +53,11 @@ CHANGES: dict[str, Any] = {
     "heads.value_dim": 40,
     "heads.pruned": [1],
     "groups": [{"heads": [1], "mask": {"keep": "k <= q"}}],
+    "groups.0.heads": [2],
+    "groups.0.scores.scale": 0.5,
+    "groups.0.scores.modify": "score",
+    "groups.0.mask.keep": "k < q",
+    "groups.0.softmax.sink": "0.0",
     "scores.scale": 0.5,
     "scores.modify": "score - slope[h] * (k - q) / reach",
     "mask.keep": "k <= q and q - k <= window",
@@ -65,20 +69,55 @@ CHANGES: dict[str, Any] = {
     "projections.model_dim": 64,
     "projections.bias": True,
     "projections.output_bias": True,
-    "projections.qk_norm": {"eps": 1e-5},
-    "projections.rotary": {"base": 10000.0},
+    "projections.qk_norm": {},
+    "projections.qk_norm.eps": 1e-5,
+    "projections.rotary": {},
+    "projections.rotary.base": 99.0,
+    "projections.rotary.layout": "interleaved",
+    "projections.rotary.dim": 20,
+    "projections.rotary.scaling": {"type": "linear", "factor": 2.0},
+    "projections.rotary.scaling.type": "dynamic",
+    "projections.rotary.scaling.factor": 3.0,
+    "projections.rotary.scaling.original_max_position_embeddings": 65,
+    "projections.rotary.scaling.low_freq_factor": 2.0,
+    "projections.rotary.scaling.high_freq_factor": 3.0,
+    "projections.rotary.scaling.beta_fast": 3.0,
+    "projections.rotary.scaling.beta_slow": 3.0,
+    "projections.rotary.scaling.truncate": False,
+    "projections.rotary.scaling.attention_factor": 3.0,
     "outputs.statistics": ["lse", "entropy"],
+}
+LLAMA3 = {"type": "llama3", "factor": 2.0, "original_max_position_embeddings": 64}
+# What has to be there for the keys of such a name to be read.
+READ_WITH: dict[str, tuple[str, Any]] = {
+    "groups.0.": ("groups", [{"heads": [1], "mask": {"keep": "k <= q"}}]),
+    "projections.qk_norm.": ("projections.qk_norm", {}),
+    "projections.rotary.": ("projections.rotary", {}),
+    "projections.rotary.scaling.": ("projections.rotary", {"scaling": {**LLAMA3, "type": "yarn"}}),
+    "projections.rotary.scaling.type": ("projections.rotary", {"scaling": LLAMA3}),
+    "projections.rotary.scaling.low": ("projections.rotary", {"scaling": LLAMA3}),
+    "projections.rotary.scaling.high": ("projections.rotary", {"scaling": LLAMA3}),
 }
 
 
-def with_key(path: str, value: Any) -> dict[str, Any]:
-    """SPEC with one key changed."""
+def spec_for(path: str) -> dict[str, Any]:
+    """SPEC with what the key is read with."""
+    found = [beside for start, beside in READ_WITH.items() if path.startswith(start)]
+    return with_key(SPEC, *found[-1]) if found else SPEC
 
-    def changed(table: dict[str, Any], names: list[str]) -> dict[str, Any]:
+
+def with_key(spec: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The spec with one key changed."""
+
+    def changed(table: Any, names: list[str]) -> Any:
+        if not names:
+            return value
         name, *rest = names
-        return {**table, name: changed(table.get(name, {}), rest) if rest else value}
+        if isinstance(table, list):
+            return [changed(each, rest) if str(n) == name else each for n, each in enumerate(table)]
+        return {**table, name: changed(table.get(name, {}), rest)}
 
-    return changed(SPEC, path.split("."))
+    return changed(spec, path.split("."))
 
 
 @cache
@@ -115,27 +154,45 @@ def module(schedule: Schedule) -> ModuleType:
     return cpu.load(scheduled(schedule))
 
 
+# By the name of the entry in SPEC or READ_WITH whose keys are looked at.
+ENTRIES = {tuple: "0.", dict: "slope."}
+
+
 def keys_of(model: type[BaseModel], above: str = "") -> Iterator[str]:
-    """The keys of a spec, tables as dotted names; lists and tables of any names as one key."""
+    """The keys of a spec as dotted names, those of optional tables and of tables in lists among them."""
     for name, key in model.model_fields.items():
-        kind = key.annotation
-        if inspect.isclass(kind) and issubclass(kind, BaseModel):
-            yield from keys_of(kind, f"{above}{name}.")
-        else:
+        entry = ENTRIES.get(get_origin(key.annotation), "")
+        tables = tuple(tables_in(key.annotation))
+        yield from (path for table in tables for path in keys_of(table, f"{above}{name}.{entry}"))
+        if not tables:
             yield f"{above}{name}"
 
 
+def tables_in(kind: Any) -> Iterator[type[BaseModel]]:
+    """The tables that a value of this type is, or holds."""
+    if inspect.isclass(kind) and issubclass(kind, BaseModel):
+        yield kind
+    for part in get_args(kind):
+        yield from tables_in(part)
+
+
 def test_every_key_of_a_spec_is_changed_below() -> None:
-    known = {*CHANGES}
-    tables = {path.partition(".")[0] for path in known if "." in path}
-    missing = {path for path in keys_of(Fields) if path not in known and path not in tables}
+    keys = {*keys_of(Fields)}
+    assert {"projections.rotary.scaling.factor", "groups.0.mask.keep", "inputs.slope.dtype"} < keys
+    missing = keys - {*CHANGES}
     assert not missing, f"add another value for {missing} to CHANGES"
 
 
 @pytest.mark.parametrize("path", CHANGES)
 def test_every_key_of_a_spec_shapes_its_module(path: str, schedule: Schedule) -> None:
-    source = compile_to_source(with_key(path, CHANGES[path]), target=AVX2)[2]
-    assert source.text != scheduled(schedule).text
+    before = spec_for(path)
+    texts = [text_of(spec, schedule) for spec in (before, with_key(before, path, CHANGES[path]))]
+    assert texts[0] != texts[1]
+
+
+def text_of(spec: dict[str, Any], schedule: Schedule) -> str:
+    program = build_program(load_spec(spec)).map(lambda graph: run_passes(graph, PASSES))
+    return cpu.generate(program, ScheduleTable.of(schedule), AVX2).text
 
 
 # Of each field another value than the one chosen; legal or not, code can be written for it.

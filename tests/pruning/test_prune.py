@@ -10,9 +10,9 @@ import pytest
 
 import mhagen
 from mhagen.base.errors import InputError, UnsupportedError, VerificationError
+from mhagen.ir.files import read_arrays, write_arrays
 from mhagen.ir.reference import Reference
 from mhagen.pruning import prune as module
-from mhagen.pruning.files import read_arrays, write_arrays
 from mhagen.pruning.methods import Method
 from mhagen.spec.load import load_spec
 
@@ -60,8 +60,6 @@ def test_a_result_is_read_as_a_table(found):
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_what_is_saved_is_read_back(found, suffix, tmp_path):
-    if suffix == ".safetensors":
-        pytest.importorskip("safetensors")
     paths = found.save(tmp_path / "out", suffix)
     assert [path.name for path in paths[:2]] == ["small_pruned_0.toml", f"small_pruned_0{suffix}"]
     assert load_spec(paths[2]) == found.layers[1].spec
@@ -130,6 +128,13 @@ REFUSED = {
         r"gradient has shape \(1, 11, 24\) and needs",
     ),
     "NaN in gradient": ((SMALL, WEIGHTS, {"x": X, "gradient": NAN}), "gradient has 33 numbers that are NaN"),
+    "ragged gradient": ((SMALL, WEIGHTS, {"x": X, "gradient": [[1], [1, 2]]}), "gradient is not an array: "),
+    "ragged counted": ((SMALL, WEIGHTS, {"x": X, "counted": [[1], [1, 0]]}), "counted is not an array: "),
+    "ragged weights": ((SMALL, changed(WEIGHTS, bo=[[1], [1, 2]]), X), "bo is not an array: "),
+    "complex gradient": (
+        (SMALL, WEIGHTS, {"x": X, "gradient": 1j * X}),
+        "gradient holds complex64 and needs",
+    ),
     "counted": ((SMALL, WEIGHTS, {"x": X, "counted": COUNTED[0]}), r"counted has shape \(11,\) and needs"),
     "lengths": ((SMALL, WEIGHTS, {"x": X, "counted": 2 * COUNTED}), "counted holds int64 and needs true or"),
     "none counts": ((SMALL, WEIGHTS, {"x": X, "counted": 0 * COUNTED}), "counted is false everywhere"),
@@ -155,6 +160,71 @@ def test_what_cannot_be_used_is_refused(arguments, said):
         mhagen.prune(*arguments)
 
 
+BIASED = spec_of(
+    name="biased",
+    scores={"modify": "score + bias[b, k]"},
+    inputs={"bias": {"shape": ["batch", "keys"]}},
+)
+BIAS = np.zeros(X.shape[:2], np.float32)
+
+
+def test_measures_that_are_no_numbers_do_not_rank_heads(tmp_path):
+    bias = BIAS.copy()
+    bias[1, 2] = np.nan
+    with pytest.raises(InputError, match=r"by michel, head 0 of layer 0 has no finite measure.* in bias"):
+        mhagen.prune(BIASED, WEIGHTS, {"x": X, "bias": bias}, keep=2, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bias_may_hide_keys_and_padding_may_be_no_number(tmp_path):
+    bias = np.where(COUNTED, BIAS, -np.inf)
+    plain = mhagen.prune(BIASED, WEIGHTS, {"x": X, "bias": bias, "counted": COUNTED}, keep=2)
+    bias = np.where(
+        COUNTED | (np.arange(11) < 10), bias, np.nan
+    )  # seen by the last queries, which are padding
+    padded = mhagen.prune(BIASED, WEIGHTS, {"x": X, "bias": bias, "counted": COUNTED}, keep=2)
+    assert padded.measures == plain.measures and padded.pruned == plain.pruned
+
+
+def test_a_proof_of_no_numbers_is_none(monkeypatch):
+    class Broken(Reference):
+        def layer(self, x, *arguments, **inputs):
+            return np.full(x.shape, np.nan)
+
+    monkeypatch.setattr("mhagen.pruning.proof.Reference", Broken)
+    with pytest.raises(VerificationError, match="small_pruned: its float64 reference differs"):
+        mhagen.prune(SMALL, WEIGHTS, X, keep=2)
+
+
+def test_a_smaller_layer_never_has_the_name_of_the_whole_one():
+    spec = spec_of(name="a" * 41 + "_pruned")
+    with pytest.raises(InputError, match=r"the smaller layer would be called a+_pruned, as the spec is"):
+        mhagen.prune(spec, WEIGHTS, X, keep=2)
+
+
+def test_what_has_been_pruned_is_not_written_over(tmp_path):
+    write_arrays(tmp_path / "small_pruned.npz", WEIGHTS)
+    found = mhagen.prune(SMALL, tmp_path / "small_pruned.npz", X, keep=2)
+    before = (tmp_path / "small_pruned.npz").read_bytes()
+    with pytest.raises(
+        InputError, match=r"small_pruned.npz is what has been pruned, and would be written over"
+    ):
+        found.save(tmp_path / "elsewhere" / "..")
+    assert (tmp_path / "small_pruned.npz").read_bytes() == before
+    assert not (tmp_path / "small_pruned.toml").exists()
+
+
+def test_a_gradient_may_come_as_its_bits():
+    spec = spec_of(name="short", dtype="bfloat16")
+    weights, x = ({name: array.astype(ml_dtypes.bfloat16) for name, array in WEIGHTS.items()}, X)
+    gradient = GRADIENT.astype(ml_dtypes.bfloat16)
+    given, bits = (
+        mhagen.prune(spec, weights, {"x": x.astype(ml_dtypes.bfloat16), "gradient": each})
+        for each in (gradient, gradient.view(np.uint16))
+    )
+    assert given.measures == bits.measures
+
+
 def test_a_batch_is_at_least_an_example():
     with pytest.raises(InputError, match="batch is 0 and needs a number of examples, 1 or more"):
         mhagen.prune(SMALL, WEIGHTS, X, batch=0)
@@ -162,20 +232,40 @@ def test_a_batch_is_at_least_an_example():
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_files_keep_bfloat16(suffix, tmp_path):
-    if suffix == ".safetensors":
-        pytest.importorskip("safetensors")
     array = np.arange(6, dtype=np.float32).reshape(2, 3).astype(ml_dtypes.bfloat16)
     write_arrays(tmp_path / f"a{suffix}", {"a": array.T})
     read = read_arrays(tmp_path / f"a{suffix}")["a"]
-    assert read.dtype == array.dtype
-    np.testing.assert_array_equal(read, array.T)
+    np.testing.assert_array_equal(read.view(ml_dtypes.bfloat16), array.T)
+
+
+def test_what_numpy_itself_saves_is_bfloat16(tmp_path):
+    array = np.arange(6, dtype=np.float32).astype(ml_dtypes.bfloat16)
+    np.savez(tmp_path / "a.npz", a=array)
+    np.testing.assert_array_equal(read_arrays(tmp_path / "a.npz")["a"], array)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_layer_takes_the_weights_that_are_written_as_numpy_loads_them(dtype, tmp_path):
+    spec = spec_of(name="short", dtype=dtype)
+    x, weights = (
+        X.astype(ml_dtypes.bfloat16),
+        {name: each.astype(ml_dtypes.bfloat16) for name, each in WEIGHTS.items()},
+    )
+    np.savez(tmp_path / "weights.npz", **weights)
+    (small,) = mhagen.prune(spec, tmp_path / "weights.npz", x, keep=2, out=tmp_path).layers
+    kernel = mhagen.build(tmp_path / "short_pruned.toml")
+    with np.load(tmp_path / "short_pruned.npz") as plain:
+        found = kernel.layer(x if dtype == "bfloat16" else x.astype(np.float32), dict(plain))
+    expected = Reference(small.spec).layer(x, small.weights)
+    np.testing.assert_allclose(found.astype(np.float64), expected, atol=5e-2)
+
+
+UNCLOSED = b"\x93NUMPY\x01\x00\x04\x00(((("  # a header that ends too early
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"no such file", b"PK\x03\x04 and no more", b"\x93NUMPY"])
+@pytest.mark.parametrize("content", [b"", b"no such file", b"PK\x03\x04 and no more", b"\x93NUMPY", UNCLOSED])
 def test_a_damaged_file_is_refused(name, content, tmp_path):
-    if name == "a.safetensors":
-        pytest.importorskip("safetensors")
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=f"{name} cannot be read: "):
         read_arrays(tmp_path / name)

@@ -88,3 +88,53 @@ print(os.waitpid(child, 0)[1])
 """
     done = run_python(script)
     assert done.stdout == "0\n", done.stderr
+
+
+HOLD = """
+import os, threading, time
+from mhagen.runtime.forking import OwnLock
+lock, is_held = OwnLock(), threading.Event()
+
+def hold():
+    with lock:
+        is_held.set()
+        time.sleep(60)
+
+def fork_and_take(before):
+    child = os.fork()
+    if child == 0:
+        before()
+        with lock:
+            os._exit(0)
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        ended, state = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return state
+        time.sleep(0.005)
+    os.kill(child, 9)
+    return "hung"
+"""
+
+
+def test_a_lock_that_another_thread_holds_is_free_in_a_child(run_python: Run) -> None:
+    script = f"""{HOLD}
+threading.Thread(target=hold, daemon=True).start()
+is_held.wait()
+print(fork_and_take(lambda: None))
+os._exit(0)
+"""
+    done = run_python(script)
+    assert done.stdout == "0\n", done.stderr
+
+
+def test_a_lock_that_the_forking_thread_holds_is_given_back_by_both(run_python: Run) -> None:
+    script = f"""{HOLD}
+lock.__enter__()
+print(fork_and_take(lambda: lock.__exit__(None, None, None)))
+lock.__exit__(None, None, None)
+with lock:
+    print("free")
+"""
+    done = run_python(script)
+    assert done.stdout == "0\nfree\n", done.stderr

@@ -10,7 +10,7 @@ from mhagen.base.target import AVX2, AVX512, AVX512_BF16, NEON, TARGETS, Target
 from mhagen.ir.program import build_program
 from mhagen.passes import PASSES, run_passes
 from mhagen.schedule.choose import USUAL_SHAPES, choose_schedule, fastest
-from mhagen.schedule.cost import Cost, modelled
+from mhagen.schedule.cost import Cost, modelled, threads_of
 from mhagen.schedule.counts import Counts
 from mhagen.schedule.machine import Machine, Rates, typical_machine
 from mhagen.schedule.sight import Shape
@@ -151,6 +151,16 @@ def test_threads_that_cannot_share_evenly_wait() -> None:
 def test_a_small_call_wakes_no_thread() -> None:
     machine = replace(typical_machine(AVX512), threads=8)
     assert cost(Shape(1, 16, 16), machine=machine).threads == 1
+
+
+def test_pruned_heads_wake_no_thread() -> None:
+    """A kernel counts the heads that it computes."""
+    heads = {"query": 8, "dim": 64, "pruned": [0, 1, 2, 3, 4, 5]}
+    graph = build_program(load_spec({"name": "pruned", "heads": heads}))
+    pruned = workload_of(graph.map(lambda each: run_passes(each, PASSES)).attention)
+    both = replace(pruned, of=(0,) * 8)
+    shape, most = Shape(1, 128, 128), 64
+    assert [threads_of(each, shape, 64, most) for each in (pruned, both)] == [2, 7]
 
 
 def test_everything_that_is_counted_has_a_rate() -> None:

@@ -14,6 +14,7 @@ from mhagen.codegen.lower import lower
 from mhagen.codegen.render import render
 from mhagen.schedule.choose import choose_schedule
 from mhagen.schedule.legal import violations
+from mhagen.schedule.numbers import numbers_of
 from mhagen.schedule.plan import Schedule
 from mhagen.schedule.space import schedules
 from mhagen.schedule.table import ScheduleTable
@@ -38,7 +39,15 @@ def space(target: Target, dtype: str, dim: int) -> tuple[Schedule, ...]:
 
 @each_case
 def test_every_schedule_is_legal(target: Target, dtype: str, dim: int) -> None:
-    assert not any(violations(schedule, target) for schedule in space(target, dtype, dim))
+    """As the rules have it, and as their own words do."""
+    numbers = numbers_of(DType(dtype), target, (dim,))
+    for each in space(target, dtype, dim):
+        assert violations(each, target, DType(dtype)) == ()
+        group = each.query_vectors * numbers.lanes
+        assert each.tile_queries % group == 0 and group % each.value_rows == 0
+        assert each.block_keys % each.key_rows == each.key_rows % numbers.together == 0
+        for rows, vectors in ((each.key_rows, each.query_vectors), (each.value_rows, each.value_vectors)):
+            assert rows * vectors + vectors + 1 <= target.registers
 
 
 @each_case

@@ -72,6 +72,21 @@ def test_a_kept_table_is_found() -> None:
     assert tables_in(path) == ((HERE, THREE),)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has access lists")
+def test_a_kept_table_that_others_may_write_is_not_used(beside: Path) -> None:
+    before = os.umask(0)
+    try:
+        path = keep_table(HERE, THREE)
+        write_beside(beside, HERE, OTHER)
+    finally:
+        os.umask(before)
+    assert found() == THREE, "nobody else may, whatever the umask"
+    os.chmod(path, 0o666)
+    with pytest.warns(TunedWarning, match="other users may write to it"):
+        assert tuned_table(HERE, TARGET, DType.FLOAT32, None) is None
+    assert found(beside) == OTHER, "what lies beside a spec is its owner's matter"
+
+
 def test_a_table_beside_the_spec_is_found_where_none_is_kept(beside: Path) -> None:
     assert beside.name == "causal.tuned.json"
     write_beside(beside, HERE, THREE)

@@ -115,7 +115,7 @@ def test_any_bytes_are_refused(data: bytes) -> None:
 
 KNOWN_KEYS = """
 name heads query key_value dim scores modify scale mask keep align constants inputs shape dtype groups
-projections model_dim rotary base outputs statistics softmax sink pruned self
+projections model_dim rotary base outputs statistics softmax sink pruned self [key]
 """
 KEYS = st.one_of(st.sampled_from(KNOWN_KEYS.split()), st.text(max_size=5), st.integers(), st.none())
 SCALARS = st.one_of(

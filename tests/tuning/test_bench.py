@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from mhagen.backend.acceptance import Example
 from mhagen.base.dtypes import DType
 from mhagen.base.errors import UnsupportedError, VerificationError
+from mhagen.ir.reference import Reference
+from mhagen.pipeline import Kernel
 from mhagen.runtime.threads import thread_count
 from mhagen.spec.load import load_spec
 from mhagen.spec.model import Spec
@@ -18,8 +21,8 @@ from mhagen.tuning.bench import Conditions, Pace, bench_row, bench_spec
 from mhagen.tuning.grid import Row, heads, row_named
 from mhagen.tuning.outcome import Outcome, Role
 from mhagen.tuning.peer import Absent, Form, Peer, Ready
-from mhagen.tuning.problem import Problem
-from mhagen.tuning.sampling import MOST_SCORES, expected, reference_error
+from mhagen.tuning.problem import Array, Problem
+from mhagen.tuning.sampling import MOST_SCORES, allowed_in, reference_error, result_of
 
 TINY = load_spec(
     {"name": "tiny", "heads": {"query": 2, "dim": 16}, "mask": {"keep": "k <= q"}, "layout": "bshd"}
@@ -31,8 +34,12 @@ def bench_tiny(conditions: Conditions = ALONE, spec: Spec = TINY, queries: int =
     return bench_spec(spec, Example(2, queries, 9, seed=0), conditions)
 
 
+def oracle_result(problem: Problem) -> Array:
+    return result_of(Reference(problem.spec), problem)
+
+
 def oracle(problem: Problem, threads: int) -> Ready:
-    result = expected(problem)
+    result = oracle_result(problem)
     return Ready(lambda: (result, thread_count()), lambda both: both[0])
 
 
@@ -55,7 +62,7 @@ def test_on_two_threads_one_thread_is_timed_too() -> None:
     def noting(problem: Problem, threads: int) -> Ready:
         made = oracle(problem, threads)
         seen.append(threads)
-        return replace(made, run=lambda: (expected(problem), seen.append(thread_count())))
+        return replace(made, run=lambda: (oracle_result(problem), seen.append(thread_count())))
 
     outcome = bench_tiny(Conditions((Peer("noting", (Form("", noting),)),), 2, Pace(rounds=1)))
     assert set(seen) == {2}
@@ -112,7 +119,7 @@ def test_a_large_result_is_compared_in_some_of_its_queries(
         {"name": "tiny", "heads": {"query": 2, "dim": 4}, "mask": {"keep": "k <= q"}, "layout": layout}
     )
     problem = Problem(spec, Example(1, 50, 60, seed=0))
-    result = expected(problem)
+    result = oracle_result(problem)
     monkeypatch.setattr("mhagen.tuning.sampling.MOST_SCORES", 0)
     assert reference_error(problem, result) == pytest.approx(0, abs=1e-12)
     axis = 2 if layout == "bhsd" else 1
@@ -127,6 +134,39 @@ def test_a_result_that_the_reference_cannot_hold_is_not_compared() -> None:
     problem = Problem(load_spec(row.spec(DType.FLOAT32)), Example(2, 1024, 1024, seed=0))
     assert problem.pairs > MOST_SCORES
     assert reference_error(problem, np.zeros(1)) is None
+
+
+def test_our_float64_kernel_is_judged_as_before_it_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peers may be 1e-9 off: they do not all add up in float64 as we do."""
+    right = bench.call_of
+
+    def wrong(kernel: Kernel, problem: Problem) -> Callable[[], Array]:
+        return lambda: right(kernel, problem)() + 1e-11
+
+    monkeypatch.setattr(bench, "call_of", wrong)
+    spec = load_spec({"name": "tiny64", "heads": {"query": 2, "dim": 16}, "dtype": "float64"})
+    with pytest.raises(VerificationError, match="e-12, and 4e-14 is allowed"):
+        bench_tiny(spec=spec)
+
+
+def test_steep_scores_excuse_what_plain_arithmetic_loses() -> None:
+    sizes = {"query": 2, "dim": 16}
+    steep = {"name": "steep", "heads": sizes, "mask": {"keep": "k <= q"}, "scores": {"modify": "300 * score"}}
+    problem = Problem(load_spec(steep), Example(2, 30, 30, seed=0))
+    assert allowed_in(problem, 1e-6) == 2e-5
+    assert 2e-5 < allowed_in(problem, 1.0) < 1e-3
+
+
+def test_a_fault_of_an_adapter_fails_the_row() -> None:
+    def faulty(problem: Problem, threads: int) -> Ready:
+        raise AttributeError("'Problem' object has no attribute 'masc'")
+
+    both = Peer("broken", (Form("a", faulty),)), Peer("half", (Form("a", faulty), Form("b", oracle)))
+    for peer in both:
+        outcome = bench_tiny(Conditions((peer,), 1, Pace(rounds=1)))
+        assert outcome.is_failure
+        (said,) = (*outcome.notes, *(absent.reason for absent in outcome.absent))
+        assert "a bug in mhagen: AttributeError" in said
 
 
 def test_rounds_fill_the_seconds() -> None:

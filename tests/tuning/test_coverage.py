@@ -30,6 +30,11 @@ def test_a_window_is_a_quarter_of_the_picture_or_less(keep: str, length: int) ->
     assert covered(keep, constants={"window": 256}).length == length
 
 
+def test_the_number_of_a_head_is_no_length() -> None:
+    keep = "k <= q and (h == 900 or 500 <= h and h < 800 or q - k < 32)"
+    assert covered(keep, heads={"query": 1000, "dim": 8}).length == 128
+
+
 def test_squares_are_whole_empty_or_seen_in_part() -> None:
     squares = np.array(covered("k <= q").squares)
     assert squares.shape == (CELLS, CELLS)

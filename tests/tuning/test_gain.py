@@ -243,6 +243,33 @@ def test_sums_of_narrow_products_stay_in_one_piece() -> None:
     assert depths == {tuned.default.linear_depth}
 
 
+def test_a_candidate_that_fails_is_not_chosen_however_fast_it_was() -> None:
+    tuned = subject(AVX512)
+    default = tuned.default
+    fast = replace(default, chunk_keys=1024)
+    known = Known(tuned, (NEXT,))
+    known.add(Trial(NEXT, fast), [0.5, 0.5])
+    assert known.jointly()[NEXT].chunk_keys == 1024
+    same = replace(fast, block_keys=2 * default.block_keys)
+    known.fail(Trial(NEXT, same))
+    assert known.is_tried(Trial(NEXT, fast)) and known.is_tried(Trial(NEXT, same))
+    assert known.best(NEXT) == known.jointly()[NEXT] == default
+    assert known.doubtful(NEXT, 3, 9) == ()
+    known.fail(Trial(NEXT, replace(default, block_keys=2 * default.block_keys)))
+    assert known.best(NEXT) == default, "to this call it is the default, which has been checked"
+
+
+def test_what_another_machine_has_timed_is_passed_over_here() -> None:
+    tuned = subject(AVX512)
+    fast, other = (replace(tuned.default, chunk_keys=keys) for keys in (1024, 2048))
+    known = Known(tuned, (NEXT,))
+    known.add(Trial(NEXT, fast), [0.5])
+    for schedule in (fast, other):
+        known.pass_over(Trial(NEXT, schedule))
+    assert known.is_tried(Trial(NEXT, other)) and known.ratio(Trial(NEXT, other)) is None
+    assert known.best(NEXT) == fast
+
+
 def test_tiles_of_a_module_are_chosen_for_all_calls_together() -> None:
     tuned = subject(AVX512)
     default = tuned.default

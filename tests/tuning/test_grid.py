@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,27 @@ def test_the_pairs_that_a_mask_shows_are_counted(
     keep: str | None, queries: int, keys: int, seen: float
 ) -> None:
     assert tiny(keep, queries, keys).visible_pairs == seen
+
+
+@pytest.mark.parametrize(("keep", "shared"), [("k < length[b] + h", 1), ("k < length[b]", 4), ("k <= q", 24)])
+def test_no_more_of_a_mask_is_looked_at_than_fits(
+    keep: str, shared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mhagen.tuning.problem.PAIRS_AT_A_TIME", 24 * 30)
+    heads, length = {"query": 4, "dim": 8}, {"shape": ["batch"], "dtype": "int32"}
+    spec = load_spec({"name": "wide", "heads": heads, "mask": {"keep": keep}, "inputs": {"length": length}})
+    masks = list(Problem(spec, Example(6, 50, 30, seed=0)).masks(spec.visible_expression))
+    assert {mask.size for mask in masks[:-1]} == {24 * 30}
+    assert sum(mask.shape[2] for mask in masks) == 50
+    assert {mask.shape[0] * mask.shape[1] * shared for mask in masks} == {24}
+
+
+def test_projections_of_pruned_heads_are_no_work() -> None:
+    def work(**heads: Any) -> float:
+        keys = {"name": "layer", "heads": {"dim": 8, **heads}, "projections": {"model_dim": 16}}
+        return Problem(load_spec(keys), Example(2, 5, 5, seed=0)).operations
+
+    assert work(query=8, key_value=4, pruned=[0, 1, 2]) == work(query=5, key_value=5) - 2 * 10 * 2 * 16 * 16
 
 
 def test_arrays_come_in_the_format_of_the_spec() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from mhagen.base.errors import UnsupportedError
 from mhagen.tuning.evaluator import run_until
-from mhagen.tuning.isolated import Isolation, Limits
+from mhagen.tuning.isolated import Isolation, Limits, line_within
 from mhagen.tuning.verdict import Verdict
 
 HERE = str(Path(__file__).parent)
@@ -56,7 +56,7 @@ def test_what_takes_too_long_is_ended(host: Isolation, deed: str) -> None:
     start = time.monotonic()
     reply = host.run({"do": deed}, Limits(0.5, 1 << 30))
     assert reply.verdict is Verdict.HUNG
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 60, "it would take ten minutes"
     assert host.run({"do": "answer"}, LIMITS).is_good
 
 
@@ -108,8 +108,40 @@ def test_an_answer_to_another_question_is_no_verdict(
     assert host.run({"do": "answer"}, LIMITS).is_good, "it is started again"
 
 
-def test_a_start_ends_when_its_time_is_up(slow: Isolation) -> None:
-    start = time.monotonic()
-    reply = run_until(slow, {"do": "answer"}, LIMITS, start + 0.5)
-    assert reply.was_cut_short and time.monotonic() - start < 1.0
-    assert run_until(slow, {"do": "answer"}, LIMITS, time.monotonic() + 20).is_good
+def test_descriptors_beyond_those_of_select_are_read() -> None:
+    resource, fcntl = pytest.importorskip("resource"), pytest.importorskip("fcntl")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard <= 1100:
+        pytest.skip(f"this process may have {hard} files only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1100), hard))
+    source, sink = os.pipe()
+    try:
+        with os.fdopen(fcntl.fcntl(source, fcntl.F_DUPFD, 1050), "rb") as stream:
+            assert line_within(stream, 0.0) is None
+            os.write(sink, b"said\n")
+            assert line_within(stream, 5.0) == b"said\n"
+    finally:
+        os.close(source)
+        os.close(sink)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_value_error_of_ours_is_no_lost_host(host: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(stream: object, seconds: float) -> None:
+        raise ValueError("seconds are no number")
+
+    host.run({"do": "answer"}, LIMITS)
+    monkeypatch.setattr("mhagen.tuning.isolated.line_within", fail)
+    with pytest.raises(ValueError, match="no number"):
+        host.run({"do": "answer"}, LIMITS)
+    monkeypatch.undo()
+    host.close()
+
+
+def test_a_start_ends_when_its_time_is_up(slow: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("SECONDS_TO_START", "600")
+        start = time.monotonic()
+        assert run_until(slow, {"do": "answer"}, LIMITS, start + 0.5).was_cut_short
+        assert time.monotonic() - start < 60
+    assert run_until(slow, {"do": "answer"}, LIMITS, time.monotonic() + 60).is_good

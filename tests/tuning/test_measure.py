@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mhagen.base.dtypes import DType
+from mhagen.runtime.host import host_target
 from mhagen.tuning import measure
 from mhagen.tuning.caches import last_level_cache_bytes
-from mhagen.tuning.measure import Timing, fma_peak, interleave, read_bandwidth, rounds_within
+from mhagen.tuning.measure import (
+    Timing,
+    fma_peak,
+    interleave,
+    read_bandwidth,
+    rounds_within,
+    uncached_reads,
+)
+from mhagen.tuning.probes import Reads, peak_probe
 
 
 @pytest.fixture
@@ -60,17 +71,48 @@ def test_rounds_fill_the_time_within_bounds(clock: list[float]) -> None:
 
 
 def test_the_peak_is_that_of_a_vector_unit() -> None:
-    """Scalar code reaches some 10 GFLOP/s at best, and no core reaches 1000."""
-    assert 10e9 < fma_peak() < 1000e9
+    """In the same rounds, beside as many multiply-adds of one number at a time."""
+    probe, count = peak_probe(DType.FLOAT32), 20_000
+
+    def scalar() -> float:
+        total = 0.0
+        for _ in range(count):
+            total = total * 0.5 + 1.0
+        return total
+
+    timings = interleave({"vectors": lambda: probe.run(False), "numbers": scalar}, 10)
+    assert probe.operations / timings["vectors"].best > 4 * 2 * count / timings["numbers"].best
 
 
-def test_all_threads_together_are_not_slower_than_one_by_much() -> None:
-    assert fma_peak(all_threads=True) > 5e9
-    assert read_bandwidth(all_threads=True) > 1e8
+@pytest.mark.parametrize("on_all", [False, True])
+def test_every_number_is_read_once_whoever_reads_it(on_all: bool) -> None:
+    """So the limit of all threads is one of all their work. The numbers are ones, and workers add them up."""
+    reads = Reads(host_target("float32"), 4 << 20)
+    reads.run(on_all)
+    assert reads.out.sum(dtype=np.float64) == reads.array.size
 
 
-def test_memory_is_slower_than_a_cache() -> None:
-    assert 1e8 < read_bandwidth() < 500e9
+@pytest.mark.parametrize("on_all", [False, True])
+def test_limits_are_the_work_over_the_shortest_time(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, on_all: bool
+) -> None:
+    asked, seconds = list[bool](), iter([4.0, 4.0, 2.0, 8.0] * 50)
+
+    def run(self: object, all_threads: bool) -> None:
+        asked.append(all_threads)
+        clock[0] += next(seconds)
+
+    monkeypatch.setattr(type(peak_probe(DType.FLOAT32)), "run", run)
+    monkeypatch.setattr(Reads, "run", run)
+    assert fma_peak(all_threads=on_all) == peak_probe(DType.FLOAT32).operations / 2.0
+    assert read_bandwidth(all_threads=on_all) == uncached_reads(host_target("float32")).bytes / 2.0
+    assert set(asked) == {on_all}
+
+
+def test_what_is_read_is_more_than_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cache, wanted in ((0, 64 << 20), (32 << 20, 128 << 20), (1 << 30, 512 << 20)):
+        monkeypatch.setattr(measure, "last_level_cache_bytes", lambda size=cache: size)
+        assert uncached_reads(host_target("float32")).bytes == wanted
 
 
 def test_the_largest_cache_is_the_last_level(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-import time
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -58,22 +61,46 @@ def test_the_system_says_who_is_idle(tmp_path: Path) -> None:
     assert cpu_times(tmp_path / "none") == {}
 
 
-def held_for(seconds: float, ready: object) -> None:
+def test_patience_is_for_all_locks_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, granted = [0.0], list[float]()
+
+    @contextmanager
+    def hold(path: Path, patience: float) -> Iterator[bool]:
+        granted.append(patience)
+        now[0] += min(2.0, patience)
+        yield False
+
+    monkeypatch.setattr(quiet, "hold", hold)
+    monkeypatch.setattr(quiet, "locks", lambda: [Path(str(cpu)) for cpu in range(4)])
+    monkeypatch.setattr(quiet, "monotonic", lambda: now[0])
+    with alone(5.0):
+        assert granted == [5.0, 3.0, 1.0, 0.0]
+
+
+def held_until(released: Event, ready: Event) -> None:
     with alone(0.0):
-        ready.set()  # type: ignore[attr-defined]
-        time.sleep(seconds)
+        ready.set()
+        released.wait(60)
 
 
 def test_two_campaigns_do_not_measure_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path))
     context = multiprocessing.get_context("fork")
-    ready = context.Event()
-    other = context.Process(target=held_for, args=(1.0, ready))
+    ready, released, entered = context.Event(), context.Event(), threading.Event()
+
+    def measure() -> None:
+        with alone(60.0):
+            entered.set()
+
+    other = context.Process(target=held_until, args=(released, ready))
     other.start()
-    ready.wait(20)
-    start = time.monotonic()
+    assert ready.wait(60)
     with alone(0.1):
-        assert time.monotonic() - start < 0.9, "patience has an end"
-    with alone(20.0):
-        assert time.monotonic() - start > 0.8
+        assert other.is_alive(), "patience has an end"
+    patient = threading.Thread(target=measure)
+    patient.start()
+    assert not entered.wait(0.3), "the other one measures still"
+    released.set()
+    assert entered.wait(60)
+    patient.join()
     other.join()

@@ -26,7 +26,7 @@ from mhagen.tuning.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Circumstances("a" * 64, "avx512", "znver4", "b" * 64, "0.1.0", "0.68.1", "0.50.0")
-WRITERS, LINES, KILLS = 6, 100, 30
+WRITERS, LINES, KILLS = 6, 100, 6
 FLIPS, CUTS = 300, 40
 # Adds records, numbered by their rounds, and says before each which one is next and after which it has added.
 WRITER = """
@@ -90,7 +90,7 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
 def test_a_killed_writer_loses_nothing_that_it_has_written(tmp_path: Path) -> None:
     """Two write at a time; each is killed at some moment while it writes."""
     rng, said, first = random.Random(0), set(), 0
-    for _ in range(KILLS // 10):
+    for _ in range(KILLS // 2):
         running = [writer(tmp_path, first + 10_000 * i, 10_000) for i in range(2)]
         first += 20_000
         for process in running:
@@ -160,6 +160,10 @@ def test_damage_is_one_warning_and_reading_goes_on(tmp_path: Path) -> None:
         (("kept",), 1),
         (("circumstances", "cpu"), None),
         (("modelled",), 1),
+        (("circumstances", "spec"), "../../../elsewhere"),
+        (("circumstances", "spec"), "/elsewhere/" + "a" * 53),
+        (("circumstances", "spec"), "\0" * 64),
+        (("circumstances", "spec"), "a" * 64 + "\n"),
     ],
     ids=str,
 )
@@ -186,6 +190,15 @@ def test_records_that_others_may_write_are_not_added_to(tmp_path: Path) -> None:
         assert not records.add(record(1))
 
 
+def test_records_that_others_may_write_are_not_believed(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    records.add(record(0))
+    os.chmod(records.path(HERE), 0o666)
+    with pytest.warns(RecordWarning, match="is not used: other users may write"):
+        assert records.of_spec(HERE) == () == tuple(records.all())
+    assert read(records.path(HERE)) == (record(0),), "of a file that is merged the user decides"
+
+
 def test_merging_adds_what_is_new_and_keeps_machines_apart(tmp_path: Path) -> None:
     here, there = Records(tmp_path / "here"), Records(tmp_path / "there")
     other = replace(HERE, cpu="icelake")
@@ -203,6 +216,24 @@ def test_clearing_leaves_no_records(tmp_path: Path) -> None:
         records.add(record(number))
     assert records.clear() == 3
     assert records.files() == () and records.of_spec(HERE) == ()
+
+
+def test_only_what_is_gone_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(tmp_path)
+    for here in (HERE, replace(HERE, spec="c" * 64)):
+        records.add(record(0, here))
+    stays = records.path(HERE)
+    unlink = Path.unlink
+
+    def refused(path: Path) -> None:
+        if path == stays:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.warns(RecordWarning, match="is still there: Operation not permitted"):
+        assert records.clear() == 1
+    assert records.files() == (stays,)
 
 
 # What a T4 results file is, as far as its readers check it.

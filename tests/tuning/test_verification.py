@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from mhagen.backend.acceptance import Example, distance
+from mhagen.backend.acceptance import MOST_ALLOWED, Example, distance
 from mhagen.backend.numpy_baseline import NumpyBaseline
 from mhagen.base.dtypes import DType
 from mhagen.ir.reference import Reference
@@ -16,7 +17,8 @@ from mhagen.spec.load import load_spec
 from mhagen.spec.model import Spec
 from mhagen.tuning import verification
 from mhagen.tuning.samples import sample_inputs
-from mhagen.tuning.verification import MOST_SCORES, Call, Case, fitted, measured
+from mhagen.tuning.sampling import MOST_SCORES
+from mhagen.tuning.verification import Call, Case, fitted, measured
 
 CASE = Case(
     *("attention", 1, 8, 8),
@@ -25,7 +27,7 @@ CASE = Case(
     seconds=2.0,
     numpy_seconds=5.0,
     rounds=3,
-    tolerance=2e-5,
+    allowed=2e-5,
 )
 
 
@@ -75,8 +77,7 @@ def test_plain_numpy_leaves_its_arguments_alone() -> None:
 def test_a_kernel_may_lose_what_float32_loses_too() -> None:
     assert CASE.is_right
     assert not replace(CASE, error=1e-3).is_right
-    assert replace(CASE, error=1e-3, tolerance=2e-3).is_right
-    assert replace(CASE, error=1e-3, numpy_error=5e-4).is_right
+    assert replace(CASE, error=1e-3, allowed=2e-3).is_right
     assert not replace(CASE, error=np.nan).is_right
     assert not replace(CASE, error=np.inf).is_right
 
@@ -103,8 +104,16 @@ def test_errors_are_those_of_the_output_alone(monkeypatch: pytest.MonkeyPatch) -
     kernel, reference, numpy = giving(1.25), giving(1.0), lambda: right + 0.5
     call = Call("attention", DType.FLOAT32, Example(1, 2, 2, 0), kernel, reference, numpy)
     case = measured(call)
-    assert (case.error, case.numpy_error) == (0.25, 0.5)
+    assert (case.error, case.numpy_error, case.allowed) == (0.25, 0.5, MOST_ALLOWED)
     assert case.seconds > 0 < case.numpy_seconds
+
+
+def test_overflow_of_plain_arithmetic_excuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "SECONDS_OF_A_CASE", 0.001)
+    kernel, reference, numpy = (partial(np.full, (1, 2), each) for each in (0.0, 1.0, np.nan))
+    case = measured(Call("attention", DType.FLOAT32, Example(1, 2, 2, 0), kernel, reference, numpy))
+    assert case.allowed == 2e-5
+    assert not case.is_right
 
 
 INPUTS = spec_of(

@@ -216,7 +216,8 @@ def test_views_are_those_of_the_function_in_the_module(name: str, shape: Shape) 
         q, k = shape.query_offset + row * size[0], column * size[1]
         last = shape.query_offset + shape.queries - 1
         view = visibility(q, min(q + size[0] - 1, last), k, min(k + size[1], shape.keys) - 1, *place)
-        assert view == found.views[row, column] or found.views[row, column] != View.PARTIAL
+        # A block that all or none of is seen is not looked at tile by tile.
+        assert view == found.views[row, column] or view == View.PARTIAL
 
 
 @pytest.mark.parametrize("name", MASKS)

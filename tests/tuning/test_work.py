@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +14,13 @@ import numpy as np
 import pytest
 
 from mhagen.base.errors import VerificationError
+from mhagen.ir.reference import Reference
 from mhagen.pipeline import Kernel
 from mhagen.runtime.host import host_target
 from mhagen.schedule.sight import Shape
 from mhagen.schedule.table import ScheduleTable
 from mhagen.spec.load import load_spec
+from mhagen.spec.model import Spec
 from mhagen.tuning import timing
 from mhagen.tuning.candidates import subject_of
 from mhagen.tuning.checking import check, edges, error_at_edges
@@ -79,6 +83,28 @@ def test_a_candidate_that_is_wrong_behind_its_own_edges_is_found(
         error_at_edges(spoiled(kernel, **least), ONE)
 
 
+def giving(spec: Spec, change: Callable[[Any], Any]) -> Any:
+    """A kernel that gives what the reference does, changed."""
+    reference = Reference(spec)
+    return SimpleNamespace(spec=spec, attention=lambda **given: change(reference.attention(**given)))
+
+
+@pytest.mark.parametrize("change", [np.zeros_like, partial(np.full_like, fill_value=np.nan)])
+def test_overflow_of_plain_arithmetic_excuses_no_candidate(change: Callable[[Any], Any]) -> None:
+    overflowing = load_spec({**keys_of(SPEC), "scores": {"modify": "0.01 * exp(100 * abs(score))"}})
+    with pytest.raises(VerificationError, match="keys it is"):
+        error_at_edges(giving(overflowing, change), ONE)
+
+
+def test_of_keys_that_score_alike_either_is_right() -> None:
+    alike = {"scores": {"modify": "0 * score"}, "mask": {}, "outputs": {"statistics": ["argmax"]}}
+    spec = load_spec({**keys_of(SPEC), **alike})
+    assert error_at_edges(giving(spec, lambda found: (found[0], found[1] + 1)), ONE) == 0
+    causal = load_spec({**keys_of(SPEC), "outputs": {"statistics": ["argmax"]}})
+    with pytest.raises(VerificationError, match="keys it is"):
+        error_at_edges(giving(causal, lambda found: (found[0], found[1] + 1)), ONE)
+
+
 def test_edges_are_odd_and_follow_the_schedule() -> None:
     for queries, keys in edges(replace(DEFAULT, block_keys=512)):
         assert queries % 2 or keys % 2
@@ -90,6 +116,17 @@ def test_a_candidate_that_disagrees_in_the_call_itself_is_not_timed() -> None:
     runs = {0: lambda: np.ones(3), 1: lambda: np.ones(3), 2: lambda: np.full(3, 1.1)}
     found = disagreeing(runs, problem)
     assert list(found) == [2] and "0.1 off" in found[2]
+
+
+def test_a_candidate_of_float64_may_differ_by_what_float64_rounds() -> None:
+    exact = Problem(load_spec({**keys_of(SPEC), "dtype": "float64"}), CALL.example)
+    assert list(disagreeing({0: lambda: np.ones(3), 1: lambda: np.ones(3) + 1e-11}, exact)) == [1]
+
+
+def test_candidates_of_steep_scores_may_differ_by_what_plain_arithmetic_loses() -> None:
+    steep = load_spec({**keys_of(SPEC), "scores": {"modify": "300 * score"}})
+    runs = {0: lambda: np.ones(3), 1: lambda: np.ones(3) + 4e-5}
+    assert disagreeing(runs, Problem(steep, CALL.example)) == {}
 
 
 def test_the_slower_half_is_given_up_and_the_default_never(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,7 @@ class Run:
         while here.any():
             if place in self.waiting:
                 here = here | self.waiting.pop(place)
+                self.stalled.discard(place)
             if any(each < place for each in self.waiting if each not in self.stalled):
                 self.put(place, here)
                 return
@@ -72,12 +73,21 @@ class Run:
                 self.put(self.program.targets[place], acting)
                 here = here & ~acting
             elif step.words[0] in ("ret", "exit"):
-                self.alive = self.alive & ~acting
+                self.end(acting)
                 here = here & ~acting
             elif acting.any():
                 mask = None if acting.all() else acting
                 yield from self.perform(step, mask, here)
             place += 1
+
+    def end(self, lanes: NDArray[np.bool_]) -> None:
+        """Raises   Fault where others of the same warps wait for these lanes"""
+        warps = lanes.reshape(-1, WARP).any(1)
+        for place in self.stalled:
+            if (self.waiting[place].reshape(-1, WARP).any(1) & warps).any():
+                step = self.program.steps[place]
+                raise Fault(f"divergent code: lanes end, for which others of their warp wait at {step.text}")
+        self.alive = self.alive & ~lanes
 
     def waits_for_others(self, here: NDArray[np.bool_]) -> bool:
         """Are lanes of the same warps on their way from elsewhere, where nothing holds them up?"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, TypeAlias
 from zipfile import BadZipFile
 
@@ -16,7 +17,11 @@ from ..base.errors import InputError, UnsupportedError
 Arrays: TypeAlias = dict[str, np.ndarray[Any, Any]]
 
 SUFFIXES = (".npz", ".safetensors")
-NUMPY_ERRORS = (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error, NotImplementedError)
+# What NumPy, zipfile and zlib raise for files that others made; RuntimeError for an encrypted one.
+NUMPY_ERRORS = (
+    *(OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError),
+    *(BadZipFile, zlib.error, TokenError),
+)
 # NumPy's files do not know bfloat16, and give its bits back as numbers of no type.
 BITS = np.dtype("V2")
 
@@ -44,12 +49,20 @@ def read_numpy(file: Path) -> Arrays:
         if isinstance(found, np.ndarray):
             return {"x": typed(found)}
         with found:
-            return {name: typed(found[name]) for name in found.files}
+            return {name: typed(member(found, name)) for name in found.files}
     except NUMPY_ERRORS as error:
         raise unreadable(file, error) from error
 
 
+def member(found: np.lib.npyio.NpzFile, name: str) -> np.ndarray[Any, Any]:
+    array = found[name]
+    if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what is no .npy file
+        raise ValueError(f"{name} in it is no array")
+    return array
+
+
 def typed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array; bfloat16 where it is what NumPy has made of that."""
     return array.view(ml_dtypes.bfloat16) if array.dtype == BITS else array
 
 
@@ -77,18 +90,22 @@ def unreadable(file: Path, error: Exception) -> InputError:
 
 
 def write_arrays(file: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Write arrays into a .npz or .safetensors file.
+    """Write arrays into a .npz or .safetensors file; of bfloat16, a .npz file has the bits as uint16.
 
     Raises   InputError where it cannot be written; UnsupportedError where safetensors is not installed
     """
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     try:
         if file.suffix == ".npz":
-            np.savez(file, **whole)  # type: ignore[arg-type]
+            np.savez(file, **{name: as_bits(array) for name, array in whole.items()})  # type: ignore[arg-type]
         else:
             write_safetensors(file, whole)
     except OSError as error:
         raise InputError(f"cannot write {file}: {error.strerror or error}") from error
+
+
+def as_bits(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array.view(np.uint16) if array.dtype == ml_dtypes.bfloat16 else array
 
 
 def write_safetensors(file: Path, arrays: Arrays) -> None:
