@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -77,10 +78,15 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
     return found
 
 
+@cache
+def built(arch: str) -> Any:
+    return cuda.load_gpu(compile_to_gpu_source(SPEC, arch)[2])
+
+
 @pytest.fixture(params=["sm_80", "sm_90a"])
 def module(request: pytest.FixtureRequest) -> Any:
     """Of either family of kernels: what is called is the same."""
-    found = cuda.load_gpu(compile_to_gpu_source(SPEC, request.param)[2])
+    found = built(request.param)
     for kernel in (found.KERNEL, found.UNALIGNED, found.PARTS, found.UNALIGNED_PARTS, found.MERGING):
         kernel._loaded.clear()
     return found
@@ -200,7 +206,7 @@ def test_without_a_driver_it_is_told(module: Any, monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_shapes_a_kernel_is_in_its_key() -> None:
-    module = cuda.load_gpu(compile_to_gpu_source(SPEC, "sm_80")[2])
+    module = built("sm_80")
     keys = {digest(module.KERNEL.key), digest(module.UNALIGNED.key)}
     for changes in ({"constants": {"a": 1}}, {"mask": {"keep": "k < q"}}, {"dtype": "bfloat16"}):
         other = cuda.load_gpu(compile_to_gpu_source({**SPEC, **changes}, "sm_80")[2])
