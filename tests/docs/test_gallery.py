@@ -30,6 +30,12 @@ def test_a_row_says_what_the_example_says_of_itself() -> None:
     assert not stale, f"run `python benchmarks/gallery.py {' '.join(stale)}`"
 
 
+def test_every_example_has_been_measured() -> None:
+    rows = dict(GALLERY["written_rows"](GALLERY["DOCUMENT"].read_text()))
+    missing = [name for name, row in rows.items() if "| - | - |" in row and " ms |" not in row]
+    assert not missing, f"run `python benchmarks/gallery.py {' '.join(missing)}`"
+
+
 def test_what_is_measured_stands_in_the_row() -> None:
     name, path = "wait_k", ROOT / "examples" / "wait_k.toml"
     cells = [cell.strip() for cell in GALLERY["row"](name, path, FOUND).strip("|").split("|")]
