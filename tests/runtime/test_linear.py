@@ -204,7 +204,7 @@ def test_weights_may_lie_anywhere_and_may_change_later(linear: LinearKernel) -> 
 
 def test_nothing_behind_any_array_is_touched(linear: LinearKernel) -> None:
     product = Product(DEPTH + 3, (Part("w", "b", heads=1, dim=21),))
-    panels = linear.prepare((product,), weights_of(product)).of(product, linear.columns_of_panel)
+    panels = linear.prepare((product,), weights_of(product)).of(product, linear.packing)
     with page_before_a_forbidden_one() as x_page, page_before_a_forbidden_one() as out_page:
 
         def work() -> None:
