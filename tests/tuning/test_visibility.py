@@ -194,6 +194,17 @@ def test_the_reach_of_queries_is_as_narrow_as_a_person_would_say(text: str) -> N
     assert found == REACHES[text] or (found[0] >= found[1] and REACHES[text][0] >= REACHES[text][1])
 
 
+@pytest.mark.parametrize("keys", [8192, 65_536])
+def test_a_window_reaches_no_further_in_many_keys(keys: int) -> None:
+    keep = simplify(parse_expression("k <= q and q - k < window", constants=CONSTANTS, arrays=ARRAYS))
+    code = emit_reach(keep, CAPTURED, NAMES)
+    assert code is not None
+    q_low = np.arange(0, keys, 64)
+    names = {"q_low": q_low, "q_high": q_low + 63, "keys": keys, "WINDOW": 512}
+    first, end = reached(code, names, {})
+    assert (end - first).max() == 512 + 63
+
+
 MASKS = {
     "causal": lambda b, h, q, k: k <= q,
     "window": lambda b, h, q, k: (k <= q) & (q - k < 100),
