@@ -57,7 +57,7 @@ SMOOTH = tuple(case for case in CASES if case.spec.scores.modify is None)
 EVERY_FLAT = pytest.mark.parametrize("case", FLAT, ids=repr)
 EVERY_SMOOTH = pytest.mark.parametrize("case", SMOOTH, ids=repr)
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=repr)
-EVERY_LAYER = pytest.mark.parametrize("case", made(LAYERS, widest=True), ids=repr)
+EVERY_LAYER = pytest.mark.parametrize("case", made(LAYERS, widest=True, dtypes=MAIN), ids=repr)
 QUERIES = pytest.mark.parametrize("queries", [1, 3, 70], ids="{} queries".format)
 
 

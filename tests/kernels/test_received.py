@@ -62,7 +62,7 @@ WITHOUT_SINK = tuple(case for case in CASES if all(way.spec.softmax.sink is None
 MASKED = tuple(case for case in CASES if case.spec.mask.keep is not None)
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=repr)
 EVERY_MASK = pytest.mark.parametrize("case", MASKED, ids=repr)
-EVERY_LAYER = pytest.mark.parametrize("case", made(LAYERS, widest=True), ids=repr)
+EVERY_LAYER = pytest.mark.parametrize("case", made(LAYERS, widest=True, dtypes=MAIN), ids=repr)
 QUERIES = pytest.mark.parametrize("queries", [1, 3, 70], ids="{} queries".format)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mhagen import reference
 
 from .calls import Array, Call, Shape, assert_right, drafts, named
-from .dtypes import LAYERS_ON_THE_WIDEST, made, made_mainly
+from .dtypes import LAYERS_ON_THE_WIDEST, MAIN, made, made_mainly
 from .layers import rows, weights_of
 from .specs import Case
 
@@ -39,8 +39,8 @@ LAYERS = {
 }
 CASES = made_mainly(FEATURES)
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=repr)
-EVERY_CASE_ALONE = pytest.mark.parametrize("case", made(ALONE, widest=True), ids=repr)
-EVERY_LAYER = pytest.mark.parametrize("case", made(LAYERS, widest=True), ids=repr)
+EVERY_CASE_ALONE = pytest.mark.parametrize("case", made(ALONE, widest=True, dtypes=MAIN), ids=repr)
+EVERY_LAYER = pytest.mark.parametrize("case", made(LAYERS, widest=True, dtypes=MAIN), ids=repr)
 QUERIES = pytest.mark.parametrize("queries", [1, 3, 70], ids="{} queries".format)
 
 
