@@ -51,7 +51,7 @@ def require_stage(stage: str | None, form: str) -> None:
     """Refuse a stage that there is not, or that has no such form."""
     if stage is not None and stage not in STAGES:
         guess = did_you_mean(stage, STAGES)
-        raise click.UsageError(f"{stage!r} is not a stage; {guess} Stages are: {', '.join(STAGES)}.")
+        raise click.UsageError(f"{stage!r} is none of {', '.join(STAGES)}; {guess}".rstrip("; "))
     if form == "html" and stage is not None:
         raise click.UsageError("html shows the kernel as a whole: leave --after out.")
     if form == "mermaid" and stage is not None and stage not in GRAPHS:

@@ -104,6 +104,12 @@ def _wrong_value(path: KeyPath, kind: str, value: object) -> Diagnostic:
 
 
 def _guess(path: KeyPath, value: object) -> str:
+    if callable(value) and "groups" in path:
+        return "functions are for all heads, and may ask for h; a group's expressions are strings"
+    if value is True and path[-1] in ("keep", "modify"):
+        return 'write "True", in quotes'
+    if isinstance(value, dict) and path == ("groups",):
+        return "write [[groups]], once for each"
     if not isinstance(value, str):
         return ""
     schema = schema_at(path)

@@ -87,10 +87,9 @@ def require_names(spec: Spec, arrays: Arrays) -> None:
     lacks = [name for name in ("query", "key", *spec.inputs) if name not in arrays]
     unknown = [name for name in arrays if name not in known]
     if lacks or unknown:
-        raise InputError(
-            f"the inputs lack {', '.join(lacks) or 'nothing'} and have unknown {', '.join(unknown) or 'none'}"
-            f"; they may be {', '.join(known)}"
-        )
+        wrong = [f"lack {', '.join(lacks)}"] if lacks else []
+        wrong += [f"have unknown {', '.join(unknown)}"] if unknown else []
+        raise InputError(f"the inputs {' and '.join(wrong)}; they may be {', '.join(known)}")
 
 
 def require_short(spec: Spec, arrays: Arrays) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import mhagen
+from mhagen.base.errors import SpecError
 from mhagen.base.source import Source
 from mhagen.pipeline import compile_to_source
 from mhagen.spec.fields import Mask
@@ -120,3 +121,19 @@ def test_a_kernel_can_be_built_of_functions() -> None:
     array = np.random.default_rng(0).standard_normal((1, 2, 20, 16), dtype=np.float32)
     expected = mhagen.reference(spec).attention(array, array, array)
     np.testing.assert_allclose(mhagen.build(spec).attention(array, array, array), expected, atol=1e-5)
+
+
+HINTS: dict[str, tuple[dict[str, Any], str]] = {
+    "a function in a group": (
+        {"groups": [{"heads": [1], "mask": {"keep": lambda b, h, q, k: k <= q}}]},
+        "functions are for all heads, and may ask for h; a group's expressions are strings",
+    ),
+    "a condition without quotes": ({"mask": {"keep": True}}, 'write "True", in quotes'),
+    "one table for a list of tables": ({"groups": {"heads": [1]}}, r"write \[\[groups\]\], once for each"),
+}
+
+
+@pytest.mark.parametrize(("given", "hint"), HINTS.values(), ids=HINTS.keys())
+def test_what_is_wrong_is_told_with_what_to_write(given: dict[str, Any], hint: str) -> None:
+    with pytest.raises(SpecError, match=hint):
+        load_spec({"name": "small", "heads": {"query": 2, "dim": 8}, **given})
