@@ -17,8 +17,9 @@ import numpy as np
 from ..base.dtypes import DType, Kind
 from ..base.errors import VerificationError
 from ..ir.reference import Reference
-from ..spec.fields import Axis, Statistic
+from ..spec.fields import Axis
 from ..spec.model import Spec
+from ..spec.statistic import LEADERS, Statistic
 from .numpy_baseline import NumpyBaseline
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -31,10 +32,7 @@ MOST_ALLOWED = 0.5  # whatever plain arithmetic loses: a kernel that gives nothi
 # Lengths around the edges of tiles: one query, odd numbers, more keys than queries.
 SIZES = ((1, 1, 3), (2, 5, 9), (1, 37, 70))
 SIZES_OF_LAYER = ((1, 3), (2, 37))
-# Statistics that are numbers of keys.
-KEY_STATISTICS = frozenset(Statistic) - {
-    *(Statistic.LSE, Statistic.MAX, Statistic.ENTROPY, Statistic.CONFIDENCE, Statistic.RECEIVED)
-}
+KEY_STATISTICS = frozenset(map(Statistic, LEADERS))  # those that are numbers of keys
 LABELS = 4
 POSITIONS = (Axis.QUERIES.value, Axis.KEYS.value)
 CELLS = 1 << 19  # of all heads: what the reference computes in about 0.1 s

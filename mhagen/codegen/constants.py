@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..base.dtypes import DType
 from ..runtime.launch import DIRECT_SHARED, DIRECT_TABLE, MULTIPLY_ADDS_OF_A_THREAD
+from ..spec.statistic import LEADERS
 from .direct import has_direct
 from .entry import model_dim_of
-from .facts import LEADERS, Lowering
+from .facts import Lowering
 from .finish import finish_lines
 from .model import ConstantGroup, ConstantLine
 from .statistics import kept_rows

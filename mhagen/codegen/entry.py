@@ -8,11 +8,13 @@ from ..ir.fused_ops import OutputLinear, ProjectHeads
 from ..ir.graph import QUERY_OFFSET, Graph, Node
 from ..ir.head_ops import NormalizeHeads
 from ..spec.fields import Align, Layout
-from .facts import LEADERS, Lowering
+from ..spec.statistic import LEADERS
+from .facts import Lowering
 from .finish import neighbours_of, norm_of, rotary_of
 from .layer_model import LayerModel, ProductModel
 from .model import AttentionModel, Lines, Names
 from .render import INDENT, LINE_LENGTH
+from .statistics import blind_statistics
 
 Axis = int | str
 AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
@@ -21,8 +23,6 @@ AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
 }
 HEADS = ("query", "key", "value", "out")
 HEADS_FIRST = ".transpose(0, 2, 1, 3)"
-# Statistics of a query that sees no key.
-BLIND = {"lse": "-np.inf", "max": "-np.inf"}
 # What stands behind statistics that are no numbers of queries.
 SHAPE_NOTES = {
     "received": "  # (batch, query_heads, keys)",
@@ -96,8 +96,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
         statistics=tuple((name, SHAPE_NOTES.get(name, "")) for name in work.op.statistics),
         variables=statistics,
         blind_lines=tuple(
-            f"{variable}[...] = {BLIND.get(name, '0.0')}"
-            for name, variable in zip(facts.first_statistics, statistics, strict=True)
+            f"{variable}[...] = {value}" for variable, value in blind_statistics(facts, "-np.inf")
         ),
         out_dtype=numpy_dtype(facts, "x"),
         statistic_dtype=f"np.{facts.numbers.statistic.value}",

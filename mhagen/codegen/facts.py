@@ -16,7 +16,7 @@ from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import Schedule
 from ..schedule.table import MOST_ENTRIES, ScheduleTable
 from ..schedule.workload import Workload, workload_of
-from ..spec.statistic import TOP_COUNTS
+from ..spec.statistic import LEADERS
 from .cells import Code, emit_cells
 from .levels import Captured, Lanes
 from .model import Names
@@ -57,8 +57,6 @@ OF_PART = "_like_head_"
 OF_A_PART = re.compile(rf"{OF_PART.upper()}\d+$")
 # What a statistic is called inside a module, where its name is that of a function.
 VARIABLES = {"max": "greatest"}
-# How many keys those statistics have for a query that are keys.
-LEADERS = {"argmax": 1} | {f"top_{count}": count for count in TOP_COUNTS}
 OF_SECOND_PASS = frozenset({"received", *LEADERS})
 # What makes weights of scores, of each query: power(score - origin) * portion.
 WEIGHING = ("origin", "portion")

@@ -6,7 +6,8 @@ that is kept first is the one of the lowest number.
 
 from __future__ import annotations
 
-from .facts import LEADERS, Lowering
+from ..spec.statistic import LEADERS
+from .facts import Lowering
 from .model import Lines, Names
 from .receive import second_parameters, start_lines
 from .second_model import LeadModel, SecondWalk

@@ -13,8 +13,8 @@ from itertools import groupby
 from .facts import Lowering
 from .model import Lines, Names
 from .part_model import OrderModel
+from .statistics import blind_statistics
 
-BLIND = {"lse": "MINUS_INFINITY", "max": "MINUS_INFINITY"}
 PLAIN = OrderModel(
     is_there=False,
     prunes=False,
@@ -74,10 +74,7 @@ def order_model(facts: Lowering) -> OrderModel:
         clear_arguments=clear_arguments(facts),
         clear_all_parameters=clear_all_parameters(facts),
         cleared_rows="queries if out_heads == QUERY_HEADS else 0" if facts.packs_heads else "queries",
-        blind=tuple(
-            (name, BLIND.get(said, "0.0"))
-            for name, said in zip(facts.statistics, facts.first_statistics, strict=True)
-        ),
+        blind=blind_statistics(facts, "MINUS_INFINITY"),
     )
 
 

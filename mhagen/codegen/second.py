@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from ..ir.graph import QUERY_OFFSET
 from ..spec.fields import Layout
-from .facts import LEADERS, WEIGHING, Lowering
+from ..spec.statistic import LEADERS
+from .facts import WEIGHING, Lowering
 from .functions import second_function_names
 from .lead import NO_LEAD, lead_model
 from .model import Lines, Names, TileModel

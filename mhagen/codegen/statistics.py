@@ -8,8 +8,10 @@ statistics are of what they were before; outputs are divided by the sum of what 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from ..ir.softmax_ops import UNSEEN
 from .facts import Lowering
 from .model import Lines
 from .sinks import denominator_of, lse_of, share_of, share_of_rounded
@@ -79,6 +81,14 @@ def statistic_lines(facts: Lowering, name: str, kept: Kept) -> Lines:
             return ("portion_lanes = share",)
         case _:
             return (f"confidence_lanes = minimum(1.0, {kept.confidence})",)
+
+
+def blind_statistics(facts: Lowering, minus_infinity: str) -> tuple[tuple[str, str], ...]:
+    """What the first pass makes for a query that sees no key: each variable, and the text of what it is."""
+    return tuple(
+        (variable, minus_infinity if UNSEEN.get(name) == -math.inf else "0.0")
+        for name, variable in zip(facts.first_statistics, facts.statistics, strict=True)
+    )
 
 
 def kept_rows(facts: Lowering) -> tuple[tuple[str, str], ...]:

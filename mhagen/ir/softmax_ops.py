@@ -15,7 +15,7 @@ import numpy as np
 from ..base.dtypes import DType
 from ..expr.evaluate import evaluate
 from ..expr.tree import Expr
-from ..spec.statistic import TOP_COUNTS
+from ..spec.statistic import LEADERS
 from .op import Array, Floats, Integers, Op, Results, Types
 from .ops import over_scores, positions
 from .types import Base, Dimension, TensorType, TypeRuleError, axes
@@ -236,7 +236,7 @@ STATISTICS: Mapping[str, Callable[..., RowOp]] = {
     "confidence": Confidence,
     "received": Received,
     "argmax": ArgMax,
-    **{f"top_{count}": partial(TopKeys, count=count) for count in TOP_COUNTS},
+    **{name: partial(TopKeys, count=count) for name, count in LEADERS.items() if name != "argmax"},
 }
 # The output and the statistics of a head that sees no key and has no sink.
 UNSEEN: Mapping[str, float] = {
@@ -246,6 +246,5 @@ UNSEEN: Mapping[str, float] = {
     "entropy": 0.0,
     "confidence": 0.0,
     "received": 0.0,
-    "argmax": -1.0,
-    **{f"top_{count}": -1.0 for count in TOP_COUNTS},
+    **dict.fromkeys(LEADERS, -1.0),
 }

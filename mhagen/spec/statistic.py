@@ -21,7 +21,9 @@ class Statistic(Enum):
     TOP_32 = "top_32"
 
 
-# How many keys the statistics top_N have.
-TOP_COUNTS = tuple(
-    int(each.value.removeprefix("top_")) for each in Statistic if each.value.startswith("top_")
-)
+# How many keys those statistics have for a query that are keys, the one with the greatest weight first.
+LEADERS = {
+    each.value: int(each.value.removeprefix("top_")) if each is not Statistic.ARGMAX else 1
+    for each in Statistic
+    if each is Statistic.ARGMAX or each.value.startswith("top_")
+}
