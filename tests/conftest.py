@@ -27,8 +27,14 @@ def is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--gpu", action="store_true", help="run kernels of tests/gpu on the GPU of this machine")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Workers inherit the environment, so that each kernel is compiled once a run, whoever needs it first."""
+    if config.getoption("gpu"):
+        os.environ["MHAGEN_TESTS_ON_GPU"] = "1"
     if not is_worker(config):
         config.stash[CACHE] = os.environ["MHAGEN_CACHE_DIR"] = tempfile.mkdtemp(prefix="mhagen-tests-")
 
