@@ -224,8 +224,6 @@ NOT_YET: dict[str, tuple[dict[str, Any], str]] = {
         "no pruned heads yet",
     ),
     "wide heads": ({"heads": {"query": 4, "dim": 512}}, "up to 256"),
-    "divisions of reals": ({"scores": {"modify": "score // 2.0 + slope[h]"}}, "no '//' of real numbers"),
-    "computed powers": ({"scores": {"modify": "score ** slope[h]"}}, "powers by whole numbers"),
 }
 
 
