@@ -157,10 +157,10 @@ def gpu_target(arch: str | None) -> Gpu:
 
 
 def load_gpu_kernel(spec: Spec, program: Program, source: cuda.GpuSource) -> Kernel:
-    """The last arrow: PTX from the cache, or compiled now."""
+    """The last arrow: machine code from the cache, or compiled now, for the GPU that the source is for."""
     module = cuda.load_gpu(source)
     for kernel in cuda.gpu_kernels(module):
-        kernel.code()
+        kernel.image(source.target.compute_capability)
     return Kernel(spec, program, source, module)
 
 

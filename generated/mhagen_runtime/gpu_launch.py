@@ -19,6 +19,7 @@ from .target import Gpu, gpu_named
 from .version import __version__
 from .forking import OwnLock
 from .gpu_arrays import GpuArray, stream_of
+from .gpu_assembler import assembled, ptxas_version
 from .gpu_driver import the_driver
 from .ptx_instruction import Instruction
 from .store import default_store
@@ -98,6 +99,25 @@ class GpuKernel:
                 store.save(key, code, f"{self.name} {self.target.name}")
         return code
 
+    def image(self, has: tuple[int, int]) -> bytes:
+        """What GPUs of this compute capability load: a cubin, from the cache or made now; else the PTX.
+
+        A cubin in the cache is loaded without compiling. Needs no GPU.
+        """
+        architecture = f"sm_{has[0]}{has[1]}{self.target.suffix}"
+        version = ptxas_version()
+        if not version:
+            return self.code()
+        store, key = default_store(), digest((self.key, architecture, version))
+        cubin = store.load(key)
+        if cubin is None:
+            code = self.code()
+            cubin = assembled(code, architecture)
+            if cubin is None:
+                return code
+            store.save(key, cubin, f"{self.name} {architecture} cubin")
+        return cubin
+
     def attend(
         self,
         unaligned: GpuKernel,
@@ -137,7 +157,7 @@ class GpuKernel:
                         f"{self.name} was generated for {self.target.name}, but GPU {device} is sm_{has[0]}"
                         f"{has[1]}; build its spec again: mhagen build SPEC --backend cuda --arch ..."
                     )
-                self._loaded[device] = driver.load(self.code(), SYMBOL, self.shared_bytes)
+                self._loaded[device] = driver.load(self.image(has), SYMBOL, self.shared_bytes)
             return self._loaded[device]
 
     @cached_property

@@ -74,7 +74,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
     driver = gpu_driver.Driver(found)
     for module in (gpu_arrays, gpu_launch):
         monkeypatch.setattr(module, "the_driver", lambda: driver)
-    monkeypatch.setattr(gpu_launch.GpuKernel, "code", lambda self: b"")
+    monkeypatch.setattr(gpu_launch.GpuKernel, "image", lambda self, has: b"")
     return found
 
 
