@@ -12,6 +12,7 @@ from .gpu_facts import GpuLowering, check_supported
 from .gpu_finish import finish_model
 from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuModuleModel
 from .gpu_prose import gpu_doc
+from .gpu_second import second_group, second_model, second_plan
 from .gpu_stages import before_model, pipeline_model, tile_stages, view_model
 
 # The bits of a number's exponent in both halves of a register, and what makes all of them overflow.
@@ -27,7 +28,9 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
     check_supported(program)
     facts = GpuLowering(program, schedule, target)
     modify, hide, infinities = stages = tile_stages(facts)
-    constants, of_decoding = gpu_constants(facts), decode_facts(facts)
+    of_decoding = decode_facts(facts)
+    of_second = second_plan(facts, schedule.keeps_queries)
+    constants = (*gpu_constants(facts), *second_group(facts, of_second))
     decode = decode_model(of_decoding, stages, decode_constants(of_decoding, constants))
     exponent, carry = EXPONENTS[facts.half]
     kernel = GpuKernelModel(
@@ -41,7 +44,7 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         carry=carry,
         unpack=f"unpack_{facts.half}",
         to_bits=f"to_{facts.half}",
-        copies=copies(facts, of_decoding),
+        copies=copies(facts, (of_decoding.plan, *of_second)),
         keeps_queries=schedule.keeps_queries,
         before=before_model(facts),
         cell_functions=distinct(modify, decode.modify, hide, decode.hide),
@@ -51,6 +54,7 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         infinity_functions=distinct(infinities, decode.infinities),
         view=view_model(facts),
         decode=decode,
+        second=second_model(facts, of_second, constants),
         pipeline=pipeline_model(facts),
         keeps_gaps=facts.keeps_gaps,
         started=facts.sums,
@@ -66,9 +70,9 @@ def distinct(*functions: CellsModel) -> tuple[CellsModel, ...]:
     return tuple(dict.fromkeys(each for each in functions if each.is_there))
 
 
-def copies(facts: GpuLowering, of_decoding: GpuLowering) -> tuple[CopyModel, ...]:
+def copies(facts: GpuLowering, others: tuple[GpuSchedule, ...]) -> tuple[CopyModel, ...]:
     """The three copies: queries and keys are alike but for how many there are."""
-    plans = (facts.plan, of_decoding.plan)
+    plans = (facts.plan, *others)
     return (copy_model(facts, "queries", plans[:1]), *block_copies(facts, plans))
 
 

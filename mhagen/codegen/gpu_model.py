@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .gpu_cells import RowValue
+from .gpu_second_model import GpuSecondModel
 from .model import ConstantGroup, ConstantLine, Lines, Names, SupportImport
 
 
@@ -144,6 +145,7 @@ class GpuEntryModel:
     parameters: Names
     bind_lines: Lines
     has_statistics: bool
+    statistic_shapes: str
     statistics: Names
     arguments: Lines
     returns: str
@@ -173,6 +175,7 @@ class GpuKernelModel:
     infinity_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that differ
     view: ViewModel
     decode: DecodeModel
+    second: GpuSecondModel
     pipeline: PipelineModel
     keeps_gaps: bool
     started: Names  # the sums of a row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base.target import Gpu
 from ..ir.program import Program
-from ..schedule.gpu_plan import BYTES
+from ..schedule.gpu_plan import BYTES, GpuSchedule
 from ..schedule.hopper_plan import HopperSchedule
 from .gpu_decode import decode_constants, decode_facts, decode_model
 from .gpu_entry import entry_model, kernel_parameters, signature
@@ -13,6 +13,7 @@ from .gpu_finish import finish_model
 from .gpu_lower import EXPONENTS, block_copies, distinct
 from .gpu_model import CellsModel
 from .gpu_prose import doc_of, paragraph
+from .gpu_second import second_group, second_model, second_plan
 from .gpu_stages import before_model, find_lines, tile_stages, view_model, view_place
 from .hopper_constants import hopper_constants
 from .hopper_model import CalledModel, HopperKernelModel, HopperModuleModel
@@ -30,12 +31,16 @@ def lower_hopper(program: Program, schedule: HopperSchedule, target: Gpu) -> Hop
     check_supported(program)
     facts = GpuLowering(program, schedule, target)
     doc = doc_of(facts, schedule_text(facts, schedule))
-    constants = hopper_constants(facts, schedule)
-    return HopperModuleModel(doc, constants, kernel_model(facts, schedule, constants))
+    of_second = second_plan(facts, decode_facts(facts).plan.keeps_queries)
+    constants = (*hopper_constants(facts, schedule), *second_group(facts, of_second))
+    return HopperModuleModel(doc, constants, kernel_model(facts, schedule, of_second, constants))
 
 
 def kernel_model(
-    facts: GpuLowering, plan: HopperSchedule, constants: tuple[ConstantGroup, ...]
+    facts: GpuLowering,
+    plan: HopperSchedule,
+    of_second: tuple[GpuSchedule, ...],
+    constants: tuple[ConstantGroup, ...],
 ) -> HopperKernelModel:
     modify, hide, infinities = stages = tile_stages(facts)
     of_decoding = decode_facts(facts)
@@ -49,7 +54,7 @@ def kernel_model(
         parameters=kernel_parameters(facts),
         called=called(facts, plan),
         mma=f"mma_m16n8k16_{facts.half}",
-        copies=block_copies(facts, (of_decoding.plan,)),
+        copies=block_copies(facts, (of_decoding.plan, *of_second)),
         keeps_queries=of_decoding.plan.keeps_queries,
         pack=f"pack_{facts.half}",
         exponent=exponent,
@@ -64,6 +69,7 @@ def kernel_model(
         infinity_functions=distinct(infinities, decode.infinities),
         view=view_model(facts),
         decode=decode,
+        second=second_model(facts, of_second, constants),
         first_lines=find_lines(facts, 0, 4),
         next_lines=find_lines(facts, 1, 8, asks_whole=False),
         later_lines=find_lines(facts, 1, 12),

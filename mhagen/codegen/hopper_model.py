@@ -13,6 +13,7 @@ from .gpu_model import (
     GpuEntryModel,
     ViewModel,
 )
+from .gpu_second_model import GpuSecondModel
 from .model import ConstantGroup, Lines, Names
 
 
@@ -49,6 +50,7 @@ class HopperKernelModel:
     infinity_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that differ
     view: ViewModel
     decode: DecodeModel
+    second: GpuSecondModel
     first_lines: Lines  # how the first block of keys is found,
     next_lines: Lines  # the next one, by those who copy,
     later_lines: Lines  # and by those who multiply

@@ -24,8 +24,10 @@ from mhagen.backend import cuda
 from mhagen.pipeline import compile_to_gpu_source
 from mhagen.schedule.gpu_plan import GpuSchedule
 from mhagen.schedule.hopper_plan import HopperSchedule
+from mhagen.spec.statistic import LEADERS
 
 DTYPES = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+SECOND = frozenset({"received", *LEADERS})  # statistics that are made in second passes
 TINY: Mapping[str, Any] = {"dtype": "float16", "heads": {"query": 2, "key_value": 1, "dim": 32}}
 # Few threads and small tiles: the machine takes as long as there are instructions.
 SMALL = GpuSchedule(warps=2, row_tiles=1, block_keys=32, stages=2, keeps_queries=True)
@@ -98,9 +100,12 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
         address, strides = put(memory, array, call)
         places.append(address)
         arguments += [address, *strides]
-    rows = [memory.put(np.full(shape[:3], 7, np.float32)) for _ in statistics]
+    results = {name: memory.put(unwritten(name, shape, call.keys)) for name in statistics}
+    first = [place for name, place in results.items() if name not in SECOND]
+    if "received" in results:  # needs what makes weights of scores
+        first += [memory.put(np.full(shape[:3], np.nan, np.float32)) for _ in range(2)]
     offsets = memory.put(np.array(call.offsets, np.int64)) if call.offsets else 0
-    arguments += [*rows, call.batch, call.queries, call.keys, call.query_offset, offsets]
+    arguments += [*first, call.batch, call.queries, call.keys, call.query_offset, offsets]
     code = kernel.function.__code__
     names = code.co_varnames[: code.co_argcount]
     arguments += [memory.put(call.inputs[name.removesuffix("_array")]) for name in names if "_array" in name]
@@ -112,13 +117,51 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
         together = WARPGROUP if "wgmma" in text else WARP
         how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
         counts = launch(text if plant is None else plant(text), how, tuple(arguments), memory)
+    counts += run_again(spec, call, module, tuple(arguments), results, memory)
     width = out.shape[-1] + call.gap
     bits = memory.get(places[3], np.uint16, (*out.shape[:-1], width))[..., : out.shape[-1]]
     found = (
         bits.copy().view(DTYPES[spec["dtype"]]),
-        *(memory.get(row, np.float32, shape[:3]) for row in rows),
+        *(memory.get(place, *described(name, shape, call.keys)) for name, place in results.items()),
     )
     return Outcome(tuple(each.astype(np.float64) for each in found), reference(spec, call, arrays), counts)
+
+
+def described(name: str, shape: tuple[int, ...], keys: int) -> tuple[Any, tuple[int, ...]]:
+    """The format and shape of a statistic."""
+    if name == "received":
+        return np.float32, (*shape[:2], keys)
+    count = LEADERS.get(name, 0)
+    return (np.int64 if count else np.float32), (*shape[:3], *((count,) if count > 1 else ()))
+
+
+def unwritten(name: str, shape: tuple[int, ...], keys: int) -> NDArray[Any]:
+    dtype, axes = described(name, shape, keys)
+    return np.full(axes, 7, dtype)
+
+
+def run_again(
+    spec: Mapping[str, Any],
+    call: Call,
+    module: Any,
+    arguments: tuple[int, ...],
+    results: Mapping[str, int],
+    memory: GlobalMemory,
+) -> Counter[str]:
+    """Run the kernels of second passes, as attention() does."""
+    is_aligned, tasks = call.gap % 8 == 0, spec["heads"]["query"] * call.batch
+    leaders = tuple(place for name, place in results.items() if name in LEADERS)
+    counts: Counter[str] = Counter()
+    for name, length, own in (
+        ("LEADING", call.queries, leaders),
+        ("RECEIVING", call.keys, tuple(results[name] for name in results if name == "received")),
+    ):
+        if own:
+            kernel = getattr(module, name if is_aligned else f"UNALIGNED_{name}")
+            grid = (-(-length // module.SECOND_TILE) * tasks, 1, 1)
+            how = Launch(grid, module.SECOND_THREADS, module.SECOND_SHARED_BYTES, WARP, call.seed)
+            counts += launch(kernel.code().decode(), how, (*arguments, *own), memory)
+    return counts
 
 
 def decode(

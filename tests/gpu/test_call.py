@@ -167,6 +167,35 @@ def test_libraries_that_make_no_arrays_to_write_to_are_served_by_tiles(library: 
     assert len(library.launched) == 1
 
 
+def test_statistics_of_second_passes_come_behind_the_first(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {**SPEC, "name": "called_twice", "outputs": {"statistics": ["top_4", "max", "received", "argmax"]}}
+    module = cuda.load_gpu(compile_to_gpu_source(spec, "sm_80")[2])
+    made = []
+
+    def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+        made.append((shape, dtype))
+        return OnGpu((16 + len(made)) << 20, shape, {"int64": "<i8", "float32": "<f4"}[dtype])
+
+    monkeypatch.setattr(gpu_arrays, "empty", empty)
+    result = module.attention(**arrays(queries=70, keys=130))
+    of_queries, of_keys = (3, 4, 70), (3, 4, 130)
+    leaders = [
+        ((*of_queries, 4), "int64"),
+        (of_queries, "float32"),
+        (of_keys, "float32"),
+        (of_queries, "int64"),
+    ]
+    assert made == [*leaders, *2 * [((3 * 4 * 70,), "float32")]]
+    assert [each.address >> 20 for each in result[1:]] == [17, 18, 19, 20]
+    (_, first), (leading, led), (receiving, received) = library.launched
+    assert (leading[:4], receiving[:4]) == ((2 * 4 * 3, 1, 1, 128), (3 * 4 * 3, 1, 1, 128))
+    assert [place >> 20 for place in first[16:19]] == [18, 21, 22]
+    assert (led[: len(first)], received[: len(first)]) == (first, first)
+    assert [place >> 20 for place in (*led[len(first) :], *received[len(first) :])] == [17, 20, 19]
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an array of the host": (
         {"key": np.zeros((3, 2, 9, 64), np.float16)},
