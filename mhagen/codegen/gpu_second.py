@@ -11,6 +11,7 @@ from dataclasses import replace
 from ..schedule.gpu_plan import GpuSchedule
 from ..schedule.gpu_second_plan import (
     choose_second_schedule,
+    list_bytes,
     most_leaders,
     second_shared_bytes,
     tile_bytes,
@@ -59,6 +60,7 @@ def lines_of_plan(facts: GpuLowering, plan: GpuSchedule) -> tuple[ConstantLine, 
     lists = (
         line("LEADERS", leaders, "scores and keys that each list holds, the greatest first"),
         line("LISTS", (1 + plan.stages) * tile, "behind all tiles"),
+        line("RISEN", list_bytes(plan, leaders), "behind the lists: scores that may come into one of them"),
         line("LEADER", 8 * plan.threads, "from one of a list to the next: threads lie side by side,"),
         line("LEADER_KEY", 4 * plan.threads, "and keys behind scores"),
     )

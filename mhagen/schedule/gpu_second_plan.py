@@ -23,9 +23,16 @@ def list_bytes(plan: GpuSchedule, leaders: int) -> int:
     return plan.threads * 2 * plan.row_tiles * leaders * PAIR
 
 
+def risen_bytes(plan: GpuSchedule) -> int:
+    """Of the scores of a row and a block that may come into its list, of all threads."""
+    return plan.threads * plan.block_keys // 4 * PAIR
+
+
 def second_shared_bytes(plan: GpuSchedule, work: Workload) -> int:
     """Of a tile that stays, of those that pass, and of lists."""
-    return (1 + STAGES) * tile_bytes(plan, work) + list_bytes(plan, most_leaders(work))
+    leaders = most_leaders(work)
+    lists = list_bytes(plan, leaders) + risen_bytes(plan) if leaders else 0
+    return (1 + STAGES) * tile_bytes(plan, work) + lists
 
 
 def most_leaders(work: Workload) -> int:

@@ -15,14 +15,18 @@ from gpu.toolchain import assemble, needs_compiler, needs_sass
 pytestmark = needs_compiler
 ALL = {"statistics": ["argmax", "lse", "received", "top_4"]}
 CAUSAL = spec_of(heads={"query": 4, "key_value": 2, "dim": 32}, mask={"keep": "k <= q"}, outputs=ALL)
+# Rows that are never aligned, and of which no whole number is copied at once.
 PLAIN = spec_of(
-    dtype="bfloat16", layout="bshd", heads={"query": 1, "dim": 40, "value_dim": 24},
-    softmax={"sink": "0.25 * h"}, outputs=ALL,
-)  # fmt: skip
+    dtype="bfloat16",
+    layout="bshd",
+    heads={"query": 1, "dim": 40, "value_dim": 33},
+    softmax={"sink": "0.25 * h"},
+    outputs=ALL,
+)
 
 
-@pytest.mark.parametrize("queries", [1, 63, 64, 65])
-@pytest.mark.parametrize("keys", [1, 64, 130])
+@pytest.mark.parametrize("queries", [1, 64, 65])
+@pytest.mark.parametrize("keys", [1, 63, 130])
 def test_tails_of_any_length_are_right(queries: int, keys: int) -> None:
     assert_right(run(PLAIN, Call(queries, keys, layout="bshd", seed=queries)), "bfloat16")
 
@@ -47,10 +51,6 @@ def test_every_batch_entry_can_have_an_offset_of_its_own() -> None:
     assert_right(outcome, "float16")
     assert (outcome.found[1][1, :, :5] == -1).all()
     assert (outcome.found[3][1, :, 15:] == 0).all()
-
-
-def test_rows_need_no_alignment() -> None:
-    assert_right(run(CAUSAL, Call(20, 40, query_offset=20, gap=3)), "float16")
 
 
 def test_what_is_no_number_is_no_greatest_score_and_reaches_only_keys_that_are_seen_with_it() -> None:
