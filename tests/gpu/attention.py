@@ -109,15 +109,16 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
     code = kernel.function.__code__
     names = code.co_varnames[: code.co_argcount]
     arguments += [memory.put(call.inputs[name.removesuffix("_array")]) for name in names if "_array" in name]
+    given = tuple(arguments)
     if call.parts:
-        counts = decode(spec, call, module, tuple(arguments), memory)
+        counts = decode(spec, call, module, given, memory)
     else:
         text = kernel.code().decode()
         blocks = -(-call.queries // module.TILE_QUERIES) * heads * call.batch
         together = WARPGROUP if "wgmma" in text else WARP
         how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
         counts = launch(text if plant is None else plant(text), how, tuple(arguments), memory)
-    counts += run_again(spec, call, module, tuple(arguments), results, memory)
+    counts += run_again(spec, call, module, given, results, memory)
     width = out.shape[-1] + call.gap
     bits = memory.get(places[3], np.uint16, (*out.shape[:-1], width))[..., : out.shape[-1]]
     found = (
