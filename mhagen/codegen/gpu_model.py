@@ -141,6 +141,8 @@ class DecodeModel:
 class GpuEntryModel:
     """The function people call."""
 
+    function: str  # the kernel behind it
+    counts_tasks: bool  # is it started for as many tasks as run at once, and takes the next ones itself?
     doc_lines: Lines
     parameters: Names
     bind_lines: Lines

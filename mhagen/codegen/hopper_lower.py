@@ -14,12 +14,14 @@ from .gpu_lower import EXPONENTS, block_copies, distinct
 from .gpu_model import CellsModel
 from .gpu_prose import doc_of, paragraph
 from .gpu_second import second_group, second_model, second_plan
-from .gpu_stages import before_model, find_lines, tile_stages, view_model, view_place
+from .gpu_stages import before_model, find_lines, tile_stages, view_model
 from .hopper_constants import hopper_constants
 from .hopper_model import CalledModel, HopperKernelModel, HopperModuleModel
 from .model import ConstantGroup, Lines, Names
 
-HEADS = ("query", "query_row", "first", "queries", "key", "key_row", "value", "value_row")
+TURN = ("shared", "thread", "number", "stage", "parity", "task")
+LENGTHS = ("batch", "queries", "keys", "query_offset", "query_offsets")
+COUNTER = "counter"  # of tasks that were begun: the address of a word, or 0
 
 
 def lower_hopper(program: Program, schedule: HopperSchedule, target: Gpu) -> HopperModuleModel:
@@ -50,8 +52,8 @@ def kernel_model(
     return HopperKernelModel(
         name=facts.graph.name,
         target=facts.target.name,
-        signature=signature(facts),
-        parameters=kernel_parameters(facts),
+        signature=f"{signature(facts)}l",
+        parameters=(*kernel_parameters(facts), COUNTER),
         called=called(facts, plan),
         mma=f"mma_m16n8k16_{facts.half}",
         copies=block_copies(facts, (of_decoding.plan, *of_second)),
@@ -79,10 +81,12 @@ def kernel_model(
         started=facts.sums,
         weighed=facts.weighed,
         produced=produced(facts),
+        multiplied=multiplied(facts),
+        takes_turns=plan.takes_turns,
         made=made(modify, hide, facts.weighed),
         mended=mended(infinities),
         finish=finish_model(facts),
-        entry=entry_model(facts),
+        entry=entry_model(facts, "attend_tiles", counts_tasks=True),
     )
 
 
@@ -103,9 +107,20 @@ def called(facts: GpuLowering, plan: HopperSchedule) -> tuple[CalledModel, ...]:
 
 
 def produced(facts: GpuLowering) -> Names:
-    """What those who copy need: arrays, and where blocks are."""
-    place = () if facts.view_code is None else ("q_low", "q_high", *view_place(facts))
-    return ("shared", "thread", *dict.fromkeys((*HEADS, "keys", "block0", "end", *place)))
+    """What those who copy need for a tile: keys and values, and where blocks are seen."""
+    codes = (facts.view_code, facts.reach_code)
+    read = frozenset().union(*(code.names for code in codes if code is not None))
+    arrays = tuple(name for name in facts.place(read) if name not in (*LENGTHS, "b", "h"))
+    rows = (
+        f"{name}{suffix}" for name in ("query", "key", "value") for suffix in ("", "_batch", "_head", "_row")
+    )
+    return (*TURN, *rows, *LENGTHS, *arrays)
+
+
+def multiplied(facts: GpuLowering) -> Names:
+    """What those who multiply need for a tile."""
+    arrays = tuple(array.parameter for array in facts.captured.values())
+    return (*TURN, "out", "out_batch", "out_head", "out_row", *facts.statistics, *LENGTHS, *arrays)
 
 
 def made(modify: CellsModel, hide: CellsModel, weighed: Names) -> Names:
@@ -122,7 +137,8 @@ def schedule_text(facts: GpuLowering, plan: HopperSchedule) -> Lines:
     """The schedule in words."""
     tile = facts.sizes.dim * plan.tile_queries * BYTES >> 10
     text = (
-        f"Schedule: a block of {plan.threads} threads attends from {plan.tile_queries} queries of one head; "
+        f"Schedule: a block of {plan.threads} threads attends from {plan.tile_queries} queries of one head "
+        "after the other, as long as there are such tiles; "
         f"{plan.consumers} groups of four warps multiply, each 64 of them, and four more warps copy. Keys "
         f"and values come in blocks of {plan.block_keys}, copied by cp.async into {plan.stages} stages of "
         f"swizzled shared memory, behind the queries ({tile} KB); mbarriers say when a buffer is full, and "

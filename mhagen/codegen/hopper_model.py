@@ -59,7 +59,9 @@ class HopperKernelModel:
     keeps_gaps: bool
     started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
-    produced: Names  # what those who copy need
+    produced: Names  # what those who copy need for a tile,
+    multiplied: Names  # and those who multiply
+    takes_turns: bool  # do groups multiply one after the other?
     made: Names  # what weights are made of
     mended: Names  # what is needed to take values out that are not finite
     finish: FinishModel

@@ -65,6 +65,7 @@ class Call:
     layout: str = "bhsd"
     gap: int = 0  # numbers between rows that belong to nobody
     seed: int = 0
+    blocks: int = 2  # of threads, where they take one task after the other; 0: one for each task
     parts: int = 0  # of the keys, by the kernels for few queries; 0: by tiles
     change: Callable[..., None] = lambda query, key, value: None
 
@@ -115,6 +116,9 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
     else:
         text = kernel.code().decode()
         blocks = -(-call.queries // module.TILE_QUERIES) * heads * call.batch
+        if kernel.counts_tasks:  # few blocks of threads, each with many tasks; or one for each
+            arguments.append(memory.put(np.zeros(1, np.uint32)) if call.blocks else 0)
+            blocks = min(call.blocks, blocks) if call.blocks else blocks
         together = WARPGROUP if "wgmma" in text else WARP
         how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
         counts = launch(text if plant is None else plant(text), how, tuple(arguments), memory)
