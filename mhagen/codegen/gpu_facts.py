@@ -26,21 +26,20 @@ from .tiles import TileCode, emit_visibility
 # fmt: off
 GPU_RESERVED = frozenset(
     {
-        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "CACHED_KEYS", "COLUMNS",
-        "CONSUMERS", "DECODE_QUERIES", "DECODE_SHARED_BYTES", "DECODE_THREADS", "DECODE_TILE",
-        "DECODING", "DIM", "FEW_PARTS", "FLAGS", "FRAGMENT", "FRAGMENTS", "GATE", "GROUP_SIZE",
-        "KERNEL", "KEYS", "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS", "KEY_DESCRIPTOR", "KEY_MASK",
-        "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW", "KEY_SHIFT",
-        "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LN_2", "LOG2_E", "LONG_PART_KEYS",
-        "LOOKERS", "LOWEST", "MERGING", "MINUS_INFINITY", "MOST_PARTS", "OUTS", "OUT_OCTETS",
-        "PARTS", "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "QUERIES_EMPTY", "QUERIES_FULL",
-        "QUERY_HEADS", "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "READ_COLUMNS", "READ_PARTS",
-        "ROWS", "ROW_TILES", "SCORES", "SHARED_BYTES", "STAGE", "STAGES", "TASKS", "TASKS_FULL",
-        "THREADS", "TILE_QUERIES", "UNALIGNED", "UNALIGNED_PARTS", "VALUES", "VALUES_EMPTY",
-        "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR", "VALUE_DIM", "VALUE_MASK",
-        "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PANELS", "VALUE_PERIOD", "VALUE_ROUNDS", "VALUE_ROW",
-        "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_STEPS", "VALUE_WORDS", "WARPS", "WEIGHTS",
-        "WEIGHT_SCALE",
+        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "CACHED_KEYS", "COLUMNS", "CONSUMERS",
+        "DECODE_QUERIES", "DECODE_SHARED_BYTES", "DECODE_THREADS", "DECODE_TILE", "DECODING", "DIM",
+        "FEW_PARTS", "FLAGS", "FRAGMENT", "FRAGMENTS", "GATE", "GROUP_SIZE", "KERNEL", "KEYS", "KEYS_EMPTY",
+        "KEYS_FULL", "KEY_CHUNKS", "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS",
+        "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS",
+        "KEY_VALUE_HEADS", "LAZINESS", "LN_2", "LOG2_E", "LONG_PART_KEYS", "LOOKERS", "LOWEST", "MERGING",
+        "MINUS_INFINITY", "MOST_PARTS", "OUTS", "OUT_OCTETS", "PARTS", "PART_KEYS", "PART_NUMBERS",
+        "PRODUCERS", "QUERIES_EMPTY", "QUERIES_FULL", "QUERY_HEADS", "QUERY_PANEL", "QUERY_ROUNDS",
+        "QUERY_SCALE", "READ_COLUMNS", "READ_PARTS", "ROWS", "ROW_TILES", "SCORES", "SHARED_BYTES", "STAGE",
+        "STAGES", "TASKS", "TASKS_FULL", "THREADS", "TILE_QUERIES", "UNALIGNED", "UNALIGNED_PARTS",
+        "VALUES", "VALUES_EMPTY", "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR", "VALUE_DIM",
+        "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PANELS", "VALUE_PERIOD", "VALUE_ROUNDS",
+        "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_STEPS", "VALUE_WORDS", "WARPS",
+        "WEIGHTS", "WEIGHT_SCALE",
     }
 )
 # fmt: on
@@ -216,6 +215,11 @@ class GpuLowering:
     def weighed(self) -> Names:
         """What weigh() reads and writes."""
         return ("scores", "shrinks", *(name for name in self.sums if name != "outs"))
+
+    @property
+    def is_lazy(self) -> bool:
+        """May running maxima be a little low? The sum of weights does not tell them; other statistics do."""
+        return self.schedule.is_lazy and set(self.work.op.statistics) <= {"lse"}
 
     @property
     def keeps_gaps(self) -> bool:
