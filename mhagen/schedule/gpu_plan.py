@@ -142,6 +142,8 @@ DEFAULTS = (
 )
 # Where no mask hides blocks, and where scores are changed, which takes registers.
 WIDE_AND_DENSE = GpuSchedule(warps=8, row_tiles=1, block_keys=64, stages=2, keeps_queries=False)
+WITH_ARRAYS = GpuSchedule(warps=8, row_tiles=1, block_keys=64, stages=2, keeps_queries=False)
+WIDE_WITH_ARRAYS = GpuSchedule(warps=8, row_tiles=1, block_keys=32, stages=2, keeps_queries=False)
 CHANGED = GpuSchedule(warps=4, row_tiles=1, block_keys=64, stages=3, keeps_queries=True)
 
 
@@ -157,10 +159,11 @@ def choose_gpu_schedule(work: Workload, gpu: Gpu) -> GpuSchedule:
     widest = max(sizes.dim, sizes.value_dim)
     chosen = next(schedule for width, schedule in DEFAULTS if widest <= width)
     if work.op.captured:  # places in arrays and what is read of them need registers: 40 to 60 of them
-        chosen = replace(chosen, warps=8, row_tiles=1, keeps_queries=widest <= FEW_REGISTERS)
+        chosen = WITH_ARRAYS if widest <= 128 else WIDE_WITH_ARRAYS
+        chosen = replace(chosen, keeps_queries=widest <= FEW_REGISTERS)
     elif work.op.modify is not None and chosen.row_tiles > 1 and widest > FEW_REGISTERS:
         chosen = CHANGED
-    elif work.op.expressions and chosen.row_tiles > 1:
+    elif work.op.modify is not None and chosen.row_tiles > 1:
         chosen = replace(chosen, keeps_queries=False)
     elif not work.op.expressions and widest > 192:
         chosen = WIDE_AND_DENSE
