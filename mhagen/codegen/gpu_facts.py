@@ -32,8 +32,8 @@ GPU_RESERVED = frozenset(
         "FEW_PARTS", "FLAGS", "FRAGMENT", "FRAGMENTS", "GATE", "GROUP_SIZE", "KERNEL", "KEYS", "KEYS_EMPTY",
         "KEYS_FULL", "KEY_CHUNKS", "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS",
         "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS",
-        "KEY_VALUE_HEADS", "LEADER", "LEADERS", "LEADER_KEY", "LEADING", "LISTS", "LN_2", "LOG2_E",
-        "LONG_PART_KEYS", "LOOKERS", "LOWEST", "MERGING", "MINUS_INFINITY", "MOST_PARTS", "OUTS",
+        "KEY_VALUE_HEADS", "LAZINESS", "LEADER", "LEADERS", "LEADER_KEY", "LEADING", "LISTS", "LN_2",
+        "LOG2_E", "LONG_PART_KEYS", "LOOKERS", "LOWEST", "MERGING", "MINUS_INFINITY", "MOST_PARTS", "OUTS",
         "OUT_OCTETS", "PARTS", "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "QUERIES_EMPTY", "QUERIES_FULL",
         "QUERY_HEADS", "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "READ_COLUMNS", "READ_PARTS",
         "RECEIVING", "RISEN", "ROWS", "ROW_TILES", "SCORES", "SECOND", "SECOND_SHARED_BYTES", "SECOND_SUMS",
@@ -239,6 +239,11 @@ class GpuLowering:
     def weighed(self) -> Names:
         """What weigh() reads and writes."""
         return ("scores", "shrinks", *(name for name in self.sums if name != "outs"))
+
+    @property
+    def is_lazy(self) -> bool:
+        """May running maxima be a little low? The sum of weights does not tell them; other statistics do."""
+        return self.schedule.is_lazy and set(self.work.op.statistics) <= {"lse"}
 
     @property
     def keeps_gaps(self) -> bool:

@@ -87,6 +87,9 @@ class FillModel:
 class PipelineModel:
     """The blocks of keys that are on their way."""
 
+    in_turn: bool  # is there one place for keys and one for values, filled one after the other?
+    wait: str  # the instruction that waits for what is used next
+    comment: str
     fills: tuple[FillModel, ...]  # before the loop
     next: FillModel
     move_lines: Lines  # the next block becomes this one

@@ -181,14 +181,25 @@ def view_model(facts: GpuLowering) -> ViewModel:
     )
 
 
+WAIT_AHEAD = "wait_for_block = cp_async_wait_group(STAGES - 2)  # those behind it may still be on their way"
+WAIT_IN_TURN = "wait_for_block = cp_async_wait_group(0)"
+AHEAD = (
+    "Fill all stages but one; every round of the loop uses a block and fetches the one that is as far ahead."
+)
+IN_TURN = "Values come while their keys are multiplied, and the next keys while these values are."
+
+
 def pipeline_model(facts: GpuLowering) -> PipelineModel:
     stages, masked = facts.plan.stages, facts.view_code is not None
+    last = max(stages - 1, 1)
     fills = tuple(
         FillModel(find_lines(facts, number, 4), f"block{number}", stage_place(number))
-        for number in range(stages - 1)
+        for number in range(last)
     )
-    last = stages - 1
     return PipelineModel(
+        in_turn=stages == 1,
+        wait=WAIT_IN_TURN if stages == 1 else WAIT_AHEAD,
+        comment=IN_TURN if stages == 1 else AHEAD,
         fills=fills,
         next=FillModel(find_lines(facts, last, 8), f"block{last}", ""),
         move_lines=tuple(
