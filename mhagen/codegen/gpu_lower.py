@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..base.target import Gpu
 from ..ir.program import Program
 from ..schedule.gpu_plan import GpuSchedule
-from .gpu_constants import gpu_constants
-from .gpu_decode import decode_constants, decode_facts, decode_model
+from .gpu_clear import clear_model
+from .gpu_constants import gpu_constants, own_constants
+from .gpu_decode import decode_constants, decode_facts, decode_model, decoded_kind
 from .gpu_entry import entry_model, kernel_parameters, signature
 from .gpu_facts import GpuLowering, check_supported
 from .gpu_finish import finish_model
-from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuModuleModel
+from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuKindModel, GpuModuleModel
+from .gpu_order import order_model
 from .gpu_prose import gpu_doc
-from .gpu_stages import before_model, pipeline_model, tile_stages, view_model
+from .gpu_stages import before_model, pipeline_model, reads_offset, tile_stages, view_model
+from .hopper_model import HopperKindModel
 
 # The bits of a number's exponent in both halves of a register, and what makes all of them overflow.
 EXPONENTS = {"f16": ("0x7C007C00", "0x04000400"), "bf16": ("0x7F807F80", "0x00800080")}
@@ -26,9 +31,8 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
     """
     check_supported(program)
     facts = GpuLowering(program, schedule, target)
-    modify, hide, infinities = stages = tile_stages(facts)
     constants, of_decoding = gpu_constants(facts), decode_facts(facts)
-    decode = decode_model(of_decoding, stages, decode_constants(of_decoding, constants))
+    kinds = tuple(map(kind_model, facts.kinds))
     exponent, carry = EXPONENTS[facts.half]
     kernel = GpuKernelModel(
         name=program.attention.name,
@@ -43,22 +47,48 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         to_bits=f"to_{facts.half}",
         copies=copies(facts, of_decoding),
         keeps_queries=schedule.keeps_queries,
-        before=before_model(facts),
-        cell_functions=distinct(modify, decode.modify, hide, decode.hide),
-        modify=modify,
-        hide=hide,
-        infinities=infinities,
-        infinity_functions=distinct(infinities, decode.infinities),
-        view=view_model(facts),
-        decode=decode,
-        pipeline=pipeline_model(facts),
+        masked=facts.masked,
+        cell_functions=cell_functions(kinds),
+        infinity_functions=infinity_functions(kinds),
+        kinds=kinds,
+        decode=decode_model(of_decoding, decode_constants(of_decoding, constants)),
+        clear=clear_model(facts),
         keeps_gaps=facts.keeps_gaps,
         started=facts.sums,
         weighed=facts.weighed,
-        finish=finish_model(facts),
         entry=entry_model(facts),
     )
     return GpuModuleModel(gpu_doc(facts), constants, kernel)
+
+
+def kind_model(facts: GpuLowering) -> GpuKindModel:
+    """What is compiled for one kind of heads."""
+    modify, hide, infinities = stages = tile_stages(facts)
+    return GpuKindModel(
+        suffix=facts.suffix,
+        constants_suffix=facts.suffix.upper(),
+        constants=own_constants(facts),
+        order=order_model(facts),
+        reads_offset=reads_offset(facts),
+        before=before_model(facts),
+        modify=modify,
+        hide=hide,
+        infinities=infinities,
+        view=view_model(facts),
+        decode=decoded_kind(decode_facts(facts), stages),
+        pipeline=pipeline_model(facts),
+        finish=finish_model(facts),
+    )
+
+
+def cell_functions(kinds: Iterable[GpuKindModel | HopperKindModel]) -> tuple[CellsModel, ...]:
+    """What is done in cells, for many queries and for few."""
+    return distinct(*(each for k in kinds for each in (k.modify, k.decode.modify, k.hide, k.decode.hide)))
+
+
+def infinity_functions(kinds: Iterable[GpuKindModel | HopperKindModel]) -> tuple[CellsModel, ...]:
+    """The same, with values that are not finite."""
+    return distinct(*(each for k in kinds for each in (k.infinities, k.decode.infinities)))
 
 
 def distinct(*functions: CellsModel) -> tuple[CellsModel, ...]:

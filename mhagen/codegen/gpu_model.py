@@ -74,6 +74,30 @@ class ViewModel:
 
 
 @dataclass(frozen=True)
+class TableModel:
+    """A function from numbers to heads."""
+
+    name: str
+    doc: str
+    lines: Lines
+
+
+@dataclass(frozen=True)
+class GpuOrderModel:
+    """Which heads a kernel computes. No table: all of them, one after the other."""
+
+    tables: tuple[TableModel, ...]
+    heads: str  # the constant that says how many
+    head_of_tile: str  # of a task of the kernel for many queries
+    head_of_row: str  # of one that merges parts of the keys
+    bundles: str  # of heads that share a key/value head: the constants that say how many,
+    members: str  # and how many heads one has
+    first: str  # the variable that says where a bundle begins
+    first_query_head: str  # of a bundle
+    head_of_member: str
+
+
+@dataclass(frozen=True)
 class FillModel:
     """A block of keys that is fetched: how it is found, and the stage that it goes to."""
 
@@ -117,6 +141,14 @@ class DecodeModel:
     parameters: Names  # of both
     constants: tuple[ConstantLine, ...]  # what the first is compiled with, in place of the module's
     unfinished: int  # groups of copies
+    has_stores: bool
+
+
+@dataclass(frozen=True)
+class DecodedKindModel:
+    """The same of one kind of heads."""
+
+    reads_offset: bool  # does it matter where queries stand?
     position_type: str
     before: BeforeModel
     knows_rows: bool  # is what a row is, its query and head, asked for?
@@ -132,7 +164,6 @@ class DecodeModel:
     leave_parameters: Names
     sink_needs_position: bool
     finish_lines: Lines
-    has_stores: bool
     stores: tuple[StoreModel, ...]
 
 
@@ -150,8 +181,36 @@ class GpuEntryModel:
 
 
 @dataclass(frozen=True)
+class ClearModel:
+    """The kernel that clears the output of pruned heads."""
+
+    is_there: bool
+    table: TableModel
+    stores: tuple[StoreModel, ...]
+
+
+@dataclass(frozen=True)
+class GpuKindModel:
+    """What is compiled for one kind of heads: those of which the same is said."""
+
+    suffix: str  # what the names of its functions end with, where there are other kinds
+    constants_suffix: str  # and those of its constants and kernels
+    constants: tuple[ConstantLine, ...]  # what it is compiled with, in place of the module's
+    order: GpuOrderModel
+    reads_offset: bool  # does it matter where queries stand?
+    before: BeforeModel
+    modify: CellsModel
+    hide: CellsModel
+    infinities: CellsModel
+    view: ViewModel
+    decode: DecodedKindModel
+    pipeline: PipelineModel
+    finish: FinishModel
+
+
+@dataclass(frozen=True)
 class GpuKernelModel:
-    """One kernel, and what people call."""
+    """The kernels of all kinds of heads, and what people call."""
 
     name: str
     target: str
@@ -165,19 +224,15 @@ class GpuKernelModel:
     to_bits: str
     copies: tuple[CopyModel, ...]
     keeps_queries: bool
-    before: BeforeModel
-    cell_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that are there and differ
-    modify: CellsModel
-    hide: CellsModel
-    infinities: CellsModel
-    infinity_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that differ
-    view: ViewModel
+    masked: bool  # has any kind of heads a mask?
+    cell_functions: tuple[CellsModel, ...]  # of many and few queries, those that are there and differ
+    infinity_functions: tuple[CellsModel, ...]  # of many and few queries, those that differ
+    kinds: tuple[GpuKindModel, ...]
     decode: DecodeModel
-    pipeline: PipelineModel
+    clear: ClearModel
     keeps_gaps: bool
     started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
-    finish: FinishModel
     entry: GpuEntryModel
 
 

@@ -145,16 +145,16 @@ FEW_REGISTERS = 96  # so wide heads leave room for all that
 
 
 def choose_gpu_schedule(work: Workload, gpu: Gpu) -> GpuSchedule:
-    """The default schedule for heads of that width.
+    """The default schedule for heads of that width: one for all, whatever they differ in.
 
     Raises   InternalError where a default breaks a rule
     """
     sizes = sizes_of(work)
     widest = max(sizes.dim, sizes.value_dim)
     chosen = next(schedule for width, schedule in DEFAULTS if widest <= width)
-    if work.op.captured:  # places in arrays and what is read of them need registers: 40 to 60 of them
+    if work.node.op.captured:  # places in arrays and what is read of them need registers: 40 to 60 of them
         chosen = replace(chosen, warps=8, row_tiles=1, keeps_queries=widest <= FEW_REGISTERS)
-    elif work.op.expressions and chosen.row_tiles > 1:
+    elif work.node.op.expressions and chosen.row_tiles > 1:
         chosen = replace(chosen, keeps_queries=False)
     if gpu_violations(chosen, sizes, gpu):
         chosen = replace(chosen, warps=4)  # of two GPUs, the one with less shared memory

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from ..base.target import Gpu
@@ -142,11 +142,23 @@ WIDEST_WITH_ARRAYS = 128
 
 
 def choose_hopper_schedule(work: Workload, gpu: Gpu) -> HopperSchedule | None:
-    """The default schedule for such heads; None where another family computes them."""
+    """The default schedule for such heads; None where another family computes them.
+
+    Heads that differ have one for all: that of those with the smallest blocks.
+    """
+    if gpu.suffix != "a" or work.dim % PANEL or work.value_dim % PANEL:
+        return None
+    chosen = [schedule_of_kind(work.part(number)) for number in range(len(work.parts))]
+    known = [each for each in chosen if each is not None]
+    if len(known) < len(chosen):
+        return None
+    return replace(min(known, key=lambda each: each.block_keys), looks_up=any(k.looks_up for k in known))
+
+
+def schedule_of_kind(work: Workload) -> HopperSchedule | None:
+    """The same of heads of which the same is said."""
     sizes = sizes_of(work)
     widest, op = max(sizes.dim, sizes.value_dim), work.op
-    if gpu.suffix != "a" or not work.is_plain or work.dim % PANEL or work.value_dim % PANEL:
-        return None
     _, most, fewer = next(row for row in DEFAULTS if widest <= row[0])
     if not op.captured:
         is_both = op.modify is not None and op.keep is not None

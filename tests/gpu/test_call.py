@@ -218,11 +218,6 @@ def test_what_shapes_a_kernel_is_in_its_key() -> None:
 NOT_YET: dict[str, tuple[dict[str, Any], str]] = {
     "float32": ({"dtype": "float32"}, "float16 and bfloat16"),
     "a layer": ({"projections": {"model_dim": 256}}, r"no layer\(\) yet"),
-    "groups": ({"groups": [{"heads": [1], "mask": {"keep": "k < q"}}]}, "no .*groups.* yet"),
-    "pruned heads": (
-        {"heads": {"query": 4, "key_value": 2, "dim": 64, "pruned": [1]}},
-        "no pruned heads yet",
-    ),
     "wide heads": ({"heads": {"query": 4, "dim": 512}}, "up to 256"),
     "divisions of reals": ({"scores": {"modify": "score // 2.0 + slope[h]"}}, "no '//' of real numbers"),
     "computed powers": ({"scores": {"modify": "score ** slope[h]"}}, "powers by whole numbers"),
