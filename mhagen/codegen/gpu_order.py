@@ -1,8 +1,8 @@
 """Which heads a kernel computes, where they differ: a table makes heads of their numbers.
 
 A place is a head's number among those of its kind. A bundle is the heads of a kind that share a key/value
-head; few queries are attended from by bundles. All have as many slots as the one with most members, and where
-members are fewer, the last one has the other slots too: it is computed twice, and written twice alike.
+head; few queries are attended from by bundles. All have as many places as the one with most members; where
+members are fewer, the last one has the places that are left: it is computed twice, and written twice alike.
 """
 
 from __future__ import annotations
@@ -36,14 +36,13 @@ def order_model(facts: GpuLowering) -> GpuOrderModel:
         return PLAIN
     upper = facts.suffix.upper()
     heads, members, bundles = (f"{name}{upper}" for name in ("HEADS", "MEMBERS", "BUNDLES"))
-    table, table_of_slots = f"head_at{facts.suffix}", f"head_in_slot{facts.suffix}"
-    own, slots = heads_of(facts), slots_of(facts)
+    table, own, filled = f"head_at{facts.suffix}", heads_of(facts), filled_bundles(facts)
     tables = [TableModel(table, "The query head that has a place.", tuple(head_lines(own)))]
-    if slots == own:
-        table_of_slots = table
-    else:
-        doc = "The query head that has a slot; the last of a bundle has those that are left."
-        tables += [TableModel(table_of_slots, doc, tuple(head_lines(slots)))]
+    of_bundles = table
+    if filled != own:
+        of_bundles = f"head_in_bundles{facts.suffix}"
+        doc = "The same where bundles are filled up: the last head of one has the places that are left."
+        tables += [TableModel(of_bundles, doc, tuple(head_lines(filled)))]
     return GpuOrderModel(
         tables=tuple(tables),
         heads=heads,
@@ -52,8 +51,8 @@ def order_model(facts: GpuLowering) -> GpuOrderModel:
         bundles=bundles,
         members=members,
         first=facts.first,
-        first_query_head=f"{table_of_slots}(first_place)",
-        head_of_member=f"{table_of_slots}(first_place + member)",
+        first_query_head=f"{of_bundles}(first_place)",
+        head_of_member=f"{of_bundles}(first_place + member)",
     )
 
 
@@ -93,7 +92,7 @@ def most_members(facts: GpuLowering) -> int:
     return max(map(len, bundles_of(facts)))
 
 
-def slots_of(facts: GpuLowering) -> tuple[int, ...]:
+def filled_bundles(facts: GpuLowering) -> tuple[int, ...]:
     """The heads of all bundles, filled up to equal length."""
     most = most_members(facts)
     return tuple(head for each in bundles_of(facts) for head in (*each, *each[-1:] * (most - len(each))))
