@@ -14,13 +14,14 @@ from typing import Any
 
 from numba import cuda, float32, int32, int64, uint32, uint64
 
-from .ptx import ex2, lg2, of_bf16, of_f16, rcp, shfl_bfly, shfl_bfly_b32
+from .ptx import bits_of, ex2, lg2, of_bf16, of_f16, rcp, shfl_bfly, shfl_bfly_b32
 from .ptx_memory import ld_global_b16, ld_global_b64, ld_global_f32, ld_global_s32, ld_global_u8
-from .ptx_reals import ld_global_f64, to_f32
+from .ptx_reals import ld_global_f64, round_down, to_f32
 
 LOG2_OF_E = 1.4426950408889634
 LN_OF_2 = 0.6931471805599453
 UNBOUNDED = float("inf")
+UNDEFINED = float("nan")
 MOST_INT32 = 2**31 - 1
 WARP = 32
 
@@ -75,8 +76,18 @@ def hyperbolic_tangent(x: Any) -> Any:
 
 
 def power(x: Any, y: Any) -> Any:
-    """x to the power of a fraction: NaN for x below 0."""
-    return ex2(y * lg2(x))
+    """x to the power of y, to about |y| * 2**-22; of x below 0 for whole y alone, else NaN."""
+    size = abs(x)
+    found = ex2(y * lg2(size))
+    if (size == float32(1.0) and y == y) or y == float32(0.0) or x == float32(1.0):
+        found = float32(1.0)
+    half = y * float32(0.5)
+    is_whole = round_down(y) == y
+    if float32(-UNBOUNDED) < x and x < float32(0.0) and not is_whole:
+        found = float32(UNDEFINED)
+    elif is_whole and round_down(half) != half and bits_of(x) >> uint32(31) != uint32(0):
+        found = -found
+    return found
 
 
 def floor_divide(x: Any, y: Any) -> Any:

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from ..base.dtypes import DType
-from ..base.errors import UnsupportedError
-from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, to_text, walk
+from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
 from .cells import INLINE_WIDTH, LENGTHS, LETTERS, LINE_WIDTH, STEMS
 from .levels import Captured, Lanes, Level, level_of, needs_wide_lanes
-from .words import INFIX, MOST_FACTORS, MOST_REAL_FACTORS, grouped, is_real_power, is_single
+from .words import INFIX, MOST_FACTORS, grouped, is_real_power, is_single
 
 # What is computed once per column, of all that threads share, knows the key: keys are the axis in lanes.
 LANES = Lanes.KEYS
@@ -41,7 +40,7 @@ FUNCTIONS = {
 }
 EXTREMES = {Operator.MIN: "minimum_or_nan", Operator.MAX: "maximum_or_nan"}
 WORDS_OF_LOGIC = {Operator.AND: "and", Operator.OR: "or"}
-NOT_YET = {Operator.FLOOR_DIVIDE: "//", Operator.MODULO: "%"}
+REAL_DIVISIONS = {Operator.FLOOR_DIVIDE: "real_floor_divide", Operator.MODULO: "real_modulo"}
 
 
 @dataclass(frozen=True)
@@ -206,12 +205,10 @@ class Emitter:
         operator, arguments = expr.operator, expr.arguments
         if operator in FUNCTIONS:
             return f"{FUNCTIONS[operator]}({self.converted(arguments[0], Kind.REAL, level)})"
-        if operator in NOT_YET and expr.kind is Kind.REAL:
-            raise UnsupportedError(
-                f"the CUDA backend has no {NOT_YET[operator]!r} of real numbers yet: {to_text(expr)}"
-            )
         if operator is Operator.DIVIDE:
-            return f"divide({', '.join(self.converted(each, Kind.REAL, level) for each in arguments)})"
+            return f"divide({self.reals(arguments, level)})"
+        if operator in REAL_DIVISIONS and expr.kind is Kind.REAL:
+            return f"{REAL_DIVISIONS[operator]}({self.reals(arguments, level)})"
         if operator in WORDS_OF_LOGIC:
             return f" {WORDS_OF_LOGIC[operator]} ".join(self.sides(arguments, Kind.CONDITION, level))
         if operator in INFIX:
@@ -239,6 +236,9 @@ class Emitter:
             texts[longest] = self.assign(stem, level, texts[longest], self.type_of(kind_of_part))
         return texts
 
+    def reals(self, arguments: Iterable[Expr], level: Level) -> str:
+        return ", ".join(self.sides(arguments, Kind.REAL, level))
+
     def whole_division(self, expr: Apply, level: Level) -> str:
         """By 0 the quotient and the rest are 0: a divisor that is known is not."""
         sides = self.sides(expr.arguments, Kind.INTEGER, level)
@@ -250,13 +250,7 @@ class Emitter:
     def power(self, expr: Apply, level: Level) -> str:
         base, exponent = expr.arguments
         if is_real_power(expr):
-            if not isinstance(exponent, Literal | Constant) or exponent.value == int(exponent.value):
-                raise UnsupportedError(
-                    f"the CUDA backend has powers by whole numbers from 0 to {MOST_REAL_FACTORS}, and by "
-                    f"fractions that the spec says; not yet {to_text(expr)}"
-                )
-            sides = (self.converted(each, Kind.REAL, level) for each in expr.arguments)
-            return f"power({', '.join(sides)})"
+            return f"power({self.reals(expr.arguments, level)})"
         assert isinstance(exponent, Literal | Constant)
         times = int(exponent.value)
         if times > MOST_FACTORS:  # an integer that stays within 64 bits is then -1, 0 or 1: parity counts

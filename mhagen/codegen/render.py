@@ -64,6 +64,7 @@ GPU_SUPPORT: dict[str, frozenset[str]] = {
             *("can_allocate", "new_statistic", "new_workspace", "same_device"),
         )
     ),
+    "gpu_divisions": functions_of("gpu_divisions"),
     "gpu_launch": frozenset(("GpuKernel",)),
     "gpu_words": functions_of("gpu_words"),
     "ptx": functions_of("ptx"),

@@ -13,7 +13,7 @@ from gpu.machine.memory import GlobalMemory, SharedMemory
 from gpu.machine.run import Run
 from gpu.machine.source import read
 from gpu.machine.threads import Block, Threads
-from mhagen.runtime import ptx, ptx_hopper, ptx_memory
+from mhagen.runtime import ptx, ptx_hopper, ptx_memory, ptx_reals
 from mhagen.runtime.ptx_instruction import Instruction, Kind
 
 TYPES = {"f": "f32", "d": "f64", "h": "b16", "r": "b32", "l": "b64"}
@@ -36,6 +36,7 @@ def listed(module: Any) -> list[Instruction]:
 AMPERE = [
     *listed(ptx),
     *listed(ptx_memory),
+    *(each for each in listed(ptx_reals) if Kind.F64 not in (*each.arguments, *each.results)),
     ptx.cp_async_wait_group(1),
 ]
 HOPPER = [

@@ -137,6 +137,21 @@ VOCABULARY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"document": labels(50), "sink": reals(2)},
     ),
+    "divisions of reals": (
+        {
+            "scores": {"modify": "score + (q - k) * 0.37 // step[h] + (k - q) * 9.5e6 % step[h]"},
+            "mask": {"keep": "(q - k) % 2.5 < 1.7"},
+            "inputs": inputs(step=(["query_heads"], "float32")),
+        },
+        {"step": np.array([-0.75, 2.5], np.float32)},
+    ),
+    "powers of reals": (
+        {
+            "scores": {"modify": "score + (q - k - 7.5) ** power[k] / 100 + (k / 40.0) ** 18 / 40"},
+            "inputs": inputs(power=(["keys"], "float32")),
+        },
+        {"power": np.arange(50, dtype=np.float32) % 3 - 1},
+    ),
     "a sink that is a sum": ({"softmax": {"sink": "0.25 * h + 0.01 * q"}}, {}),
     "functions of reals": (
         {

@@ -238,8 +238,6 @@ NOT_YET: dict[str, tuple[dict[str, Any], str]] = {
     "float32": ({"dtype": "float32"}, "float16 and bfloat16"),
     "a layer": ({"projections": {"model_dim": 256}}, r"no layer\(\) yet"),
     "wide heads": ({"heads": {"query": 4, "dim": 512}}, "up to 256"),
-    "divisions of reals": ({"scores": {"modify": "score // 2.0 + slope[h]"}}, "no '//' of real numbers"),
-    "computed powers": ({"scores": {"modify": "score ** slope[h]"}}, "powers by whole numbers"),
 }
 
 

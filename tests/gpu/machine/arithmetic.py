@@ -57,6 +57,7 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = LOGIC | {
     "rem": remainder,
     "min": np.fmin,
     "max": np.fmax,
+    "copysign": lambda sign, size: np.copysign(size, sign),
 }
 UNARY: dict[str, Callable[[Any], Any]] = {
     "neg": np.negative,
@@ -282,7 +283,7 @@ def move(t: Threads, step: Step, mask: Mask) -> None:
 
 
 STEPS: dict[str, Callable[[Threads, Step, Mask], None]] = {
-    **dict.fromkeys(("add", "sub", "div", "rem", "min", "max"), binary),
+    **dict.fromkeys(("add", "sub", "div", "rem", "min", "max", "copysign"), binary),
     **dict.fromkeys(("and", "or", "xor"), logic),
     **dict.fromkeys(UNARY, unary),
     **dict.fromkeys(("shl", "shr"), shift),
