@@ -995,12 +995,12 @@ def attention(query, key, value, *, query_offset=None, out=None, stream=None):
         parts = min(-(-sizes["keys"] // PART_KEYS), MOST_PARTS)
         rows = sizes["batch"] * QUERY_HEADS * sizes["queries"]
         workspace = new_workspace(rows * parts * PART_NUMBERS, query, stream)
-        arguments = (*arguments, workspace.address, parts)
+        of_parts = (*arguments, workspace.address, parts)
         tiles = -(-sizes["queries"] * GROUP_SIZE // DECODE_TILE)
         blocks = parts * tiles * KEY_VALUE_HEADS * sizes["batch"]
-        PARTS.attend(UNALIGNED_PARTS, arrays, arguments, blocks=blocks, stream=stream)
+        PARTS.attend(UNALIGNED_PARTS, arrays, of_parts, blocks=blocks, stream=stream)
         blocks = sizes["batch"] * QUERY_HEADS * sizes["queries"]
-        MERGING.attend(MERGING, arrays, arguments, blocks=blocks, stream=stream)
+        MERGING.attend(MERGING, arrays, of_parts, blocks=blocks, stream=stream)
     else:
         blocks = -(-sizes["queries"] // TILE_QUERIES) * QUERY_HEADS * sizes["batch"]
         KERNEL.attend(UNALIGNED, arrays, arguments, blocks=blocks, stream=stream)

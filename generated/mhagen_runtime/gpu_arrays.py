@@ -180,12 +180,15 @@ def bind_gpu_out(
     return found
 
 
-def new_statistic(name: str, heads: int, sizes: Sizes, like: GpuArray) -> GpuArray:
-    """A new float32 array (batch, query_heads, queries).
+def new_statistic(
+    name: str, heads: int, sizes: Sizes, like: GpuArray, *, of: str = "queries", count: int = 0
+) -> GpuArray:
+    """A new float32 array (batch, query_heads, queries), or of keys; of so many keys of each query, int64.
 
     Raises   InputError
     """
-    return array_of(name, empty(like, (sizes["batch"], heads, sizes["queries"]), "float32"))
+    shape = (sizes["batch"], heads, sizes[of], *((count,) if count > 1 else ()))
+    return array_of(name, empty(like, shape, "int64" if count else "float32"))
 
 
 def can_allocate(like: GpuArray) -> bool:

@@ -76,6 +76,11 @@ def st_global_b32(memory: Memory, address: U64, value: U32) -> None:
     write(memory, address, value)
 
 
+@instruction("st.global.b64 [$0], $1;")
+def st_global_b64(memory: Memory, address: U64, value: U64) -> None:
+    write(memory, address, value)
+
+
 @instruction("st.global.f32 [$0], $1;")
 def st_global_f32(memory: Memory, address: U64, value: F32) -> None:
     write(memory, address, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..ir.graph import QUERY_OFFSET
 from ..spec.fields import Align
+from ..spec.statistic import LEADERS
 from .entry import AXES, axes_text, offset_units, shape_text
 from .gpu_facts import GpuLowering
 from .gpu_model import GpuEntryModel
@@ -35,7 +36,6 @@ def entry_model(facts: GpuLowering) -> GpuEntryModel:
     work, graph, dtype = facts.work, facts.graph, facts.work.dtype.value
     axes = AXES[graph.layout]
     out_axes = axes_text(axes("QUERY_HEADS", "queries", "VALUE_DIM"))
-    statistics = facts.statistics
     inputs = tuple(facts.inputs)
     start = 'sizes["keys"] - sizes["queries"]' if graph.align is Align.END else "0"
     return GpuEntryModel(
@@ -52,17 +52,29 @@ def entry_model(facts: GpuLowering) -> GpuEntryModel:
             f"{QUERY_OFFSET} = bind_gpu_offset({QUERY_OFFSET}, {start}, sizes)",
             'operands = {"query": query, "key": key, "value": value}',
             f'out = bind_gpu_out("out", out, "{dtype}", {out_axes}, sizes, operands)',
-            *(
-                f'{variable} = new_statistic("{name}", QUERY_HEADS, sizes, query)'
-                for name, variable in zip(work.op.statistics, statistics, strict=True)
-            ),
+            *(new_result(*each) for each in zip(work.op.statistics, facts.results, strict=True)),
             f"same_device(({', '.join(('query', 'key', 'value', 'out', *inputs))}))",
         ),
-        has_statistics=bool(statistics),
+        has_statistics=bool(work.op.statistics),
+        statistic_shapes=statistic_shapes(facts),
         statistics=work.op.statistics,
         arguments=arguments(facts),
         returns=returned(facts),
     )
+
+
+def new_result(name: str, variable: str) -> str:
+    """The line that makes the array of a statistic."""
+    kind = ', of="keys"' if name == "received" else ""
+    kind = f", count={LEADERS[name]}" if name in LEADERS else kind
+    return f'{variable} = new_statistic("{name}", QUERY_HEADS, sizes, query{kind})'
+
+
+def statistic_shapes(facts: GpuLowering) -> str:
+    """What the arrays of statistics are, in words."""
+    keys = (f"{name} of {LEADERS[name]} keys" if LEADERS[name] > 1 else name for name in facts.leading)
+    others = (*(("received of keys",) if facts.receives else ()), *keys)
+    return f"(batch, query_heads, queries){', ' if others else ''}{', '.join(others)}"
 
 
 def bound(name: str, dtype: str, axes: str, bind: str = "bind_gpu") -> str:
@@ -88,9 +100,9 @@ def arguments(facts: GpuLowering) -> Lines:
 
 
 def returned(facts: GpuLowering) -> str:
-    if not facts.statistics:
+    if not facts.results:
         return "out.array"
-    return f"Attention(out.array, {', '.join(f'{name}.array' for name in facts.statistics)})"
+    return f"Attention(out.array, {', '.join(f'{name}.array' for name in facts.results)})"
 
 
 def entry_doc(facts: GpuLowering) -> Lines:

@@ -15,7 +15,8 @@ from ..ir.program import Program
 from ..schedule.gpu_plan import GpuSchedule, GpuSizes, sizes_of
 from ..schedule.hopper_plan import HopperSchedule
 from ..schedule.workload import Workload, workload_of
-from .facts import OF_A_PART, OF_PART, OF_SECOND_PASS, OWN_INPUTS, VARIABLES
+from ..spec.statistic import LEADERS
+from .facts import OF_A_PART, OF_PART, OF_SECOND_PASS, OWN_INPUTS, VARIABLES, WEIGHING
 from .gpu_cells import Before, Cells, Emitter, emitter_for
 from .levels import Captured
 from .model import Names
@@ -26,16 +27,18 @@ from .tiles import TileCode, emit_visibility
 # fmt: off
 GPU_RESERVED = frozenset(
     {
-        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "BUNDLES", "CLEARING", "COLUMNS", "CONSTANTS",
-        "CONSUMERS", "DECODE_QUERIES", "DECODE_SHARED_BYTES", "DECODE_THREADS", "DECODE_TILE", "DECODING",
-        "DIM", "FLAGS", "FRAGMENT", "FRAGMENTS", "GATE", "GROUP_SIZE", "HEADS", "KERNEL", "KEYS",
+        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "BUNDLES", "CLEARERS", "CLEARING", "COLUMNS",
+        "CONSTANTS", "CONSUMERS", "DECODE_QUERIES", "DECODE_SHARED_BYTES", "DECODE_THREADS", "DECODE_TILE",
+        "DECODING", "DIM", "FLAGS", "FRAGMENT", "FRAGMENTS", "GATE", "GROUP_SIZE", "HEADS", "KERNEL", "KEYS",
         "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS", "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS",
         "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS",
-        "KEY_VALUE_HEADS", "LN_2", "LOG2_E", "LOOKERS", "LOWEST", "MEMBERS", "MERGING", "MINUS_INFINITY",
-        "MOST_PARTS", "OUTS", "OUT_OCTETS", "PARTS", "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "PRUNED_HEADS",
-        "QUERIES_FULL", "QUERY_HEADS", "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "ROWS", "ROW_TILES",
-        "SCORES", "SHARED_BYTES", "STAGE", "STAGES", "THREADS", "TILE_QUERIES", "UNALIGNED",
-        "UNALIGNED_PARTS", "VALUES", "VALUES_EMPTY", "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR",
+        "KEY_VALUE_HEADS", "LEADER", "LEADERS", "LEADER_KEY", "LEADING", "LISTS", "LN_2", "LOG2_E", "LOOKERS",
+        "LOWEST", "MEMBERS", "MERGING", "MINUS_INFINITY", "MOST_PARTS", "OUTS", "OUT_OCTETS", "PARTS",
+        "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "PRUNED_HEADS", "QUERIES_FULL", "QUERY_HEADS",
+        "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "RECEIVING", "RISEN", "ROWS", "ROW_TILES", "SCORES",
+        "SECOND", "SECOND_SHARED_BYTES", "SECOND_SUMS", "SECOND_THREADS", "SECOND_TILE", "SHARED_BYTES",
+        "STAGE", "STAGES", "THREADS", "TILE_QUERIES", "UNALIGNED", "UNALIGNED_LEADING", "UNALIGNED_PARTS",
+        "UNALIGNED_RECEIVING", "VALUES", "VALUES_EMPTY", "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR",
         "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PANELS", "VALUE_PERIOD",
         "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_STEPS", "VALUE_WORDS",
         "WARPS", "WEIGHTS", "WEIGHT_SCALE",
@@ -224,8 +227,29 @@ class GpuLowering:
 
     @property
     def statistics(self) -> Names:
-        """The variables of the statistics, in the spec's order."""
+        """The variables of what the first pass makes: in the spec's order, then what a second one needs."""
+        asked = (name for name in self.work.op.statistics if name not in OF_SECOND_PASS)
+        return (*(VARIABLES.get(name, name) for name in asked), *(WEIGHING if self.receives else ()))
+
+    @property
+    def results(self) -> Names:
+        """The variables of all statistics that a caller gets, in the spec's order."""
         return tuple(VARIABLES.get(name, name) for name in self.work.op.statistics)
+
+    @property
+    def receives(self) -> bool:
+        """Does somebody ask for what each key receives?"""
+        return "received" in self.work.op.statistics
+
+    @property
+    def leading(self) -> Names:
+        """The statistics that are keys."""
+        return tuple(name for name in self.work.op.statistics if name in LEADERS)
+
+    @property
+    def has_second(self) -> bool:
+        """Is a statistic made in a second pass over the scores?"""
+        return self.receives or bool(self.leading)
 
     @property
     def sums(self) -> Names:
@@ -254,11 +278,6 @@ def check_supported(program: Program) -> None:
         raise UnsupportedError(
             f"the CUDA backend computes in float16 and bfloat16, not yet in {work.dtype.value}: choose one "
             "of them as dtype, or --backend cpu"
-        )
-    if second := [name for name in work.op.statistics if name in OF_SECOND_PASS]:
-        raise UnsupportedError(
-            f"the CUDA backend makes no second pass over the scores yet, which {', '.join(second)} needs: "
-            "leave it out, or use --backend cpu"
         )
     if max(work.dim, work.value_dim) > WIDEST:
         raise UnsupportedError(

@@ -105,5 +105,9 @@ def statistic_lines(facts: GpuLowering, name: str, maximum: str) -> Lines:
                 f"spread = (total * (lg2({total}){raised}) - gap) * share * float32(LN_2)",
                 "entropy_of_row = float32(0.0) if total == float32(0.0) or spread < float32(0.0) else spread",
             )
+        case "origin":
+            return (f"origin_of_row = {maximum}",)
+        case "portion":
+            return ("portion_of_row = share",)
         case _:
             return ("confidence_of_row = float32(1.0) if share > float32(1.0) else share",)

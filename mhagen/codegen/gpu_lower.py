@@ -16,6 +16,7 @@ from .gpu_finish import finish_model
 from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuKindModel, GpuModuleModel
 from .gpu_order import order_model
 from .gpu_prose import gpu_doc
+from .gpu_second import second_group, second_kind, second_model, second_plan
 from .gpu_stages import before_model, pipeline_model, reads_offset, tile_stages, view_model
 from .hopper_model import HopperKindModel
 
@@ -31,8 +32,10 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
     """
     check_supported(program)
     facts = GpuLowering(program, schedule, target)
-    constants, of_decoding = gpu_constants(facts), decode_facts(facts)
-    kinds = tuple(map(kind_model, facts.kinds))
+    of_decoding = decode_facts(facts)
+    of_second = second_plan(facts, schedule.keeps_queries)
+    constants = (*gpu_constants(facts), *second_group(facts, of_second))
+    kinds = tuple(kind_model(kind, of_second) for kind in facts.kinds)
     exponent, carry = EXPONENTS[facts.half]
     kernel = GpuKernelModel(
         name=program.attention.name,
@@ -45,13 +48,14 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         carry=carry,
         unpack=f"unpack_{facts.half}",
         to_bits=f"to_{facts.half}",
-        copies=copies(facts, of_decoding),
+        copies=copies(facts, (of_decoding.plan, *of_second)),
         keeps_queries=schedule.keeps_queries,
         masked=facts.masked,
         cell_functions=cell_functions(kinds),
         infinity_functions=infinity_functions(kinds),
         kinds=kinds,
         decode=decode_model(of_decoding, decode_constants(of_decoding, constants)),
+        second=second_model(facts, of_second, constants),
         clear=clear_model(facts),
         keeps_gaps=facts.keeps_gaps,
         started=facts.sums,
@@ -61,7 +65,7 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
     return GpuModuleModel(gpu_doc(facts), constants, kernel)
 
 
-def kind_model(facts: GpuLowering) -> GpuKindModel:
+def kind_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> GpuKindModel:
     """What is compiled for one kind of heads."""
     modify, hide, infinities = stages = tile_stages(facts)
     return GpuKindModel(
@@ -76,6 +80,7 @@ def kind_model(facts: GpuLowering) -> GpuKindModel:
         infinities=infinities,
         view=view_model(facts),
         decode=decoded_kind(decode_facts(facts), stages),
+        second=second_kind(facts, of_second),
         pipeline=pipeline_model(facts),
         finish=finish_model(facts),
     )
@@ -96,9 +101,9 @@ def distinct(*functions: CellsModel) -> tuple[CellsModel, ...]:
     return tuple(dict.fromkeys(each for each in functions if each.is_there))
 
 
-def copies(facts: GpuLowering, of_decoding: GpuLowering) -> tuple[CopyModel, ...]:
+def copies(facts: GpuLowering, others: tuple[GpuSchedule, ...]) -> tuple[CopyModel, ...]:
     """The three copies: queries and keys are alike but for how many there are."""
-    plans = (facts.plan, of_decoding.plan)
+    plans = (facts.plan, *others)
     return (copy_model(facts, "queries", plans[:1]), *block_copies(facts, plans))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .gpu_cells import RowValue
+from .gpu_second_model import GpuSecondModel, LeaderModel, SecondKindModel
 from .model import ConstantGroup, ConstantLine, Lines, Names, SupportImport
 
 
@@ -90,6 +91,7 @@ class GpuOrderModel:
     heads: str  # the constant that says how many
     head_of_tile: str  # of a task of the kernel for many queries
     head_of_row: str  # of one that merges parts of the keys
+    head_of_block: str  # of one that says what a block of keys receives
     bundles: str  # of heads that share a key/value head: the constants that say how many,
     members: str  # and how many heads one has
     first: str  # the variable that says where a bundle begins
@@ -175,6 +177,7 @@ class GpuEntryModel:
     parameters: Names
     bind_lines: Lines
     has_statistics: bool
+    statistic_shapes: str
     statistics: Names
     arguments: Lines
     returns: str
@@ -186,7 +189,14 @@ class ClearModel:
 
     is_there: bool
     table: TableModel
+    signature: str
+    parameters: Names
+    has_stores: bool
     stores: tuple[StoreModel, ...]
+    leading: tuple[LeaderModel, ...]
+    receives: bool
+    has_rows: bool  # is anything written beside the output of a query?
+    arguments: Lines
 
 
 @dataclass(frozen=True)
@@ -204,6 +214,7 @@ class GpuKindModel:
     infinities: CellsModel
     view: ViewModel
     decode: DecodedKindModel
+    second: SecondKindModel
     pipeline: PipelineModel
     finish: FinishModel
 
@@ -229,6 +240,7 @@ class GpuKernelModel:
     infinity_functions: tuple[CellsModel, ...]  # of many and few queries, those that differ
     kinds: tuple[GpuKindModel, ...]
     decode: DecodeModel
+    second: GpuSecondModel
     clear: ClearModel
     keeps_gaps: bool
     started: Names  # the sums of a row

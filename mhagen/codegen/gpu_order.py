@@ -16,12 +16,14 @@ from .model import ConstantLine
 from .order import head_lines
 from .prose import heads_in_words
 
+CLEARERS = 64
 MOST_WORDS = 60  # letters of a comment
 PLAIN = GpuOrderModel(
     tables=(),
     heads="QUERY_HEADS",
     head_of_tile="task // tiles % QUERY_HEADS",
     head_of_row="task // queries % QUERY_HEADS",
+    head_of_block="task // blocks % QUERY_HEADS",
     bundles="KEY_VALUE_HEADS",
     members="GROUP_SIZE",
     first="first_head",
@@ -48,6 +50,7 @@ def order_model(facts: GpuLowering) -> GpuOrderModel:
         heads=heads,
         head_of_tile=f"{table}(task // tiles % {heads})",
         head_of_row=f"{table}(task // queries % {heads})",
+        head_of_block=f"{table}(task // blocks % {heads})",
         bundles=bundles,
         members=members,
         first=facts.first,
@@ -61,8 +64,13 @@ def order_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
     if facts.work.is_plain:
         return ()
     pruned = facts.work.pruned_heads
-    lines = [each for kind in facts.kinds for each in lines_of_kind(kind)]
-    return (*lines, *((line("PRUNED_HEADS", len(pruned), in_words(pruned)),) if pruned else ()))
+    lines = tuple(each for kind in facts.kinds for each in lines_of_kind(kind))
+    if pruned:
+        lines += (
+            line("PRUNED_HEADS", len(pruned), in_words(pruned)),
+            line("CLEARERS", CLEARERS, "warps that clear the output of one of them"),
+        )
+    return lines
 
 
 def lines_of_kind(facts: GpuLowering) -> tuple[ConstantLine, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base.target import Gpu
 from ..ir.program import Program
-from ..schedule.gpu_plan import BYTES
+from ..schedule.gpu_plan import BYTES, GpuSchedule
 from ..schedule.hopper_plan import HopperSchedule
 from .gpu_clear import clear_model
 from .gpu_constants import own_constants
@@ -16,6 +16,7 @@ from .gpu_lower import EXPONENTS, block_copies, cell_functions, infinity_functio
 from .gpu_model import CellsModel
 from .gpu_order import order_model
 from .gpu_prose import doc_of, paragraph
+from .gpu_second import second_group, second_kind, second_model, second_plan
 from .gpu_stages import before_model, find_lines, reads_offset, tile_stages, view_model, view_place
 from .hopper_constants import hopper_constants
 from .hopper_model import CalledModel, HopperKernelModel, HopperKindModel, HopperModuleModel
@@ -33,15 +34,19 @@ def lower_hopper(program: Program, schedule: HopperSchedule, target: Gpu) -> Hop
     check_supported(program)
     facts = GpuLowering(program, schedule, target)
     doc = doc_of(facts, schedule_text(facts, schedule))
-    constants = hopper_constants(facts, schedule)
-    return HopperModuleModel(doc, constants, kernel_model(facts, schedule, constants))
+    of_second = second_plan(facts, decode_facts(facts).plan.keeps_queries)
+    constants = (*hopper_constants(facts, schedule), *second_group(facts, of_second))
+    return HopperModuleModel(doc, constants, kernel_model(facts, schedule, of_second, constants))
 
 
 def kernel_model(
-    facts: GpuLowering, plan: HopperSchedule, constants: tuple[ConstantGroup, ...]
+    facts: GpuLowering,
+    plan: HopperSchedule,
+    of_second: tuple[GpuSchedule, ...],
+    constants: tuple[ConstantGroup, ...],
 ) -> HopperKernelModel:
     of_decoding = decode_facts(facts)
-    kinds = tuple(map(kind_model, facts.kinds))
+    kinds = tuple(kind_model(kind, of_second) for kind in facts.kinds)
     exponent, carry = EXPONENTS[facts.half]
     return HopperKernelModel(
         name=facts.graph.name,
@@ -50,7 +55,7 @@ def kernel_model(
         parameters=kernel_parameters(facts),
         called=called(facts, plan),
         mma=f"mma_m16n8k16_{facts.half}",
-        copies=block_copies(facts, (of_decoding.plan,)),
+        copies=block_copies(facts, (of_decoding.plan, *of_second)),
         keeps_queries=of_decoding.plan.keeps_queries,
         pack=f"pack_{facts.half}",
         exponent=exponent,
@@ -62,6 +67,7 @@ def kernel_model(
         infinity_functions=infinity_functions(kinds),
         kinds=kinds,
         decode=decode_model(of_decoding, decode_constants(of_decoding, constants)),
+        second=second_model(facts, of_second, constants),
         clear=clear_model(facts),
         keeps_gaps=facts.keeps_gaps,
         started=facts.sums,
@@ -70,7 +76,7 @@ def kernel_model(
     )
 
 
-def kind_model(facts: GpuLowering) -> HopperKindModel:
+def kind_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> HopperKindModel:
     """What is compiled for one kind of heads."""
     modify, hide, infinities = stages = tile_stages(facts)
     masked = facts.view_code is not None
@@ -86,6 +92,7 @@ def kind_model(facts: GpuLowering) -> HopperKindModel:
         infinities=infinities,
         view=view_model(facts),
         decode=decoded_kind(decode_facts(facts), stages),
+        second=second_kind(facts, of_second),
         first_lines=find_lines(facts, 0, 4),
         next_lines=find_lines(facts, 1, 8, asks_whole=False),
         later_lines=find_lines(facts, 1, 12),

@@ -16,6 +16,7 @@ from .gpu_model import (
     GpuOrderModel,
     ViewModel,
 )
+from .gpu_second_model import GpuSecondModel, SecondKindModel
 from .model import ConstantGroup, ConstantLine, Lines, Names
 
 
@@ -42,6 +43,7 @@ class HopperKindModel:
     infinities: CellsModel
     view: ViewModel
     decode: DecodedKindModel
+    second: SecondKindModel
     first_lines: Lines  # how the first block of keys is found,
     next_lines: Lines  # the next one, by those who copy,
     later_lines: Lines  # and by those who multiply
@@ -75,6 +77,7 @@ class HopperKernelModel:
     infinity_functions: tuple[CellsModel, ...]  # of many and few queries, those that differ
     kinds: tuple[HopperKindModel, ...]
     decode: DecodeModel
+    second: GpuSecondModel
     clear: ClearModel
     keeps_gaps: bool
     started: Names  # the sums of a row

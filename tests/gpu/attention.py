@@ -24,8 +24,10 @@ from mhagen.backend import cuda
 from mhagen.pipeline import compile_to_gpu_source
 from mhagen.schedule.gpu_plan import GpuSchedule
 from mhagen.schedule.hopper_plan import HopperSchedule
+from mhagen.spec.statistic import LEADERS
 
 DTYPES = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+SECOND = frozenset({"received", *LEADERS})  # statistics that are made in second passes
 TINY: Mapping[str, Any] = {"dtype": "float16", "heads": {"query": 2, "key_value": 1, "dim": 32}}
 # Few threads and small tiles: the machine takes as long as there are instructions.
 SMALL = GpuSchedule(warps=2, row_tiles=1, block_keys=32, stages=2, keeps_queries=True)
@@ -97,24 +99,28 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
         address, strides = put(memory, array, call)
         places.append(address)
         arguments += [address, *strides]
-    rows = [memory.put(np.full(shape[:3], 7, np.float32)) for _ in statistics]
+    results = {name: memory.put(unwritten(name, shape, call.keys)) for name in statistics}
+    first = [place for name, place in results.items() if name not in SECOND]
+    if "received" in results:  # needs what makes weights of scores
+        first += [memory.put(np.full(shape[:3], np.nan, np.float32)) for _ in range(2)]
     offsets = memory.put(np.array(call.offsets, np.int64)) if call.offsets else 0
-    arguments += [*rows, call.batch, call.queries, call.keys, call.query_offset, offsets]
+    arguments += [*first, call.batch, call.queries, call.keys, call.query_offset, offsets]
     kinds = kinds_of_heads(module)
     code = kernel_of(module, "KERNEL", "KERNEL", kinds[0]).function.__code__
     names = code.co_varnames[: code.co_argcount]
     arguments += [memory.put(call.inputs[name.removesuffix("_array")]) for name in names if "_array" in name]
-    counts = clear(call, module, tuple(arguments), memory)
+    counts = clear(call, module, tuple(arguments), results, memory)
     for kind in kinds:
         if call.parts:
             counts += decode(spec, call, module, kind, tuple(arguments), memory)
         else:
             counts += attend(call, module, kind, plant, tuple(arguments), memory)
+        counts += run_again(call, module, kind, tuple(arguments), results, memory)
     width = out.shape[-1] + call.gap
     bits = memory.get(places[3], np.uint16, (*out.shape[:-1], width))[..., : out.shape[-1]]
     found = (
         bits.copy().view(DTYPES[spec["dtype"]]),
-        *(memory.get(row, np.float32, shape[:3]) for row in rows),
+        *(memory.get(place, *described(name, shape, call.keys)) for name, place in results.items()),
     )
     return Outcome(tuple(each.astype(np.float64) for each in found), reference(spec, call, arrays), counts)
 
@@ -128,13 +134,28 @@ def kernel_of(module: Any, aligned: str, other: str, kind: str, call: Call | Non
     return getattr(module, f"{aligned if call is None or call.gap % 8 == 0 else other}{kind}")
 
 
-def clear(call: Call, module: Any, arguments: tuple[int, ...], memory: GlobalMemory) -> Counter[str]:
+def clear(
+    call: Call,
+    module: Any,
+    arguments: tuple[int, ...],
+    results: Mapping[str, int],
+    memory: GlobalMemory,
+) -> Counter[str]:
     """Run the kernel that clears pruned heads, where there are any."""
     if not hasattr(module, "CLEARING"):
         return Counter()
-    blocks = module.PRUNED_HEADS * call.queries * call.batch
+    blocks = module.PRUNED_HEADS * module.CLEARERS * call.batch
     how = Launch((blocks, 1, 1), module.DECODE_THREADS, 0, WARP, call.seed)
-    return launch(module.CLEARING.code().decode(), how, arguments, memory)
+    own = (*of_leaders(results), *of_keys(results))
+    return launch(module.CLEARING.code().decode(), how, (*arguments, *own), memory)
+
+
+def of_leaders(results: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(place for name, place in results.items() if name in LEADERS)
+
+
+def of_keys(results: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(place for name, place in results.items() if name == "received")
 
 
 def attend(
@@ -147,6 +168,42 @@ def attend(
     together = WARPGROUP if "wgmma" in text else WARP
     how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
     return launch(text if plant is None else plant(text), how, arguments, memory)
+
+
+def described(name: str, shape: tuple[int, ...], keys: int) -> tuple[Any, tuple[int, ...]]:
+    """The format and shape of a statistic."""
+    if name == "received":
+        return np.float32, (*shape[:2], keys)
+    count = LEADERS.get(name, 0)
+    return (np.int64 if count else np.float32), (*shape[:3], *((count,) if count > 1 else ()))
+
+
+def unwritten(name: str, shape: tuple[int, ...], keys: int) -> NDArray[Any]:
+    dtype, axes = described(name, shape, keys)
+    return np.full(axes, 7, dtype)
+
+
+def run_again(
+    call: Call,
+    module: Any,
+    kind: str,
+    arguments: tuple[int, ...],
+    results: Mapping[str, int],
+    memory: GlobalMemory,
+) -> Counter[str]:
+    """Run the kernels of second passes, as attention() does."""
+    tasks = getattr(module, f"HEADS{kind}", module.QUERY_HEADS) * call.batch
+    counts: Counter[str] = Counter()
+    for name, length, own in (
+        ("LEADING", call.queries, of_leaders(results)),
+        ("RECEIVING", call.keys, of_keys(results)),
+    ):
+        if own:
+            kernel = kernel_of(module, name, f"UNALIGNED_{name}", kind, call)
+            grid = (-(-length // module.SECOND_TILE) * tasks, 1, 1)
+            how = Launch(grid, module.SECOND_THREADS, module.SECOND_SHARED_BYTES, WARP, call.seed)
+            counts += launch(kernel.code().decode(), how, (*arguments, *own), memory)
+    return counts
 
 
 def decode(

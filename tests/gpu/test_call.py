@@ -179,11 +179,40 @@ def test_every_kind_of_heads_has_a_launch(library: Library) -> None:
     module = cuda.load_gpu(compile_to_gpu_source(MIXED, "sm_80")[2])
     kernels = [each for each in vars(module).values() if isinstance(each, gpu_launch.GpuKernel)]
     module.attention(**arrays())
-    assert [how[0] for how, _ in library.launched] == [3 * 5, 3 * 2, 3]
+    assert [how[0] for how, _ in library.launched] == [3 * module.CLEARERS, 3 * 2, 3]
     assert [how[3] for how, _ in library.launched] == [32, module.THREADS, module.THREADS]
     assert library.launched[0][1] == library.launched[1][1] == library.launched[2][1]
     # A module has kernels for arrays that are not aligned too: of tiles and of parts, of each kind.
     assert len(cuda.gpu_kernels(module)) == len(kernels) - 4 == 2 * 3 + 1
+
+
+def test_statistics_of_second_passes_come_behind_the_first(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {**SPEC, "name": "called_twice", "outputs": {"statistics": ["top_4", "max", "received", "argmax"]}}
+    module = cuda.load_gpu(compile_to_gpu_source(spec, "sm_80")[2])
+    made = []
+
+    def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+        made.append((shape, dtype))
+        return OnGpu((16 + len(made)) << 20, shape, {"int64": "<i8", "float32": "<f4"}[dtype])
+
+    monkeypatch.setattr(gpu_arrays, "empty", empty)
+    result = module.attention(**arrays(queries=70, keys=130))
+    of_queries, of_keys = (3, 4, 70), (3, 4, 130)
+    leaders = [
+        ((*of_queries, 4), "int64"),
+        (of_queries, "float32"),
+        (of_keys, "float32"),
+        (of_queries, "int64"),
+    ]
+    assert made == [*leaders, *2 * [((3 * 4 * 70,), "float32")]]
+    assert [each.address >> 20 for each in result[1:]] == [17, 18, 19, 20]
+    (_, first), (leading, led), (receiving, received) = library.launched
+    assert (leading[:4], receiving[:4]) == ((2 * 4 * 3, 1, 1, 128), (3 * 4 * 3, 1, 1, 128))
+    assert [place >> 20 for place in first[16:19]] == [18, 21, 22]
+    assert (led[: len(first)], received[: len(first)]) == (first, first)
+    assert [place >> 20 for place in (*led[len(first) :], *received[len(first) :])] == [17, 20, 19]
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

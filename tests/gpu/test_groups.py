@@ -36,6 +36,19 @@ def test_every_kind_of_heads_is_right(arch: str, queries: int, keys: int) -> Non
     assert_right(run(MIXED, call, module), "float16")
 
 
+SECOND = spec_of(
+    heads={"query": 6, "key_value": 2, "dim": 32, "pruned": [3]},
+    mask={"keep": "k <= q"},
+    groups=[{"heads": [1, 2], "mask": {"keep": "k % 3 == 0"}, "scores": {"scale": 0.5}}],
+    outputs={"statistics": ["argmax", "lse", "received", "top_4"]},
+)
+
+
+@pytest.mark.parametrize("parts", [0, 2])
+def test_every_kind_of_heads_has_second_passes(parts: int) -> None:
+    assert_right(run(SECOND, Call(5, 70, batch=2, offsets=(60, -3), parts=parts)), "float16")
+
+
 @pytest.mark.parametrize(("queries", "keys"), [(1, 40), (5, 100)])
 def test_every_kind_of_heads_is_decoded_right(queries: int, keys: int) -> None:
     call = Call(queries, keys, batch=2, offsets=(keys - queries, -3), inputs=SLOPE, parts=2)

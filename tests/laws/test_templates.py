@@ -11,7 +11,7 @@ import pytest
 from jinja2 import meta, nodes
 
 from laws.house import TEMPLATES, told
-from mhagen.codegen import gpu_model, hopper_model, layer_model, part_model, second_model
+from mhagen.codegen import gpu_model, gpu_second_model, hopper_model, layer_model, part_model, second_model
 from mhagen.codegen import model as models
 from mhagen.codegen.gpu_model import GpuFrameModel, GpuKernelModel, GpuModuleModel
 from mhagen.codegen.hopper_model import HopperKernelModel, HopperModuleModel
@@ -172,7 +172,7 @@ def test_a_module_is_what_its_templates_are_filled_with(whole: type, frame: type
 def test_every_part_of_the_model_reaches_a_template() -> None:
     known = {
         each
-        for part in (models, gpu_model, hopper_model, layer_model, part_model, second_model)
+        for part in (models, gpu_model, gpu_second_model, hopper_model, layer_model, part_model, second_model)
         for each in vars(part).values()
         if is_dataclass(each)
     }
