@@ -100,7 +100,7 @@ def attention_model(facts: Lowering) -> AttentionModel:
         ),
         out_dtype=numpy_dtype(facts, "x"),
         statistic_dtype=f"np.{facts.numbers.statistic.value}",
-        statistic_shapes=statistic_shapes(facts),
+        statistic_shapes=statistic_shapes(facts.work.op.statistics),
         attend_parameters=("query", "key", "value", "out", *statistics, QUERY_OFFSET, *operands),
         attend_arguments=(
             *(f"{n}_heads" if swapped else n for n in HEADS),
@@ -113,9 +113,9 @@ def attention_model(facts: Lowering) -> AttentionModel:
     )
 
 
-def statistic_shapes(facts: Lowering) -> str:
+def statistic_shapes(statistics: Names) -> str:
     """Which axes statistics have, where nothing else stands behind their types."""
-    noted = not SHAPE_NOTES.keys().isdisjoint(facts.work.op.statistics)
+    noted = not SHAPE_NOTES.keys().isdisjoint(statistics)
     return "(batch, query_heads, queries)" + (" unless said otherwise" if noted else "")
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from ..ir.graph import QUERY_OFFSET
 from ..spec.fields import Align
 from ..spec.statistic import LEADERS
-from .entry import AXES, axes_text, offset_units, shape_text
+from .entry import AXES, SHAPE_NOTES, axes_text, offset_units, shape_text, statistic_shapes
 from .gpu_facts import GpuLowering
 from .gpu_model import GpuEntryModel
 from .model import Lines, Names
+from .render import layout
 
 HEADS = ("query", "key", "value", "out")
 LENGTHS = ("batch", "queries", "keys")
@@ -56,8 +57,8 @@ def entry_model(facts: GpuLowering) -> GpuEntryModel:
             f"same_device(({', '.join(('query', 'key', 'value', 'out', *inputs))}))",
         ),
         has_statistics=bool(work.op.statistics),
-        statistic_shapes=statistic_shapes(facts),
-        statistics=work.op.statistics,
+        statistic_shapes=statistic_shapes(work.op.statistics),
+        statistics=tuple((name, SHAPE_NOTES.get(name, "")) for name in work.op.statistics),
         arguments=arguments(facts),
         returns=returned(facts),
     )
@@ -68,13 +69,6 @@ def new_result(name: str, variable: str) -> str:
     kind = ', of="keys"' if name == "received" else ""
     kind = f", count={LEADERS[name]}" if name in LEADERS else kind
     return f'{variable} = new_statistic("{name}", QUERY_HEADS, sizes, query{kind})'
-
-
-def statistic_shapes(facts: GpuLowering) -> str:
-    """What the arrays of statistics are, in words."""
-    keys = (f"{name} of {LEADERS[name]} keys" if LEADERS[name] > 1 else name for name in facts.leading)
-    others = (*(("received of keys",) if facts.receives else ()), *keys)
-    return f"(batch, query_heads, queries){', ' if others else ''}{', '.join(others)}"
 
 
 def bound(name: str, dtype: str, axes: str, bind: str = "bind_gpu") -> str:
@@ -102,7 +96,7 @@ def arguments(facts: GpuLowering) -> Lines:
 def returned(facts: GpuLowering) -> str:
     if not facts.results:
         return "out.array"
-    return f"Attention(out.array, {', '.join(f'{name}.array' for name in facts.results)})"
+    return layout("Attention", tuple(f"{name}.array" for name in ("out", *facts.results)), "", 4, 7)
 
 
 def entry_doc(facts: GpuLowering) -> Lines:

@@ -178,7 +178,7 @@ class GpuEntryModel:
     bind_lines: Lines
     has_statistics: bool
     statistic_shapes: str
-    statistics: Names
+    statistics: tuple[tuple[str, str], ...]  # as callers know them, and what stands behind their types
     arguments: Lines
     returns: str
 

@@ -45,7 +45,7 @@ def test_generated_code_is_formatted(
             "is_prefix": {"shape": ["batch", "keys"], "dtype": "bool"},
             "sink_of_head": {"shape": ["query_heads"]},
         },
-        "outputs": {"statistics": ["lse", "max", "entropy", "confidence"]},
+        "outputs": {"statistics": ["lse", "max", "entropy", "confidence", "top_2", "received", "argmax"]},
     }
     text = compile_to_gpu_source(spec, arch, schedule)[2].text
     for command in (["check"], ["format", "--diff"]):
