@@ -47,6 +47,8 @@ def numbers(rng: np.random.Generator, kind: Kind, name: str, is_shared: bool, me
             return values if name.startswith("c") else np.concatenate([SPECIAL, values[len(SPECIAL) :] / 4])
         case Kind.U16:
             return rng.integers(0, 1 << 16, LANES).astype(np.uint16)
+        case Kind.U64:
+            return rng.integers(0, 1 << 63, LANES).astype(np.uint64)
         case Kind.U32 if name[0] in "ab":  # pairs of small numbers, whose products are exact in any order
             low, high = (rng.integers(-8, 8, LANES).astype(np.float32) for _ in range(2))
             return (ptx.pack_bf16 if "bf16" in name else ptx.pack_f16)(low, high)

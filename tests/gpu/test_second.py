@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gpu import attention, hardware
 from gpu.attention import Call, assert_right, module_of, run, spec_of
+from gpu.machine.memory import Fault
+from gpu.machine.run import Launch
 from gpu.test_attention import inputs, labels, reals, spoil
 from gpu.toolchain import assemble, needs_compiler, needs_sass
 
@@ -81,6 +85,22 @@ OF_HOPPER = spec_of(heads={"query": 2, "key_value": 1, "dim": 128}, mask={"keep"
 def test_a_module_for_hopper_has_the_same_second_passes() -> None:
     module = module_of(OF_HOPPER, None, "sm_90a")
     assert_right(run(OF_HOPPER, Call(70, 130, query_offset=60), module), "float16")
+
+
+@pytest.mark.parametrize("step", [r"bar(?:rier)?\.sync", r"cp\.async\.wait_group"])
+def test_a_step_left_out_shows(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if hardware.is_chosen():
+        pytest.skip("a GPU would hang: faults are for the machine that interprets")
+    whole = attention.launch
+
+    def launch(text: str, how: Launch, *rest: Any) -> Any:
+        """Kernels of second passes lack the step."""
+        is_second = how.shared_bytes == module_of(CAUSAL).SECOND_SHARED_BYTES
+        return whole(re.sub(rf"{step}[^;]*;", "", text) if is_second else text, how, *rest)
+
+    monkeypatch.setattr(attention, "launch", launch)
+    with pytest.raises((Fault, AssertionError)):
+        assert_right(run(CAUSAL, Call(130, 130)), "float16")
 
 
 # The widest heads with the longest lists, a mask that reads arrays, and a module for Hopper.
