@@ -51,6 +51,7 @@ if __package__:
         rcp,
         shared_base,
         shfl_bfly,
+        shfl_bfly_b32,
         to_bf16,
         unpack_bf16,
         vote_any,
@@ -60,8 +61,8 @@ if __package__:
         ld_shared_b32,
         ld_shared_v4,
         st_global_b16,
-        st_global_b32,
         st_global_f32,
+        st_global_v4,
         st_shared_b32,
         st_shared_v4,
     )
@@ -94,6 +95,7 @@ else:
         rcp,
         shared_base,
         shfl_bfly,
+        shfl_bfly_b32,
         to_bf16,
         unpack_bf16,
         vote_any,
@@ -103,8 +105,8 @@ else:
         ld_shared_b32,
         ld_shared_v4,
         st_global_b16,
-        st_global_b32,
         st_global_f32,
+        st_global_v4,
         st_shared_b32,
         st_shared_v4,
     )
@@ -124,6 +126,7 @@ TILE_QUERIES = 128  # queries of a block of threads
 BLOCK_KEYS = 64  # keys between two softmax steps
 STAGES = 2  # blocks of keys and values in shared memory
 ALIGNED = 1  # are rows copied 16 bytes at a time?
+CACHED_KEYS = 32768  # in a cache
 
 # Tiles in shared memory: bytes, and how their chunks are turned.
 KEYS = 32768  # behind the tile of queries
@@ -176,10 +179,14 @@ DECODE_QUERIES = 8  # or fewer, and more keys than are in a part
 DECODE_TILE = 16  # rows of a warp: queries of all heads of a group
 DECODE_THREADS = 32
 DECODE_SHARED_BYTES = 53312
-PART_KEYS = 256  # of a part, where they are few
-MOST_PARTS = 64  # where they are many
+PART_KEYS = 256  # of a part, as long as there are few parts;
+FEW_PARTS = 16
+LONG_PART_KEYS = 512  # of a part, where there are more,
+MOST_PARTS = 64  # and no more than so many
 PART_NUMBERS = 130  # that are left of a part for each row
 COLUMNS = 4  # of values, of each lane that merges
+READ_PARTS = 4  # that are read at once
+READ_COLUMNS = 16
 
 
 def pair_of_numbers(source, count):
@@ -305,9 +312,9 @@ def multiply_queries(scores, fragments, queries_at, keys_at):
         add_scores(scores, fragments, step * FRAGMENT, keys_at, step)
 
 
-def add_values(outs, weights, place):
-    """Add the values of a block under their weights."""
-    for pair in range(VALUE_PAIRS):
+def add_columns(outs, weights, place, start, end):
+    """Add some columns of the values of a block under their weights."""
+    for pair in range(start, end):
         for step in range(KEY_PAIRS):
             offset = pair // VALUE_PERIOD * VALUE_SPAN + step * 16 * VALUE_ROW
             b0, b1, b2, b3 = ldmatrix_x4_trans((place ^ uint32(pair % VALUE_PERIOD * 32)) + uint32(offset))
@@ -323,6 +330,13 @@ def add_values(outs, weights, place):
                 outs[i + 4], outs[i + 5], outs[i + 6], outs[i + 7] = mma_m16n8k16_bf16(
                     a0, a1, a2, a3, b2, b3, c0, c1, c2, c3
                 )
+
+
+def add_values(outs, weights, place):
+    """Add the values of a block under their weights; in two parts, as longer loops are not unrolled."""
+    add_columns(outs, weights, place, 0, min(VALUE_PAIRS, 8))
+    if VALUE_PAIRS > 8:
+        add_columns(outs, weights, place, 8, VALUE_PAIRS)
 
 
 def hide_scores(scores, q_first, k_first, keys):
@@ -498,6 +512,23 @@ def add_infinities_of_rows(outs, place, lane, q_of_rows, k_block, keys):
                     outs[i + 1] = outs[i + 1] if value1 - value1 == float32(0.0) else outs[i + 1] + value1
 
 
+def tile_of_task(task, batch, queries, keys):
+    """The first query of a tile, its head and its batch entry.
+
+    Some heads come together, as many as have their keys and values in the cache; of these first the tiles of
+    the last queries, which see most keys under a causal mask: what is left for the end is short.
+    """
+    tiles = int32((queries + TILE_QUERIES - 1) // TILE_QUERIES)
+    heads = int32(batch * QUERY_HEADS)
+    together = int32(min(max(CACHED_KEYS // max(keys, 1), 1) * GROUP_SIZE, heads))
+    start = int32(task // (together * tiles) * together)
+    task = int32(task - start * tiles)
+    width = int32(min(together, heads - start))
+    first = int32((tiles - 1 - task // width) * TILE_QUERIES)
+    head = int32(start + task % width)
+    return first, int32(head % QUERY_HEADS), int32(head // QUERY_HEADS)
+
+
 wait_for_block = cp_async_wait_group(STAGES - 2)  # those behind it may still be on their way
 
 
@@ -520,26 +551,49 @@ def finish_rows(outs, maxima, sums, lane, own_row, queries, out, out_row, lse, b
         share = float32(0.0) if total == float32(0.0) else rcp(total)
         logarithm = peak + lg2(total)
         lse_of_row = float32(MINUS_INFINITY) if total == float32(0.0) else logarithm * float32(LN_2)
-        if own < queries:
-            write_row(outs, row, share, uint64(out + own * out_row), lane)
-            if lane & uint32(3) == uint32(0):
-                at = 4 * ((int64(b) * QUERY_HEADS + h) * queries + own)
-                st_global_f32(uint64(lse + at), lse_of_row)
+        write_row(outs, row, share, uint64(out + own * out_row), lane, own < queries)
+        if own < queries and lane & uint32(3) == uint32(0):
+            at = 4 * ((int64(b) * QUERY_HEADS + h) * queries + own)
+            st_global_f32(uint64(lse + at), lse_of_row)
 
 
-def write_row(outs, row, share, place, lane):
-    """What this lane has of a row: two numbers of each octet."""
-    place += uint64(lane & uint32(3)) * uint64(4)
-    for octet in range(OUT_OCTETS):
-        i = (row // 2 * VALUE_OCTETS + octet) * 4 + row % 2 * 2
-        if ALIGNED:
-            st_global_b32(place + uint64(16 * octet), pack_bf16(outs[i] * share, outs[i + 1] * share))
-        else:
-            column = 8 * octet + int32(lane & uint32(3)) * 2
-            if column < VALUE_DIM:
-                st_global_b16(place + uint64(16 * octet), to_bf16(outs[i] * share))
-            if column + 1 < VALUE_DIM:
-                st_global_b16(place + uint64(16 * octet + 2), to_bf16(outs[i + 1] * share))
+def exchanged(x0, x1, x2, x3, lane):
+    """Four words of each of four lanes, turned: the lane at place j gets the words at place j of all."""
+    is_odd, is_upper = lane & uint32(1) == uint32(1), lane & uint32(2) == uint32(2)
+    near = shfl_bfly_b32(x0 if is_upper else x2, uint32(2))
+    far = shfl_bfly_b32(x1 if is_upper else x3, uint32(2))
+    low0, low1 = near if is_upper else x0, far if is_upper else x1
+    high0, high1 = x2 if is_upper else near, x3 if is_upper else far
+    low = shfl_bfly_b32(low0 if is_odd else low1, uint32(1))
+    high = shfl_bfly_b32(high0 if is_odd else high1, uint32(1))
+    first, second = low if is_odd else low0, low1 if is_odd else low
+    third, fourth = high if is_odd else high0, high1 if is_odd else high
+    return first, second, third, fourth
+
+
+def rounded_pair(outs, i, share):
+    return pack_bf16(outs[i] * share, outs[i + 1] * share)
+
+
+def write_row(outs, row, share, place, lane, is_there):
+    """What this lane has of a row, two numbers of each octet, exchanged for whole octets where it can."""
+    start, own = row // 2 * VALUE_OCTETS * 4 + row % 2 * 2, lane & uint32(3)
+    quads = OUT_OCTETS // 4 if ALIGNED else 0
+    for quad in range(quads):
+        i = start + 16 * quad
+        pair0, pair1 = rounded_pair(outs, i, share), rounded_pair(outs, i + 4, share)
+        pair2, pair3 = rounded_pair(outs, i + 8, share), rounded_pair(outs, i + 12, share)
+        word0, word1, word2, word3 = exchanged(pair0, pair1, pair2, pair3, lane)
+        at = place + uint64(64 * quad) + uint64(own) * uint64(16)
+        if is_there:
+            st_global_v4(at, word0, word1, word2, word3)
+    for octet in range(4 * quads, OUT_OCTETS):
+        i, at = start + 4 * octet, place + uint64(16 * octet) + uint64(own) * uint64(4)
+        column = 8 * octet + int32(own) * 2
+        if is_there and column < VALUE_DIM:
+            st_global_b16(at, to_bf16(outs[i] * share))
+        if is_there and column + 1 < VALUE_DIM:
+            st_global_b16(at + uint64(2), to_bf16(outs[i + 1] * share))
 
 
 def attend_tile(
@@ -569,22 +623,18 @@ def attend_tile(
     """One tile of queries of one head of one batch entry."""
     thread = uint32(cuda.threadIdx.x)
     lane, warp = thread & uint32(31), thread >> uint32(5)
-    # Long tiles of a causal mask come first: the last queries see most keys.
-    tiles = int32((queries + TILE_QUERIES - 1) // TILE_QUERIES)
     task = int32(cuda.blockIdx.x)
-    first = int32((tiles - 1 - task % tiles) * TILE_QUERIES)
-    h = int32(task // tiles % QUERY_HEADS)
-    b = int32(task // tiles // QUERY_HEADS)
+    first, h, b = tile_of_task(task, batch, queries, keys)
     if query_offsets != 0:
         query_offset = load_int64(query_offsets + 8 * b)
     q_low = first + query_offset
     q_high = min(first + TILE_QUERIES, queries) - 1 + query_offset
-    key = key + b * key_batch + h // GROUP_SIZE * key_head
-    value = value + b * value_batch + h // GROUP_SIZE * value_head
     end = int32((keys + BLOCK_KEYS - 1) // BLOCK_KEYS)
     reached, behind = reached_keys(q_low, q_high, keys)
     end = int32((min(max(behind, 0), keys) + BLOCK_KEYS - 1) // BLOCK_KEYS)
     start = int32(min(max(reached, 0), keys) // BLOCK_KEYS)
+    key = key + b * key_batch + h // GROUP_SIZE * key_head
+    value = value + b * value_batch + h // GROUP_SIZE * value_head
 
     # Fill all stages but one; every round of the loop uses a block and fetches the one that is as far ahead.
     shared = shared_base()
@@ -818,12 +868,10 @@ def highest_of_parts(notes, parts, lane):
     return highest
 
 
-def add_part(outs, shrink, place, lane):
-    """Add what a part's sums of values are under the common maximum."""
+def read_part(values, slot, place, lane):
+    """What a part has added up of values: every 32nd of its columns, and the last where there is none."""
     for i in range(COLUMNS):
-        column = lane + 32 * i
-        if column < VALUE_DIM:
-            outs[i] = fma(shrink, load_float32(place + 4 * column), outs[i])
+        values[slot * COLUMNS + i] = load_float32(place + 4 * min(lane + 32 * i, VALUE_DIM - 1))
 
 
 def merge_parts(
@@ -866,11 +914,23 @@ def merge_parts(
     for i in range(COLUMNS):
         outs[i] = float32(0.0)
     total = float32(0.0)
-    for part in range(parts):
-        fall = (load_float32(notes + 4 * part) - highest) * float32(WEIGHT_SCALE)
-        shrink, of_part = ex2(fall), load_float32(notes + 4 * (places + part))
-        total = fma(shrink, of_part, total)
-        add_part(outs, shrink, workspace + 4 * VALUE_DIM * (place + part), lane)
+    values = cuda.local.array(READ_COLUMNS, float32)
+    peaks = cuda.local.array(READ_PARTS, float32)
+    totals = cuda.local.array(READ_PARTS, float32)
+    for first in range(0, parts, READ_PARTS):
+        # Some parts are on their way from memory at once.
+        for i in range(READ_PARTS):
+            part = min(first + i, parts - 1)
+            peaks[i] = load_float32(notes + 4 * part)
+            totals[i] = load_float32(notes + 4 * (places + part))
+            read_part(values, i, workspace + 4 * VALUE_DIM * (place + part), lane)
+        for i in range(READ_PARTS):
+            fall = (peaks[i] - highest) * float32(WEIGHT_SCALE)
+            shrink = ex2(fall)
+            if first + i < parts:
+                total = fma(shrink, totals[i], total)
+                for j in range(COLUMNS):
+                    outs[j] = fma(shrink, values[i * COLUMNS + j], outs[j])
     peak = highest * float32(WEIGHT_SCALE)
     share = float32(0.0) if total == float32(0.0) else rcp(total)
     logarithm = peak + lg2(total)
@@ -992,7 +1052,8 @@ def attention(query, key, value, *, query_offset=None, out=None, stream=None):
         query_offset.addresses,
     )
     if sizes["queries"] <= DECODE_QUERIES and sizes["keys"] > PART_KEYS and can_allocate(query):
-        parts = min(-(-sizes["keys"] // PART_KEYS), MOST_PARTS)
+        parts = min(-(-sizes["keys"] // PART_KEYS), FEW_PARTS)
+        parts = max(parts, min(-(-sizes["keys"] // LONG_PART_KEYS), MOST_PARTS))
         rows = sizes["batch"] * QUERY_HEADS * sizes["queries"]
         workspace = new_workspace(rows * parts * PART_NUMBERS, query, stream)
         of_parts = (*arguments, workspace.address, parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -15,6 +14,8 @@ DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 # Of the driver's cuda.h.
 MAX_DYNAMIC_SHARED_BYTES = 8
 DEVICE_ORDINAL = 9
+MULTIPROCESSORS = 16
+PARAMETERS_END, PARAMETERS, PARAMETERS_SIZE = 0, 1, 2
 COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
 JIT_ERROR_LOG_BUFFER, JIT_ERROR_LOG_BYTES = 5, 6
 LOG_BYTES = 8192
@@ -25,6 +26,7 @@ class Driver:
 
     def __init__(self, library: Any) -> None:
         self.library = library
+        self._multiprocessors: dict[int, int] = {}
         self.call("cuInit", 0)
 
     def call(self, name: str, *arguments: Any, log: ctypes.Array[ctypes.c_char] | None = None) -> None:
@@ -44,6 +46,20 @@ class Driver:
         for value, attribute in ((major, COMPUTE_CAPABILITY_MAJOR), (minor, COMPUTE_CAPABILITY_MINOR)):
             self.call("cuDeviceGetAttribute", ctypes.byref(value), attribute, handle)
         return major.value, minor.value
+
+    def multiprocessors(self, device: int) -> int:
+        """So many blocks of threads run at once, where one fills a multiprocessor."""
+        if device not in self._multiprocessors:
+            count = ctypes.c_int()
+            self.call("cuDeviceGetAttribute", ctypes.byref(count), MULTIPROCESSORS, self.device(device))
+            self._multiprocessors[device] = count.value
+        return self._multiprocessors[device]
+
+    def clear(self, address: int, stream: int) -> None:
+        """Make a word of memory 0, on a stream."""
+        self.call(
+            "cuMemsetD32Async", ctypes.c_uint64(address), 0, ctypes.c_size_t(1), ctypes.c_void_p(stream)
+        )
 
     def device(self, number: int) -> ctypes.c_int:
         handle = ctypes.c_int()
@@ -82,16 +98,19 @@ class Driver:
     def launch(
         self,
         function: ctypes.c_void_p,
-        arguments: Sequence[ctypes._SimpleCData[int]],
+        parameters: bytes,
         blocks: int,
         threads: int,
         shared_bytes: int,
         stream: int,
     ) -> None:
-        """Start a kernel on a stream; it runs later."""
-        places = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
+        """Start a kernel on a stream; it runs later. Parameters lie as in C, each aligned to its size."""
+        size = ctypes.c_size_t(len(parameters))
+        buffer = ctypes.create_string_buffer(parameters, size.value)
+        places = (ctypes.addressof(buffer), PARAMETERS_SIZE, ctypes.addressof(size), PARAMETERS_END)
+        given = (ctypes.c_void_p * 5)(PARAMETERS, *places)
         grid = (blocks, 1, 1, threads, 1, 1, shared_bytes)
-        self.call("cuLaunchKernel", function, *grid, ctypes.c_void_p(stream), places, None)
+        self.call("cuLaunchKernel", function, *grid, ctypes.c_void_p(stream), None, given)
 
 
 @cache

@@ -136,3 +136,14 @@ def st_shared_f32(shared: Memory, address: U32, value: F32) -> None:
 @instruction("st.shared.v4.b32 [$0], {$1,$2,$3,$4};")
 def st_shared_v4(shared: Memory, address: U32, x0: U32, x1: U32, x2: U32, x3: U32) -> None:
     write(shared, address, x0, x1, x2, x3)
+
+
+@instruction("atom.global.add.u32 $0, [$1], $2;")
+def atomic_add(memory: Memory, address: U64, value: U32) -> U32:
+    """Add to a word that other threads add to as well; what it was before. Here lane after lane."""
+    before = np.empty_like(value)
+    for lane, (place, more) in enumerate(zip(address.astype(np.int64), value, strict=True)):
+        word = memory[place : place + 4].view(np.uint32)
+        before[lane] = word[0]
+        word += more
+    return before

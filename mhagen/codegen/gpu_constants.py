@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from ..schedule.gpu_decode_plan import MOST_PARTS, PART_KEYS, choose_decode_schedule, most_queries
-from ..schedule.gpu_plan import FLAG_BYTES, WARP
+from ..schedule.gpu_decode_plan import (
+    FEW_PARTS,
+    LONG_PART_KEYS,
+    MOST_PARTS,
+    PART_KEYS,
+    READ_PARTS,
+    choose_decode_schedule,
+    most_queries,
+)
+from ..schedule.gpu_plan import BYTES, FLAG_BYTES, WARP
 from .constants import LOG2_E, line
 from .gpu_facts import GpuLowering
 from .gpu_order import order_lines
 from .model import ConstantGroup, ConstantLine
 
 STEEPEST = 2.0**126  # where running maxima start, below 0: times what scales weights it is still finite
+CACHE_BYTES = 16 << 20  # of the second level, of which GPUs from sm_80 on have 40 MB and more
 LN_2 = 0.6931471805599453
 
 
@@ -30,16 +39,21 @@ def gpu_constants(facts: GpuLowering) -> tuple[ConstantGroup, ...]:
 def decode_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
     work = facts.work
     plan = choose_decode_schedule(work, facts.schedule, facts.target)
+    columns = -(-work.value_dim // WARP)
     numbers = work.value_dim + (3 if facts.keeps_gaps else 2)
     return (
         line("DECODE_QUERIES", most_queries(work), "or fewer, and more keys than are in a part"),
         line("DECODE_TILE", plan.tile_queries, "rows of a warp: queries of all heads of a group"),
         line("DECODE_THREADS", plan.threads),
         line("DECODE_SHARED_BYTES", facts.sizes.shared_bytes(plan)),
-        line("PART_KEYS", PART_KEYS, "of a part, where they are few"),
-        line("MOST_PARTS", MOST_PARTS, "where they are many"),
+        line("PART_KEYS", PART_KEYS, "of a part, as long as there are few parts;"),
+        line("FEW_PARTS", FEW_PARTS),
+        line("LONG_PART_KEYS", LONG_PART_KEYS, "of a part, where there are more,"),
+        line("MOST_PARTS", MOST_PARTS, "and no more than so many"),
         line("PART_NUMBERS", numbers, "that are left of a part for each row"),
-        line("COLUMNS", -(-work.value_dim // WARP), "of values, of each lane that merges"),
+        line("COLUMNS", columns, "of values, of each lane that merges"),
+        line("READ_PARTS", READ_PARTS, "that are read at once"),
+        line("READ_COLUMNS", READ_PARTS * columns),
     )
 
 
@@ -65,6 +79,14 @@ def schedule_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
         line("BLOCK_KEYS", plan.block_keys, "keys between two softmax steps"),
         line("STAGES", plan.stages, "blocks of keys and values in shared memory"),
         line("ALIGNED", int(facts.can_align), "are rows copied 16 bytes at a time?"),
+        cached_line(facts),
+    )
+
+
+def cached_line(facts: GpuLowering) -> ConstantLine:
+    """How many keys, with their values, are read by many blocks of threads while a cache holds them."""
+    return line(
+        "CACHED_KEYS", CACHE_BYTES // (BYTES * (facts.sizes.dim + facts.sizes.value_dim)), "in a cache"
     )
 
 

@@ -33,13 +33,15 @@ def signature(facts: GpuLowering) -> str:
     return "".join("i" if name in short else "l" for name in kernel_parameters(facts))
 
 
-def entry_model(facts: GpuLowering) -> GpuEntryModel:
+def entry_model(facts: GpuLowering, function: str, counts_tasks: bool) -> GpuEntryModel:
     work, graph, dtype = facts.work, facts.graph, facts.work.dtype.value
     axes = AXES[graph.layout]
     out_axes = axes_text(axes("QUERY_HEADS", "queries", "VALUE_DIM"))
     inputs = tuple(facts.inputs)
     start = 'sizes["keys"] - sizes["queries"]' if graph.align is Align.END else "0"
     return GpuEntryModel(
+        function=function,
+        counts_tasks=counts_tasks,
         doc_lines=entry_doc(facts),
         parameters=("query", "key", "value", "*", *inputs, f"{QUERY_OFFSET}=None", "out=None", "stream=None"),
         bind_lines=(

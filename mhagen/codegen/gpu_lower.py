@@ -60,7 +60,7 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         keeps_gaps=facts.keeps_gaps,
         started=facts.sums,
         weighed=facts.weighed,
-        entry=entry_model(facts),
+        entry=entry_model(facts, "attend_tile", counts_tasks=False),
     )
     return GpuModuleModel(gpu_doc(facts), constants, kernel)
 

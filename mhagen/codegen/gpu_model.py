@@ -89,7 +89,7 @@ class GpuOrderModel:
 
     tables: tuple[TableModel, ...]
     heads: str  # the constant that says how many
-    head_of_tile: str  # of a task of the kernel for many queries
+    head_of_tile: str  # of the kernel for many queries, from the number of a head
     head_of_row: str  # of one that merges parts of the keys
     head_of_block: str  # of one that says what a block of keys receives
     bundles: str  # of heads that share a key/value head: the constants that say how many,
@@ -173,6 +173,8 @@ class DecodedKindModel:
 class GpuEntryModel:
     """The function people call."""
 
+    function: str  # the kernel behind it
+    counts_tasks: bool  # is it started for as many tasks as run at once, and takes the next ones itself?
     doc_lines: Lines
     parameters: Names
     bind_lines: Lines

@@ -21,7 +21,7 @@ MOST_WORDS = 60  # letters of a comment
 PLAIN = GpuOrderModel(
     tables=(),
     heads="QUERY_HEADS",
-    head_of_tile="task // tiles % QUERY_HEADS",
+    head_of_tile="head % QUERY_HEADS",
     head_of_row="task // queries % QUERY_HEADS",
     head_of_block="task // blocks % QUERY_HEADS",
     bundles="KEY_VALUE_HEADS",
@@ -48,7 +48,7 @@ def order_model(facts: GpuLowering) -> GpuOrderModel:
     return GpuOrderModel(
         tables=tuple(tables),
         heads=heads,
-        head_of_tile=f"{table}(task // tiles % {heads})",
+        head_of_tile=f"{table}(head % {heads})",
         head_of_row=f"{table}(task // queries % {heads})",
         head_of_block=f"{table}(task // blocks % {heads})",
         bundles=bundles,

@@ -14,7 +14,7 @@ from ..schedule.hopper_plan import (
     stage_bytes,
 )
 from .constants import line
-from .gpu_constants import decode_lines, layer_lines, number_lines
+from .gpu_constants import cached_line, decode_lines, layer_lines, number_lines
 from .gpu_decode import constants_of_decoding, decode_facts
 from .gpu_facts import GpuLowering
 from .model import ConstantGroup, ConstantLine
@@ -51,6 +51,7 @@ def schedule_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLi
         line("BLOCK_KEYS", plan.block_keys, "keys between two softmax steps"),
         line("STAGES", plan.stages, "blocks of keys and values in shared memory"),
         line("ALIGNED", int(facts.can_align), "are rows copied 16 bytes at a time?"),
+        cached_line(facts),
     )
 
 
@@ -93,11 +94,14 @@ def looking_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLin
 def gate_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLine, ...]:
     first = shared_bytes(plan, facts.sizes) - FLAG_BYTES - BARRIER_BYTES
     return (
-        line("QUERIES_FULL", first),
-        line("KEYS_FULL", first + 8, "of the first stage"),
-        line("KEYS_EMPTY", first + 16),
-        line("VALUES_FULL", first + 24),
-        line("VALUES_EMPTY", first + 32),
+        line("TASKS", first, "the numbers of two tasks,"),
+        line("TASKS_FULL", first + 8, "and whether they are there"),
+        line("QUERIES_FULL", first + 24),
+        line("QUERIES_EMPTY", first + 32),
+        line("KEYS_FULL", first + 40, "of the first stage"),
+        line("KEYS_EMPTY", first + 48),
+        line("VALUES_FULL", first + 56),
+        line("VALUES_EMPTY", first + 64),
         line("GATE", GATE, "from a stage to the next"),
     )
 

@@ -17,12 +17,14 @@ from .gpu_model import CellsModel
 from .gpu_order import order_model
 from .gpu_prose import doc_of, paragraph
 from .gpu_second import second_group, second_kind, second_model, second_plan
-from .gpu_stages import before_model, find_lines, reads_offset, tile_stages, view_model, view_place
+from .gpu_stages import before_model, find_lines, reads_offset, tile_stages, view_model
 from .hopper_constants import hopper_constants
 from .hopper_model import CalledModel, HopperKernelModel, HopperKindModel, HopperModuleModel
 from .model import ConstantGroup, Lines, Names
 
-HEADS = ("query", "query_row", "first", "queries", "key", "key_row", "value", "value_row")
+TURN = ("shared", "thread", "number", "stage", "parity", "task")
+LENGTHS = ("batch", "queries", "keys", "query_offset", "query_offsets")
+COUNTER = "counter"  # of tasks that were begun: the address of a word, or 0
 
 
 def lower_hopper(program: Program, schedule: HopperSchedule, target: Gpu) -> HopperModuleModel:
@@ -51,8 +53,8 @@ def kernel_model(
     return HopperKernelModel(
         name=facts.graph.name,
         target=facts.target.name,
-        signature=signature(facts),
-        parameters=kernel_parameters(facts),
+        signature=f"{signature(facts)}l",
+        parameters=(*kernel_parameters(facts), COUNTER),
         called=called(facts, plan),
         mma=f"mma_m16n8k16_{facts.half}",
         copies=block_copies(facts, (of_decoding.plan, *of_second)),
@@ -72,7 +74,8 @@ def kernel_model(
         keeps_gaps=facts.keeps_gaps,
         started=facts.sums,
         weighed=facts.weighed,
-        entry=entry_model(facts),
+        takes_turns=plan.takes_turns,
+        entry=entry_model(facts, "attend_tiles", counts_tasks=True),
     )
 
 
@@ -93,12 +96,14 @@ def kind_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> Hopper
         view=view_model(facts),
         decode=decoded_kind(decode_facts(facts), stages),
         second=second_kind(facts, of_second),
+        copied_lines=find_lines(facts, 0, 4, asks_whole=False),
         first_lines=find_lines(facts, 0, 4),
         next_lines=find_lines(facts, 1, 8, asks_whole=False),
         later_lines=find_lines(facts, 1, 12),
         move_lines=("block0, whole0 = block1, whole1" if masked else "block0 = block1",),
         is_whole="whole0" if masked else "(block0 + 1) * BLOCK_KEYS <= keys",
         produced=produced(facts),
+        multiplied=multiplied(facts),
         made=made(modify, hide, facts.weighed),
         mended=mended(infinities),
         finish=finish_model(facts),
@@ -122,9 +127,20 @@ def called(facts: GpuLowering, plan: HopperSchedule) -> tuple[CalledModel, ...]:
 
 
 def produced(facts: GpuLowering) -> Names:
-    """What those who copy need: arrays, and where blocks are."""
-    place = () if facts.view_code is None else ("q_low", "q_high", *view_place(facts))
-    return ("shared", "thread", *dict.fromkeys((*HEADS, "keys", "block0", "end", *place)))
+    """What those who copy need for a tile: keys and values, and where blocks are seen."""
+    codes = (facts.view_code, facts.reach_code)
+    read = frozenset().union(*(code.names for code in codes if code is not None))
+    arrays = tuple(name for name in facts.place(read) if name not in (*LENGTHS, "b", "h"))
+    rows = (
+        f"{name}{suffix}" for name in ("query", "key", "value") for suffix in ("", "_batch", "_head", "_row")
+    )
+    return (*TURN, *rows, *LENGTHS, *arrays)
+
+
+def multiplied(facts: GpuLowering) -> Names:
+    """What those who multiply need for a tile."""
+    arrays = tuple(array.parameter for array in facts.captured.values())
+    return (*TURN, "out", "out_batch", "out_head", "out_row", *facts.statistics, *LENGTHS, *arrays)
 
 
 def made(modify: CellsModel, hide: CellsModel, weighed: Names) -> Names:
@@ -141,7 +157,8 @@ def schedule_text(facts: GpuLowering, plan: HopperSchedule) -> Lines:
     """The schedule in words."""
     tile = facts.sizes.dim * plan.tile_queries * BYTES >> 10
     text = (
-        f"Schedule: a block of {plan.threads} threads attends from {plan.tile_queries} queries of one head; "
+        f"Schedule: a block of {plan.threads} threads attends from {plan.tile_queries} queries of one head "
+        "after the other, as long as there are such tiles; "
         f"{plan.consumers} groups of four warps multiply, each 64 of them, and four more warps copy. Keys "
         f"and values come in blocks of {plan.block_keys}, copied by cp.async into {plan.stages} stages of "
         f"swizzled shared memory, behind the queries ({tile} KB); mbarriers say when a buffer is full, and "

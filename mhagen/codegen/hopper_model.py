@@ -44,12 +44,14 @@ class HopperKindModel:
     view: ViewModel
     decode: DecodedKindModel
     second: SecondKindModel
-    first_lines: Lines  # how the first block of keys is found,
-    next_lines: Lines  # the next one, by those who copy,
-    later_lines: Lines  # and by those who multiply
+    copied_lines: Lines  # how the first block of keys is found by those who copy,
+    next_lines: Lines  # and the next one
+    first_lines: Lines  # the same by those who multiply
+    later_lines: Lines
     move_lines: Lines  # the next block becomes this one
     is_whole: str  # the condition that all queries see all keys of this block
-    produced: Names  # what those who copy need
+    produced: Names  # what those who copy need for a tile,
+    multiplied: Names  # and those who multiply
     made: Names  # what weights are made of
     mended: Names  # what is needed to take values out that are not finite
     finish: FinishModel
@@ -82,6 +84,7 @@ class HopperKernelModel:
     keeps_gaps: bool
     started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
+    takes_turns: bool  # do groups multiply one after the other?
     entry: GpuEntryModel
 
 

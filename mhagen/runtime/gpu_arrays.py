@@ -29,6 +29,7 @@ TYPE_STRINGS = {
     "<f4": "float32", "<f8": "float64", "<f2": "float16", "<V2": "bfloat16",
     "<i4": "int32", "<i8": "int64", "|b1": "bool", "<u2": "uint16",
 }  # fmt: skip
+TORCH_DTYPES = {f"torch.{name}": name for name in DLPACK_DTYPES.values()}
 SIZES = {
     "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int32": 4, "int64": 8, "bool": 1, "uint16": 2,
 }  # fmt: skip
@@ -48,8 +49,11 @@ class GpuArray:
     @property
     def is_aligned(self) -> bool:
         """Do all rows begin at a multiple of 16 bytes?"""
-        outer = (stride for stride, length in zip(self.strides[:-1], self.shape, strict=False) if length > 1)
-        return self.address % ALIGNMENT == 0 and all(stride % ALIGNMENT == 0 for stride in outer)
+        bits = self.address
+        for stride, length in zip(self.strides[:-1], self.shape, strict=False):
+            if length > 1:
+                bits |= stride
+        return bits % ALIGNMENT == 0
 
 
 class DLTensor(ctypes.Structure):
@@ -74,6 +78,8 @@ def array_of(name: str, array: Any) -> GpuArray:
 
     Raises   InputError
     """
+    if library_of(array) == "torch":
+        return of_torch(name, array)
     if hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
         kind, device = array.__dlpack_device__()
         if kind not in CUDA_DEVICES:
@@ -86,6 +92,18 @@ def array_of(name: str, array: Any) -> GpuArray:
             "__cuda_array_interface__"
         )
     return of_interface(name, array, interface)
+
+
+def of_torch(name: str, array: Any) -> GpuArray:
+    """PyTorch's tensors say the same as DLPack, in a tenth of the time."""
+    if not array.is_cuda:
+        raise InputError(f"{name} is in the memory of the host; needs to be on a GPU")
+    if array.requires_grad:
+        raise InputError(f"{name} needs a gradient, which no kernel computes: pass {name}.detach()")
+    size = array.itemsize
+    strides = tuple(stride * size for stride in array.stride())
+    dtype = TORCH_DTYPES.get(str(array.dtype), str(array.dtype))
+    return GpuArray(array, array.data_ptr(), tuple(array.shape), strides, dtype, array.get_device())
 
 
 def of_dlpack(name: str, array: Any, device: int) -> GpuArray:
@@ -212,6 +230,15 @@ def new_workspace(count: int, like: GpuArray, stream: Any) -> GpuArray:
             used = nullcontext()  # Numba frees memory when all streams are done
     with used:
         return array_of("workspace", empty(like, (count,), "float32"))
+
+
+def new_counter(like: GpuArray, stream: int) -> int:
+    """The address of a word that is 0 for what follows on the stream."""
+    address = new_workspace(1, like, stream).address
+    driver = the_driver()
+    driver.enter(like.device)
+    driver.clear(address, stream)
+    return address
 
 
 def library_of(array: Any) -> str:

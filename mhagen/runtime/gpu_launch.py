@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from struct import Struct
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..base.errors import InputError, InternalError, UnsupportedError
 from ..base.target import Gpu, gpu_named
 from ..base.version import __version__
 from .forking import OwnLock
-from .gpu_arrays import GpuArray, stream_of
+from .gpu_arrays import GpuArray, can_allocate, new_counter, stream_of
 from .gpu_assembler import assembled, ptxas_version
 from .gpu_driver import the_driver
 from .ptx_instruction import Instruction
@@ -26,7 +27,7 @@ from .store import default_store
 
 SYMBOL = "mhagen_gpu_kernel"
 MOST_BLOCKS = 2**31 - 1
-C_TYPES = {"l": ctypes.c_int64, "i": ctypes.c_int32}
+C_TYPES = {"l": "q", "i": "i"}  # as struct names them
 COMPILER_SOURCES = ("gpu_compiler", "ptx_calls", "ptx_instruction")
 
 
@@ -48,7 +49,12 @@ class GpuKernelKey:
 
 
 class GpuKernel:
-    """One kernel and the constants it is compiled with."""
+    """One kernel and the constants it is compiled with.
+
+    Members  counts_tasks: do its blocks of threads take one task after the other? Its last parameter is then
+             the address of a word, 0 at first, which counts those begun beside the first of each block; or
+             it is 0, and there is a block for each task
+    """
 
     def __init__(
         self,
@@ -59,6 +65,7 @@ class GpuKernel:
         signature: str,
         threads: int,
         shared_bytes: int,
+        counts_tasks: bool = False,
     ) -> None:
         self.name = name
         self.function = function
@@ -66,7 +73,8 @@ class GpuKernel:
         self.signature = signature
         self.threads = threads
         self.shared_bytes = shared_bytes
-        self._types = tuple(C_TYPES[letter] for letter in signature)
+        self.counts_tasks = counts_tasks
+        self._parameters = Struct("@" + "".join(C_TYPES[letter] for letter in signature))
         self._loading = OwnLock()
         self._loaded: dict[int, ctypes.c_void_p] = {}
 
@@ -82,6 +90,7 @@ class GpuKernel:
             signature=self.signature,
             threads=self.threads,
             shared_bytes=self.shared_bytes,
+            counts_tasks=self.counts_tasks,
         )
 
     def code(self) -> bytes:
@@ -127,10 +136,20 @@ class GpuKernel:
         blocks: int,
         stream: Any,
     ) -> None:
-        """Launch this kernel, or the other where rows of an array are not aligned to 16 bytes."""
+        """Launch this kernel, or the other where rows of an array are not aligned to 16 bytes.
+
+        Units    blocks counts those of threads or, with counts_tasks, the tasks that these take
+        """
         kernel = self if all(each.is_aligned for each in rows) else unaligned
         query = rows[0]
-        kernel.launch(arguments, blocks=blocks, stream=stream_of(stream, query.array), device=query.device)
+        handle = stream_of(stream, query.array)
+        if self.counts_tasks:
+            at_once = the_driver().multiprocessors(query.device)
+            counter = 0
+            if blocks > at_once and can_allocate(query):
+                counter, blocks = new_counter(query, handle), at_once
+            arguments = (*arguments, counter)
+        kernel.launch(arguments, blocks=blocks, stream=handle, device=query.device)
 
     def launch(self, arguments: tuple[int, ...], *, blocks: int, stream: int, device: int) -> None:
         """Start the kernel on a stream of a GPU, and do not wait for it.
@@ -144,8 +163,8 @@ class GpuKernel:
         driver = the_driver()
         driver.enter(device)
         function = self._loaded.get(device) or self._load(device)
-        values = tuple(kind(value) for kind, value in zip(self._types, arguments, strict=True))
-        driver.launch(function, values, blocks, self.threads, self.shared_bytes, stream)
+        parameters = self._parameters.pack(*arguments)
+        driver.launch(function, parameters, blocks, self.threads, self.shared_bytes, stream)
 
     def _load(self, device: int) -> ctypes.c_void_p:
         with self._loading:

@@ -21,8 +21,11 @@ DEFAULTS = (
     (256, GpuSchedule(warps=1, row_tiles=1, block_keys=16, stages=4, keeps_queries=False)),
 )
 MOST_ROWS = 32  # of queries and heads together, but for one query of many heads
-PART_KEYS = 256  # of keys that one warp meets, where they are few
-MOST_PARTS = 64  # of the keys, where they are many: their results are merged by one warp a row
+PART_KEYS = 256  # that one warp meets, as long as there are few parts:
+FEW_PARTS = 16
+LONG_PART_KEYS = 512  # and where there would be more, for what is left of a part takes time to merge;
+MOST_PARTS = 64  # still more keys have parts that are longer. One warp merges a row
+READ_PARTS = 4  # that are on their way at once
 
 
 def choose_decode_schedule(work: Workload, beside: GpuSchedule | HopperSchedule, gpu: Gpu) -> GpuSchedule:

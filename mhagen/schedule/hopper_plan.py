@@ -15,7 +15,7 @@ WARPGROUP = 128  # threads of four warps, which give one wgmma together
 ROWS_OF_WGMMA = 64
 PANEL = 64  # numbers of a swizzled row of 128 bytes
 DEPTH = 16  # numbers of the depth of a product
-BARRIER_BYTES = 128  # of the mbarriers of up to three stages, and flags behind them
+BARRIER_BYTES = 192  # of the mbarriers of up to three stages, and of tasks
 OTHER_REGISTERS = 40  # addresses, positions, maxima: what ptxas needs beside tiles
 # By the groups that multiply, and whether masks are looked up in arrays: the registers of a thread that
 # copies, and of one that multiplies, in multiples of 8. Together they are what a block has when it starts, or
@@ -34,13 +34,15 @@ class HopperSchedule:
 
     Units    consumers counts the groups of four warps that multiply, each with 64 queries; stages counts the
              blocks of keys, and of values, in shared memory
-    Members  looks_up: do threads that copy read arrays, to know which blocks are seen?
+    Members  looks_up: do threads that copy read arrays, to know which blocks are seen? takes_turns: do groups
+             begin their products one after the other, so that one makes weights while another multiplies?
     """
 
     consumers: int
     block_keys: int
     stages: int
     looks_up: bool = False
+    takes_turns: bool = True
 
     @property
     def threads(self) -> int:

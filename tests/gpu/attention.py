@@ -65,6 +65,7 @@ class Call:
     layout: str = "bhsd"
     gap: int = 0  # numbers between rows that belong to nobody
     seed: int = 0
+    blocks: int = 2  # of threads, where they take one task after the other; 0: one for each task
     parts: int = 0  # of the keys, by the kernels for few queries; 0: by tiles
     change: Callable[..., None] = lambda query, key, value: None
 
@@ -162,9 +163,12 @@ def attend(
     call: Call, module: Any, kind: str, plant: Any, arguments: tuple[int, ...], memory: GlobalMemory
 ) -> Counter[str]:
     """Run the kernel for tiles of queries of one kind of heads."""
-    text = kernel_of(module, "KERNEL", "UNALIGNED", kind, call).code().decode()
-    heads = getattr(module, f"HEADS{kind}", module.QUERY_HEADS)
+    kernel = kernel_of(module, "KERNEL", "UNALIGNED", kind, call)
+    text, heads = kernel.code().decode(), getattr(module, f"HEADS{kind}", module.QUERY_HEADS)
     blocks = -(-call.queries // module.TILE_QUERIES) * heads * call.batch
+    if kernel.counts_tasks:  # few blocks of threads, each with many tasks; or one for each
+        arguments = (*arguments, memory.put(np.zeros(1, np.uint32)) if call.blocks else 0)
+        blocks = min(call.blocks, blocks) if call.blocks else blocks
     together = WARPGROUP if "wgmma" in text else WARP
     how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
     return launch(text if plant is None else plant(text), how, arguments, memory)

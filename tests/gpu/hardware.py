@@ -9,12 +9,14 @@ import ctypes
 import os
 from collections import Counter
 from functools import cache
+from struct import Struct
 from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
 from gpu.machine.memory import POISON, Fault, GlobalMemory
 from gpu.machine.run import Launch
+from gpu.machine.source import read
 from mhagen.runtime.gpu_driver import Driver, the_driver
 
 CHOSEN = "MHAGEN_TESTS_ON_GPU"  # set by the option --gpu, for the workers of pytest-xdist too
@@ -67,6 +69,12 @@ def loaded(text: str, shared_bytes: int) -> ctypes.c_void_p:
     return driver().load(text.encode(), entry_of(text), shared_bytes)
 
 
+@cache
+def parameters_of(text: str) -> tuple[tuple[str, str], ...]:
+    """The type and the name of each."""
+    return tuple(read(text).parameters)
+
+
 def entry_of(text: str) -> str:
     line = next(line for line in text.splitlines() if line.startswith(".visible .entry"))
     return line.split()[2].rstrip("(")
@@ -77,8 +85,9 @@ def launch(text: str, how: Launch, arguments: tuple[Any, ...], memory: GlobalMem
     assert isinstance(memory, GpuMemory)
     function = loaded(text, how.shared_bytes)
     memory.send()
-    values = [ctypes.c_int64(argument) for argument in arguments]  # of 32 bits the lower half is read
-    driver().launch(function, values, how.grid[0], how.threads, how.shared_bytes, 0)
+    letters = ("iq"[type_.endswith("64")] for type_, _ in parameters_of(text))
+    parameters = Struct("@" + "".join(letters)).pack(*arguments)
+    driver().launch(function, parameters, how.grid[0], how.threads, how.shared_bytes, 0)
     driver().call("cuCtxSynchronize")
     memory.fetch()
     return Counter()

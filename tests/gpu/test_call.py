@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from struct import calcsize, unpack
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class Library:
     """The functions of libcuda, as far as they are called, on a GPU of some compute capability."""
 
     capability: tuple[int, int] = (9, 0)
+    statistics: int = 0  # that kernels write
     called: list[str] = field(default_factory=list)
     launched: list[tuple[Any, ...]] = field(default_factory=list)
 
@@ -42,15 +44,19 @@ class Library:
             if name == "cuDeviceGetAttribute":
                 arguments[0]._obj.value = self.capability[arguments[1] == gpu_driver.COMPUTE_CAPABILITY_MINOR]
             if name == "cuLaunchKernel":
-                places = arguments[9]
-                self.launched.append((arguments[1:9], [read(places[i]) for i in range(len(places))]))
+                self.launched.append((arguments[1:9], parameters(arguments[10], self.statistics)))
             return 0
 
         return function
 
 
-def read(place: int) -> int:
-    return ctypes.c_int64.from_address(place).value
+def parameters(given: Any, statistics: int) -> list[int]:
+    """Four addresses with three strides each, statistics, three lengths of 32 bits, and the rest."""
+    first = f"{16 + statistics}q3i"
+    size = ctypes.c_size_t.from_address(given[3]).value
+    told = ctypes.string_at(given[1], size)
+    others = (size - calcsize(f"{first}0q")) // 8
+    return list(unpack(f"{first}{others}q{'i' * (size % 8 // 4)}", told))
 
 
 @dataclass(frozen=True)
@@ -114,8 +120,9 @@ def test_addresses_strides_and_lengths_go_to_the_kernel(library: Library, module
     assert how[:6] == (3 * 4 * 1, 1, 1, module.THREADS, 1, 1)
     assert (how[6], how[7].value) == (module.SHARED_BYTES, STREAM)
     assert values[:4] == [1 << 20, 4 * 5 * 128, 5 * 128, 128]
-    assert [value & 0xFFFFFFFF for value in values[16:19]] == [3, 5, 9]
-    assert values[19:] == [9 - 5, 0, 5 << 20]
+    assert values[16:19] == [3, 5, 9]
+    assert values[19:22] == [9 - 5, 0, 5 << 20]
+    assert values[22:] == [0] * module.KERNEL.counts_tasks
 
 
 def test_nobody_waits(library: Library, module: Any) -> None:
@@ -198,6 +205,7 @@ def test_statistics_of_second_passes_come_behind_the_first(
         return OnGpu((16 + len(made)) << 20, shape, {"int64": "<i8", "float32": "<f4"}[dtype])
 
     monkeypatch.setattr(gpu_arrays, "empty", empty)
+    library.statistics = 3  # of the first pass, with what makes weights of scores
     result = module.attention(**arrays(queries=70, keys=130))
     of_queries, of_keys = (3, 4, 70), (3, 4, 130)
     leaders = [

@@ -205,9 +205,10 @@ def instead(old: str, new: str) -> Callable[[str], str]:
 KEY_DESCRIPTOR = 1 << 62 | 64 << 32 | 1 << 16
 FAULTS: Mapping[str, Callable[[str], str]] = {
     "an arrival of those who copy": without(r"cp\.async\.mbarrier\.arrive", 1),
-    "an arrival of those who multiply": without(r"mbarrier\.arrive\.shared", 1),
-    "a wait for an empty buffer": without_wait(0),
-    "a wait for full keys": without_wait(3),
+    "an arrival of those who multiply": without(r"mbarrier\.arrive\.shared", 2),
+    "a task that is told": without(r"mbarrier\.arrive\.shared", 1),
+    "a wait for an empty buffer": without_wait(2),
+    "a wait for full keys": without_wait(10),
     "a wait for all products": without(r"wgmma\.wait_group", -1),
     "the swizzle of keys": instead(str(KEY_DESCRIPTOR), str(KEY_DESCRIPTOR ^ 96 << 32)),
 }
