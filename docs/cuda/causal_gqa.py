@@ -868,6 +868,14 @@ def highest_of_parts(notes, parts, lane):
     return highest
 
 
+def write_columns(outs, share, place, lane):
+    """A row of results, every 32nd of its columns."""
+    for i in range(COLUMNS):
+        column = lane + 32 * i
+        if column < VALUE_DIM:
+            st_global_b16(uint64(place + 2 * column), to_bf16(outs[i] * share))
+
+
 def read_part(values, slot, place, lane):
     """What a part has added up of values: every 32nd of its columns, and the last where there is none."""
     for i in range(COLUMNS):
@@ -935,11 +943,7 @@ def merge_parts(
     share = float32(0.0) if total == float32(0.0) else rcp(total)
     logarithm = peak + lg2(total)
     lse_of_row = float32(MINUS_INFINITY) if total == float32(0.0) else logarithm * float32(LN_2)
-    out = out + b * out_batch + h * out_head + own * out_row
-    for i in range(COLUMNS):
-        column = lane + 32 * i
-        if column < VALUE_DIM:
-            st_global_b16(uint64(out + 2 * column), to_bf16(outs[i] * share))
+    write_columns(outs, share, out + b * out_batch + h * out_head + own * out_row, lane)
     if lane == 0:
         at = 4 * row
         st_global_f32(uint64(lse + at), lse_of_row)
