@@ -2,18 +2,24 @@
 
     python benchmarks/gpu.py [--seconds 420] [--out gpu.md] [--only PART]
 
-Needs a GPU of compute capability 8.0 or above, PyTorch with CUDA, and mhagen[cuda]. Times are medians, by
-CUDA events; TFLOP/s count what the mask lets through. Nothing is timed that was not right: the reference is
-float32 attention by PyTorch, written out, on the same GPU. On Hopper both families of kernels have a row.
+Needs a GPU of compute capability 8.0 or above, PyTorch with CUDA, and mhagen[cuda]. All candidates of a case
+take turns, round after round; times are medians by CUDA events, of calls that follow each other without a
+gap, or of graphs of calls where one takes less time than Python. TFLOP/s count what the mask lets through.
+Nothing is timed that was not right: the reference is float32 attention by PyTorch, written out, on the same
+GPU. On Hopper both families of kernels have a row.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import multiprocessing
+import re
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,18 +29,33 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import mhagen
+from mhagen.base.target import GPUS
 
 TOKENS = 16384  # batch times length
-CALLS, WARM_UP = 15, 3
+ROUNDS, CALLS = 5, 6
+IN_GRAPH = 4  # calls of decoding, which are short
 ERRORS = {"float16": 4e-3, "bfloat16": 3e-2}
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 # What kernels have to reach, by what they are compared with: those of mma.sync, and those for Hopper, for
 # which cuDNN is the bar with heads of 128 and long rows.
 BARS = {"FlashAttention-2": 1.0, "FlexAttention": 1.2}
+PEERS = ("FlashAttention-2", "cuDNN", "FlexAttention")
 BARS_OF_HOPPER = {"cuDNN": 0.85, "FlexAttention": 1.2}
 HOPPER = "sm_90a"
 DECODE_BAR = 0.85  # of the bandwidth that copying reaches in the same run
 DECODED = (8, 16, 32, 64)  # sequences
+DECODED_SPEC = {
+    "name": "decoded",
+    "dtype": "bfloat16",
+    "heads": {"query": 32, "key_value": 8, "dim": 128},
+}
+ODD = {
+    "name": "odd",
+    "dtype": "float16",
+    "heads": {"query": 4, "key_value": 2, "dim": 64},
+    "mask": {"keep": "k <= q"},
+    "outputs": {"statistics": ["lse"]},
+}
 
 
 @dataclass(frozen=True)
@@ -61,9 +82,14 @@ class Case:
         return self.modify is None and self.name.startswith(("dense", "causal"))
 
     @property
+    def spec_name(self) -> str:
+        """One for each spec, of all lengths."""
+        return re.sub(r"\W+", "_", f"{self.name}_{self.dim}")
+
+    @property
     def spec(self) -> dict[str, Any]:
         heads = {"query": self.heads, "key_value": self.key_value_heads, "dim": self.dim}
-        return {"name": "measured", "dtype": self.dtype, "heads": heads, **self.changes}
+        return {"name": self.spec_name, "dtype": self.dtype, "heads": heads, **self.changes}
 
 
 def causal(q: Any, k: Any) -> Any:
@@ -105,12 +131,7 @@ def cases() -> Iterator[Case]:
 def decoding(batch: int) -> dict[str, Any]:
     """What decoding takes of the memory's bandwidth, one query to each of `batch` caches of 8k keys."""
     heads, shared, keys, dim = 32, 8, 8192, 128
-    spec = {
-        "name": "decoded",
-        "dtype": "bfloat16",
-        "heads": {"query": heads, "key_value": shared, "dim": dim},
-    }
-    kernel = mhagen.build(spec, backend="cuda")
+    kernel = mhagen.build(DECODED_SPEC, backend="cuda", arch=architectures()[-1])
     shapes = ((heads, 1), (shared, keys), (shared, keys))
     query, key, value = (
         torch.randn(batch, h, n, dim, device="cuda", dtype=torch.bfloat16) for h, n in shapes
@@ -120,12 +141,38 @@ def decoding(batch: int) -> dict[str, Any]:
     wanted = (query[0].float() @ k.transpose(1, 2) * dim**-0.5).softmax(-1) @ v
     error = float((found[0].float() - wanted).abs().max())
     out = torch.empty_like(found)
-    own = milliseconds(lambda: kernel.attention(query, key, value, out=out))
-    theirs = milliseconds(lambda: functional.scaled_dot_product_attention(query, key, value, enable_gqa=True))
     source, target = (torch.empty(1 << 30, device="cuda", dtype=torch.uint8) for _ in range(2))
-    copied = 2 * source.numel() / milliseconds(lambda: target.copy_(source))
+
+    def theirs() -> Any:
+        return functional.scaled_dot_product_attention(query, key, value, enable_gqa=True)
+
+    times = milliseconds(
+        {
+            "own": captured(lambda: kernel.attention(query, key, value, out=out)),
+            "theirs": captured(theirs),
+            "copy": captured(lambda: target.copy_(source)),
+        }
+    )
+    own, copied = times["own"] / IN_GRAPH, 2 * IN_GRAPH * source.numel() / times["copy"]
     share = (key.numel() + value.numel()) * key.element_size() / own / copied
-    return {"error": error, "own": own, "theirs": theirs, "share": share, "copied": copied}
+    return {
+        "error": error,
+        "own": own,
+        "ratio": times["theirs"] / times["own"],
+        "share": share,
+        "copied": copied,
+    }
+
+
+def captured(call: Callable[[], Any]) -> Callable[[], Any]:
+    """A graph of some calls: what it takes is the GPU's time alone."""
+    call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(IN_GRAPH):
+            call()
+    return graph.replay
 
 
 def row_of_decoding(batch: int) -> tuple[list[str], bool]:
@@ -135,7 +182,7 @@ def row_of_decoding(batch: int) -> tuple[list[str], bool]:
         return [name, "decoding", f"WRONG: {found['error']:.1e}", "", "", ""], False
     verdict = "ok" if found["share"] >= DECODE_BAR else f"below {DECODE_BAR}"
     figures = f"{found['own']:.3f} ms, {found['share']:.2f} of {found['copied'] / 1e6:.0f} GB/s {verdict}"
-    compared = f"{found['theirs'] / found['own']:.2f}x PyTorch"
+    compared = f"{found['ratio']:.2f}x PyTorch"
     return [name, "decoding", f"{found['error']:.1e}", figures, compared, ""], True
 
 
@@ -173,19 +220,27 @@ def largest_error(case: Case, found: Any, arrays: tuple[Any, Any, Any]) -> float
     return worst
 
 
-def milliseconds(call: Callable[[], Any]) -> float:
-    for _ in range(WARM_UP):
+def milliseconds(candidates: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Of one call each. All take turns, so that what slows the GPU down slows all of them."""
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for each in candidates.values():
+        each()
+    for _ in range(ROUNDS):
+        for name, call in candidates.items():
+            times[name] += times_of(call)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def times_of(call: Callable[[], Any]) -> list[float]:
+    """Of some calls one behind the other: the GPU does not wait for Python."""
+    call()
+    marks = [torch.cuda.Event(enable_timing=True) for _ in range(CALLS + 1)]
+    marks[0].record()
+    for mark in marks[1:]:
         call()
+        mark.record()
     torch.cuda.synchronize()
-    times = []
-    for _ in range(CALLS):
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        call()
-        end.record()
-        torch.cuda.synchronize()
-        times.append(begin.elapsed_time(end))
-    return statistics.median(times)
+    return [first.elapsed_time(second) for first, second in itertools.pairwise(marks)]
 
 
 def seen_share(case: Case) -> float:
@@ -228,76 +283,106 @@ def flex(case: Case, arrays: tuple[Any, Any, Any]) -> Callable[[], Any]:
     return lambda: compiled(*arrays, score_mod=modify, block_mask=mask, enable_gqa=shared)
 
 
-def architectures() -> tuple[str | None, ...]:
+def architectures() -> tuple[str, ...]:
     """The one that is chosen for this GPU, and on Hopper the one that has kernels of its own."""
-    return (None, HOPPER) if torch.cuda.get_device_capability() == (9, 0) else (None,)
+    has = torch.cuda.get_device_capability()
+    return (
+        ("sm_90", HOPPER)
+        if has == (9, 0)
+        else tuple(g.name for g in GPUS if g.compute_capability <= has)[-1:]
+    )
+
+
+@dataclass(frozen=True)
+class Own:
+    """A kernel of one family for a case: what it makes, and how far that is from the reference."""
+
+    arch: str
+    call: Callable[[], Any]
+    error: float
+    built: float
+
+    @property
+    def family(self) -> str:
+        return "wgmma" if self.arch == HOPPER else "mma.sync"
 
 
 def rows_of(case: Case) -> Iterator[tuple[list[str], bool]]:
     """Rows of the table, one for each family of kernels, and whether its kernel was right."""
     arrays = operands(case)
-    theirs = times_of_peers(case, arrays)
-    for arch in architectures():
-        yield row_of(case, arch, arrays, theirs)
+    kernels = [own_of(case, arch, arrays) for arch in architectures()]
+    calls, refusals = calls_of_peers(case, arrays)
+    right = {own.family: own.call for own in kernels if own.error < ERRORS[case.dtype]}
+    times = milliseconds({**calls, **right})
+    for own in kernels:
+        yield row_of(case, own, times, refusals)
 
 
-def times_of_peers(case: Case, arrays: tuple[Any, Any, Any]) -> dict[str, float | str]:
-    """Milliseconds, or what a peer says against the case."""
-    found: dict[str, float | str] = {}
-    for peer, call in peers(case, arrays):
-        try:
-            found[peer] = milliseconds(call)
-        except RuntimeError as problem:  # a backend that PyTorch was built without, or that refuses the shape
-            found[peer] = str(problem).splitlines()[0][:40]
-    return found
-
-
-def row_of(
-    case: Case, arch: str | None, arrays: tuple[Any, Any, Any], theirs: dict[str, float | str]
-) -> tuple[list[str], bool]:
+def own_of(case: Case, arch: str, arrays: tuple[Any, Any, Any]) -> Own:
     start = time.perf_counter()
     kernel = mhagen.build(case.spec, backend="cuda", arch=arch)
-    found = kernel.attention(*arrays)
+    out = torch.full_like(arrays[0], torch.nan)
+    kernel.attention(*arrays, out=out)
     torch.cuda.synchronize()
     built = time.perf_counter() - start
-    error = largest_error(case, found, arrays)
+    return Own(arch, lambda: kernel.attention(*arrays, out=out), largest_error(case, out, arrays), built)
+
+
+def calls_of_peers(
+    case: Case, arrays: tuple[Any, Any, Any]
+) -> tuple[dict[str, Callable[[], Any]], dict[str, str]]:
+    """Those that can be called, and what the others say against the case."""
+    able, refusals = {}, {}
+    for peer, call in peers(case, arrays):
+        try:
+            call()
+            able[peer] = call
+        except RuntimeError as problem:  # a backend that PyTorch was built without, or that refuses the shape
+            refusals[peer] = str(problem).splitlines()[0][:40]
+    return able, refusals
+
+
+def row_of(case: Case, own: Own, times: dict[str, float], refusals: dict[str, str]) -> tuple[list[str], bool]:
     name = f"{case.name} b{case.batch} h{case.heads} s{case.length} d{case.dim} {case.dtype}"
-    family = "wgmma" if arch == HOPPER else "mma.sync"
-    if not error < ERRORS[case.dtype]:
-        return [name, family, f"WRONG: {error:.1e}", "", "", f"{built:.1f}"], False
-    out = torch.empty_like(found)
-    own = milliseconds(lambda: kernel.attention(*arrays, out=out))
+    if own.family not in times:
+        return [name, own.family, f"WRONG: {own.error:.1e}", "", "", f"{own.built:.1f}"], False
+    taken = times[own.family]
     work = 4.0 * case.batch * case.heads * case.length**2 * case.dim * seen_share(case)
-    compared = "; ".join(ratio_to(case, arch, peer, each, own) for peer, each in theirs.items())
-    figures = f"{own:.3f} ms, {work / own / 1e9:.0f} TFLOP/s"
-    return [name, family, f"{error:.1e}", figures, compared, f"{built:.1f}"], True
+    compared = [ratio_to(case, own, peer, each / taken) for peer, each in times.items() if peer in PEERS]
+    compared += [f"{peer}: {refusal}" for peer, refusal in refusals.items()]
+    figures = f"{taken:.3f} ms, {work / taken / 1e9:.0f} TFLOP/s"
+    return [name, own.family, f"{own.error:.1e}", figures, "; ".join(compared), f"{own.built:.1f}"], True
 
 
-def ratio_to(case: Case, arch: str | None, peer: str, theirs: float | str, own: float) -> str:
+def ratio_to(case: Case, own: Own, peer: str, ratio: float) -> str:
     """How many times as fast as a peer, and whether that is the bar."""
-    if isinstance(theirs, str):
-        return f"{peer}: {theirs}"
-    bar = (BARS_OF_HOPPER if arch == HOPPER else BARS).get(peer)
+    bar = (BARS_OF_HOPPER if own.arch == HOPPER else BARS).get(peer)
     if peer == "cuDNN" and (case.dim != 128 or case.length < 4096):
         bar = None
-    ratio = theirs / own
     verdict = "" if bar is None else " ok" if ratio >= bar else f" below {bar}"
     return f"{ratio:.2f}x {peer}{verdict}"
 
 
-def odd_lengths(arch: str | None) -> bool:
+def prepare(seconds: float) -> None:
+    """Compile all kernels ahead into the cache, on all cores: one after the other would take too long."""
+    specs = {case.spec["name"]: case.spec for case in cases()}
+    jobs = [(spec, arch) for spec in (ODD, DECODED_SPEC, *specs.values()) for arch in architectures()]
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        done = [pool.submit(compiled, *job) for job in jobs]
+        wait(done, timeout=seconds)
+        for each in done:
+            each.cancel()
+            if each.done() and not each.cancelled():
+                each.result()
+
+
+def compiled(spec: dict[str, Any], arch: str) -> None:
+    mhagen.build(spec, backend="cuda", arch=arch)
+
+
+def odd_lengths(arch: str) -> bool:
     """Tails, offsets and rows that are not aligned, against the same reference."""
-    kernel = mhagen.build(
-        {
-            "name": "odd",
-            "dtype": "float16",
-            "heads": {"query": 4, "key_value": 2, "dim": 64},
-            "mask": {"keep": "k <= q"},
-            "outputs": {"statistics": ["lse"]},
-        },
-        backend="cuda",
-        arch=arch,
-    )
+    kernel = mhagen.build(ODD, backend="cuda", arch=arch)
     right = True
     for queries, keys, gap in ((1, 1, 0), (1, 4097, 0), (129, 257, 0), (333, 1000, 3), (64, 64, 8)):
         make = [torch.randn(2, h, n, 64 + gap, device="cuda", dtype=torch.float16) for h, n in
@@ -336,6 +421,8 @@ def main() -> int:
         return 2
     start = time.perf_counter()
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}")
+    prepare(options.seconds / 2)
+    print(f"all kernels compiled in {time.perf_counter() - start:.0f} s", flush=True)
     right, rows = all([odd_lengths(arch) for arch in architectures()]), []
     for batch in DECODED if options.only in "decode" else ():
         row, is_right = row_of_decoding(batch)

@@ -6,11 +6,11 @@ What it computes
     out    = the mean of the values under the softmax over the keys kept
     b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)
 
-Schedule: a block of 256 threads attends from 128 queries of one head; each of its 8 warps has 16. Keys and
-values come in blocks of 64, copied by cp.async into 2 stages of swizzled shared memory (96 KB with the
-queries), so that one is fetched while another is used. Products run on the tensor cores (mma.sync
-m16n8k16); scores, weights and results stay in registers, queries stay in registers. Blocks that `keep`
-hides whole are not fetched; blocks it shows whole are not masked.
+Schedule: a block of 128 threads attends from 128 queries of one head; each of its 4 warps has 32. Keys and
+values come in blocks of 64, copied by cp.async into swizzled shared memory (64 KB with the queries), values
+while their keys are used and the next keys while these values are. Products run on the tensor cores
+(mma.sync m16n8k16); scores, weights and results stay in registers, queries are read again for every block.
+Blocks that `keep` hides whole are not fetched; blocks it shows whole are not masked.
 
 Numbers: bfloat16 in memory; products are added up in float32, the softmax is float32 with ex2.approx (2
 ulp), weights are rounded to the format before they meet the values. A query that sees no key gives exactly
@@ -120,11 +120,11 @@ DIM = 128  # of queries and keys
 VALUE_DIM = 128
 
 # The schedule: who computes what.
-ROW_TILES = 1  # tiles of 16 queries that a warp has
-THREADS = 256  # 8 warps
+ROW_TILES = 2  # tiles of 16 queries that a warp has
+THREADS = 128  # 4 warps
 TILE_QUERIES = 128  # queries of a block of threads
 BLOCK_KEYS = 64  # keys between two softmax steps
-STAGES = 2  # blocks of keys and values in shared memory
+STAGES = 1  # blocks of keys and values in shared memory
 ALIGNED = 1  # are rows copied 16 bytes at a time?
 CACHED_KEYS = 32768  # in a cache
 
@@ -132,45 +132,46 @@ CACHED_KEYS = 32768  # in a cache
 KEYS = 32768  # behind the tile of queries
 VALUES = 49152
 STAGE = 32768  # a block of keys and its values
-FLAGS = 98304  # of warps
-SHARED_BYTES = 98368
+FLAGS = 65536  # of warps
+SHARED_BYTES = 65600
 KEY_ROW = 256  # bytes, filled up to whole steps of 16 numbers
 KEY_CHUNKS = 16  # of 16 bytes
-KEY_STEP = 16  # rows that are copied at once
+KEY_STEP = 8  # rows that are copied at once
 KEY_SHIFT = 0  # chunk c of row r lies at c ^ (r >> SHIFT & MASK)
 KEY_MASK = 7
 KEY_PERIOD = 4  # steps among which chunks are turned,
 KEY_SPAN = 128  # and their bytes
-QUERY_ROUNDS = 8  # copies by each thread
-KEY_ROUNDS = 4
+QUERY_ROUNDS = 16  # copies by each thread
+KEY_ROUNDS = 8
 VALUE_ROW = 256  # bytes, filled up to whole steps of 16 numbers
 VALUE_CHUNKS = 16  # of 16 bytes
-VALUE_STEP = 16  # rows that are copied at once
+VALUE_STEP = 8  # rows that are copied at once
 VALUE_SHIFT = 0  # chunk c of row r lies at c ^ (r >> SHIFT & MASK)
 VALUE_MASK = 7
 VALUE_PERIOD = 4  # steps among which chunks are turned,
 VALUE_SPAN = 128  # and their bytes
-VALUE_ROUNDS = 4
-LOOKERS = 256  # threads that look for values that are not finite, each through
-VALUE_WORDS = 4  # chunks of a block of values
+VALUE_ROUNDS = 8
+LOOKERS = 128  # threads that look for values that are not finite, each through
+VALUE_WORDS = 8  # chunks of a block of values
 
 # Tiles in registers: numbers of one thread, and steps of products.
-ROWS = 2  # rows of a tile
+ROWS = 4  # rows of a tile
 KEY_STEPS = 8  # of 16 numbers, of a product of queries and keys
 KEY_PAIRS = 4  # of octets of keys
 KEY_OCTETS = 8
 VALUE_PAIRS = 8  # of octets of columns of values
 VALUE_OCTETS = 16
 OUT_OCTETS = 16  # those that are written
-FRAGMENT = 4  # registers of a step of queries
-FRAGMENTS = 32
-SCORES = 32
-WEIGHTS = 16  # pairs
-OUTS = 64
+FRAGMENT = 8  # registers of a step of queries
+FRAGMENTS = 8
+SCORES = 64
+WEIGHTS = 32  # pairs
+OUTS = 128
 
 # Numbers of the softmax.
 WEIGHT_SCALE = 0.12751743082459868  # 0.0883883 * log2(e): weights are powers of two
 LOWEST = -8.507059173023462e37  # where running maxima start
+LAZINESS = 8  # in powers of two, that they may be too low
 MINUS_INFINITY = float("-inf")
 LN_2 = 0.6931471805599453
 
@@ -309,7 +310,8 @@ def multiply_queries(scores, fragments, queries_at, keys_at):
     for i in range(SCORES):
         scores[i] = float32(0.0)
     for step in range(KEY_STEPS):
-        add_scores(scores, fragments, step * FRAGMENT, keys_at, step)
+        read_queries(fragments, 0, queries_at, step)
+        add_scores(scores, fragments, 0, keys_at, step)
 
 
 def add_columns(outs, weights, place, start, end):
@@ -376,6 +378,9 @@ def weigh(scores, shrinks, maxima, sums):
         peak = maximum(peak, shfl_bfly(peak, uint32(1)))  # a row lies in four lanes
         peak = maximum(peak, shfl_bfly(peak, uint32(2)))
         fall = (maxima[row] - peak) * float32(WEIGHT_SCALE)
+        if LAZINESS > 0 and fall >= float32(-LAZINESS):
+            # A maximum that is a little low does as well: weights are larger then, and sums need not shrink.
+            peak, fall = maxima[row], float32(0.0)
         shrink = ex2(fall)
         maxima[row] = peak
         lowered = -peak * float32(WEIGHT_SCALE)
@@ -392,13 +397,17 @@ def weigh(scores, shrinks, maxima, sums):
 
 
 def rescale(outs, shrinks):
-    """What was summed under the old maxima, under the new ones."""
+    """What was summed under the old maxima, under the new ones; if they are lazy, most blocks raise none."""
+    rises = uint32(0)
     for row in range(ROWS):
-        first = row // 2 * VALUE_OCTETS * 4 + row % 2 * 2
-        for octet in range(VALUE_OCTETS):
-            i = first + 4 * octet
-            outs[i] = outs[i] * shrinks[row]
-            outs[i + 1] = outs[i + 1] * shrinks[row]
+        rises |= uint32(0) if shrinks[row] == float32(1.0) else uint32(1)
+    if LAZINESS == 0 or vote_any(rises) != uint32(0):
+        for row in range(ROWS):
+            first = row // 2 * VALUE_OCTETS * 4 + row % 2 * 2
+            for octet in range(VALUE_OCTETS):
+                i = first + 4 * octet
+                outs[i] = outs[i] * shrinks[row]
+                outs[i + 1] = outs[i + 1] * shrinks[row]
 
 
 def round_weights(scores, weights):
@@ -529,7 +538,7 @@ def tile_of_task(task, batch, queries, keys):
     return first, int32(head % QUERY_HEADS), int32(head // QUERY_HEADS)
 
 
-wait_for_block = cp_async_wait_group(STAGES - 2)  # those behind it may still be on their way
+wait_for_block = cp_async_wait_group(0)
 
 
 def start_rows(outs, maxima, sums):
@@ -596,6 +605,19 @@ def write_row(outs, row, share, place, lane, is_there):
             st_global_b16(at + uint64(2), to_bf16(outs[i + 1] * share))
 
 
+def fetch_keys(shared, thread, block, end, key, key_row, keys):
+    """Begin to copy a block of keys, if there is one, in place of the last."""
+    if block < end:
+        copy_keys(shared + uint32(KEYS), thread, key, key_row, block * BLOCK_KEYS, keys)
+    cp_async_commit_group()
+
+
+def fetch_values(shared, thread, block, value, value_row, keys):
+    """Begin to copy a block of values in place of the last."""
+    copy_values(shared + uint32(VALUES), thread, value, value_row, block * BLOCK_KEYS, keys)
+    cp_async_commit_group()
+
+
 def attend_tile(
     query,
     query_batch,
@@ -636,11 +658,11 @@ def attend_tile(
     key = key + b * key_batch + h // GROUP_SIZE * key_head
     value = value + b * value_batch + h // GROUP_SIZE * value_head
 
-    # Fill all stages but one; every round of the loop uses a block and fetches the one that is as far ahead.
+    # Values come while their keys are multiplied, and the next keys while these values are.
     shared = shared_base()
     copy_queries(shared, thread, query + b * query_batch + h * query_head, query_row, first, queries)
     block0, whole0 = next_block(start, end, q_low, q_high, keys)
-    fetch_block(shared, thread, block0, end, key, key_row, value, value_row, keys)
+    fetch_keys(shared, thread, block0, end, key, key_row, keys)
 
     scores = cuda.local.array(SCORES, float32)
     weights = cuda.local.array(WEIGHTS, uint32)
@@ -660,19 +682,17 @@ def attend_tile(
     queries_at = place_of_row(own_rows, row_of_16, KEY_ROW, upper, KEY_SHIFT, KEY_MASK)
     keys_at = place_of_row(shared + uint32(KEYS), row_of_8, KEY_ROW, second, KEY_SHIFT, KEY_MASK)
     values_at = place_of_row(shared + uint32(VALUES), row_of_16, VALUE_ROW, upper, VALUE_SHIFT, VALUE_MASK)
-    wait_for_block()
-    cuda.syncthreads()
-    for step in range(KEY_STEPS):
-        read_queries(fragments, step * FRAGMENT, queries_at, step)
     stage = uint32(0)
     while block0 < end:
         # What was copied is there for all threads, and nobody still reads the stage that is filled next.
         wait_for_block()
         cuda.syncthreads()
-        block1, whole1 = next_block(int32(block0 + 1), end, q_low, q_high, keys)
-        free = shared + (uint32(STAGE * (STAGES - 1)) if stage == uint32(0) else stage - uint32(STAGE))
-        fetch_block(free, thread, block1, end, key, key_row, value, value_row, keys)
+        fetch_values(shared, thread, block0, value, value_row, keys)
         multiply_queries(scores, fragments, queries_at, keys_at + stage)
+        block1, whole1 = next_block(int32(block0 + 1), end, q_low, q_high, keys)
+        wait_for_block()
+        cuda.syncthreads()
+        fetch_keys(shared, thread, block1, end, key, key_row, keys)
         is_whole = whole0
         k_first = int32(block0 * BLOCK_KEYS + int32(lane & uint32(3)) * 2)
         if not is_whole:
@@ -825,10 +845,6 @@ def attend_part(
     queries_at = place_of_row(shared, row_of_16, KEY_ROW, upper, KEY_SHIFT, KEY_MASK)
     keys_at = place_of_row(shared + uint32(KEYS), row_of_8, KEY_ROW, second, KEY_SHIFT, KEY_MASK)
     values_at = place_of_row(shared + uint32(VALUES), row_of_16, VALUE_ROW, upper, VALUE_SHIFT, VALUE_MASK)
-    wait_for_part()
-    cuda.syncthreads()
-    for step in range(KEY_STEPS):
-        read_queries(fragments, step * FRAGMENT, queries_at, step)
     stage = uint32(0)
     while block0 < end:
         wait_for_part()
@@ -951,6 +967,7 @@ def merge_parts(
 
 # Few queries: these constants in place of the module's.
 DECODING = {
+    "ROW_TILES": 1,  # tiles of 16 queries that a warp has
     "THREADS": 32,  # 1 warps
     "TILE_QUERIES": 16,  # queries of a block of threads
     "BLOCK_KEYS": 32,  # keys between two softmax steps
@@ -961,15 +978,21 @@ DECODING = {
     "FLAGS": 53248,  # of warps
     "SHARED_BYTES": 53312,
     "KEY_STEP": 2,  # rows that are copied at once
+    "QUERY_ROUNDS": 8,  # copies by each thread
     "KEY_ROUNDS": 16,
     "VALUE_STEP": 2,  # rows that are copied at once
     "VALUE_ROUNDS": 16,
     "LOOKERS": 32,  # threads that look for values that are not finite, each through
     "VALUE_WORDS": 16,  # chunks of a block of values
+    "ROWS": 2,  # rows of a tile
     "KEY_PAIRS": 2,  # of octets of keys
     "KEY_OCTETS": 4,
+    "FRAGMENT": 4,  # registers of a step of queries
+    "FRAGMENTS": 4,
     "SCORES": 16,
     "WEIGHTS": 8,  # pairs
+    "OUTS": 64,
+    "LAZINESS": 0,  # in powers of two, that they may be too low
 }
 KERNEL = GpuKernel(
     name="causal_gqa",

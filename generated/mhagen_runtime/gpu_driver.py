@@ -138,5 +138,5 @@ def gpu_of_this_machine() -> Gpu | None:
         has = the_driver().compute_capability(0)
     except (UnsupportedError, InternalError):
         return None
-    able = [gpu for gpu in GPUS if gpu.compute_capability <= has and not gpu.suffix]
+    able = [g for g in GPUS if g.compute_capability <= has and (not g.suffix or g.compute_capability == has)]
     return able[-1] if able else None

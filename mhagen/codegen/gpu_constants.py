@@ -19,6 +19,7 @@ from .model import ConstantGroup, ConstantLine
 
 STEEPEST = 2.0**126  # where running maxima start, below 0: times what scales weights it is still finite
 CACHE_BYTES = 16 << 20  # of the second level, of which GPUs from sm_80 on have 40 MB and more
+LAZINESS = 8  # weights up to 2**8: far from the greatest number of any format
 LN_2 = 0.6931471805599453
 
 
@@ -176,6 +177,7 @@ def numbers_of_kind(facts: GpuLowering) -> tuple[ConstantLine, ...]:
         *((line("QUERY_SCALE", op.query_scale, "multiplies the products"),) if facts.scales_first else ()),
         line("WEIGHT_SCALE", facts.weight_scale, scale_comment(facts)),
         line("LOWEST", lowest(facts), "where running maxima start"),
+        line("LAZINESS", LAZINESS if facts.is_lazy else 0, "in powers of two, that they may be too low"),
         line("MINUS_INFINITY", 'float("-inf")'),
         *((line("LN_2", LN_2),) if not {"lse", "max", "entropy"}.isdisjoint(op.statistics) else ()),
         *((line("LOG2_E", LOG2_E),) if op.sink is not None else ()),

@@ -32,12 +32,12 @@ GPU_RESERVED = frozenset(
         "DECODE_THREADS", "DECODE_TILE", "DECODING", "DIM", "FEW_PARTS", "FLAGS", "FRAGMENT", "FRAGMENTS",
         "GATE", "GROUP_SIZE", "HEADS", "KERNEL", "KEYS", "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS",
         "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS",
-        "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LEADER", "LEADERS",
-        "LEADER_KEY", "LEADING", "LISTS", "LN_2", "LOG2_E", "LONG_PART_KEYS", "LOOKERS", "LOWEST", "MEMBERS",
-        "MERGING", "MINUS_INFINITY", "MOST_PARTS", "OUTS", "OUT_OCTETS", "PARTS", "PART_KEYS", "PART_NUMBERS",
-        "PRODUCERS", "PRUNED_HEADS", "QUERIES_EMPTY", "QUERIES_FULL", "QUERY_HEADS", "QUERY_PANEL",
-        "QUERY_ROUNDS", "QUERY_SCALE", "READ_COLUMNS", "READ_PARTS", "RECEIVING", "RISEN", "ROWS",
-        "ROW_TILES", "SCORES", "SECOND", "SECOND_SHARED_BYTES", "SECOND_SUMS", "SECOND_THREADS",
+        "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LAZINESS", "LEADER",
+        "LEADERS", "LEADER_KEY", "LEADING", "LISTS", "LN_2", "LOG2_E", "LONG_PART_KEYS", "LOOKERS", "LOWEST",
+        "MEMBERS", "MERGING", "MINUS_INFINITY", "MOST_PARTS", "OUTS", "OUT_OCTETS", "PARTS", "PART_KEYS",
+        "PART_NUMBERS", "PRODUCERS", "PRUNED_HEADS", "QUERIES_EMPTY", "QUERIES_FULL", "QUERY_HEADS",
+        "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "READ_COLUMNS", "READ_PARTS", "RECEIVING", "RISEN",
+        "ROWS", "ROW_TILES", "SCORES", "SECOND", "SECOND_SHARED_BYTES", "SECOND_SUMS", "SECOND_THREADS",
         "SECOND_TILE", "SHARED_BYTES", "STAGE", "STAGES", "TASKS", "TASKS_FULL", "THREADS", "TILE_QUERIES",
         "UNALIGNED", "UNALIGNED_LEADING", "UNALIGNED_PARTS", "UNALIGNED_RECEIVING", "VALUES", "VALUES_EMPTY",
         "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR", "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS",
@@ -261,6 +261,11 @@ class GpuLowering:
     def weighed(self) -> Names:
         """What weigh() reads and writes."""
         return ("scores", "shrinks", *(name for name in self.sums if name != "outs"))
+
+    @property
+    def is_lazy(self) -> bool:
+        """May running maxima be a little low? The sum of weights does not tell them; other statistics do."""
+        return self.schedule.is_lazy and set(self.work.op.statistics) <= {"lse"}
 
     @property
     def keeps_gaps(self) -> bool:

@@ -17,7 +17,7 @@ from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuKindModel, GpuM
 from .gpu_order import order_model
 from .gpu_prose import gpu_doc
 from .gpu_second import second_group, second_kind, second_model, second_plan
-from .gpu_stages import before_model, pipeline_model, reads_offset, tile_stages, view_model
+from .gpu_stages import before_model, pace_model, pipeline_model, reads_offset, tile_stages, view_model
 from .hopper_model import HopperKindModel
 
 # The bits of a number's exponent in both halves of a register, and what makes all of them overflow.
@@ -50,6 +50,7 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         to_bits=f"to_{facts.half}",
         copies=copies(facts, (of_decoding.plan, *of_second)),
         keeps_queries=schedule.keeps_queries,
+        pace=pace_model(facts),
         masked=facts.masked,
         cell_functions=cell_functions(kinds),
         infinity_functions=infinity_functions(kinds),

@@ -109,6 +109,15 @@ class FillModel:
 
 
 @dataclass(frozen=True)
+class PaceModel:
+    """When blocks are fetched."""
+
+    in_turn: bool  # is there one place for keys and one for values, filled one after the other?
+    wait: str  # the instruction that waits for what is used next
+    comment: str
+
+
+@dataclass(frozen=True)
 class PipelineModel:
     """The blocks of keys that are on their way."""
 
@@ -237,6 +246,7 @@ class GpuKernelModel:
     to_bits: str
     copies: tuple[CopyModel, ...]
     keeps_queries: bool
+    pace: PaceModel
     masked: bool  # has any kind of heads a mask?
     cell_functions: tuple[CellsModel, ...]  # of many and few queries, those that are there and differ
     infinity_functions: tuple[CellsModel, ...]  # of many and few queries, those that differ

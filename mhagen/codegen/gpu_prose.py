@@ -69,14 +69,17 @@ def meaning_of_kind(facts: GpuLowering) -> Lines:
 
 def schedule(facts: GpuLowering) -> Lines:
     plan = facts.plan
+    kilobytes = facts.sizes.shared_bytes(plan) >> 10
     kept = "stay in registers" if plan.keeps_queries else "are read again for every block"
+    place = f"swizzled shared memory ({kilobytes} KB with the queries)"
+    ahead = f"into {plan.stages} stages of {place}, so that one is fetched while another is used"
+    in_turn = f"into {place}, values while their keys are used and the next keys while these values are"
     text = (
         f"Schedule: a block of {plan.threads} threads attends from {plan.tile_queries} queries of one head; "
         f"each of its {plan.warps} warps has {16 * plan.row_tiles}. Keys and values come in blocks of "
-        f"{plan.block_keys}, copied by cp.async into {plan.stages} stages of swizzled shared memory "
-        f"({facts.sizes.shared_bytes(plan) >> 10} KB with the queries), so that one is fetched while another "
-        f"is used. Products run on the tensor cores (mma.sync m16n8k16); scores, weights and results stay in "
-        f"registers, queries {kept}. "
+        f"{plan.block_keys}, copied by cp.async {ahead if plan.stages > 1 else in_turn}. Products run on the "
+        "tensor cores (mma.sync m16n8k16); scores, weights and results stay in registers, queries "
+        f"{kept}. "
     )
     if facts.masked:
         text += "Blocks that `keep` hides whole are not fetched; blocks it shows whole are not masked."

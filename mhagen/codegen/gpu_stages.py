@@ -9,7 +9,7 @@ from dataclasses import replace
 from .gpu_cells import Cells
 from .gpu_facts import GpuLowering
 from .gpu_finish import finish_parameters
-from .gpu_model import BeforeModel, CellsModel, FillModel, PipelineModel, ViewModel
+from .gpu_model import BeforeModel, CellsModel, FillModel, PaceModel, PipelineModel, ViewModel
 from .model import Lines, Names
 from .render import layout
 from .wrapped import expression_lines
@@ -191,13 +191,28 @@ def view_model(facts: GpuLowering) -> ViewModel:
     )
 
 
+WAIT_AHEAD = "wait_for_block = cp_async_wait_group(STAGES - 2)  # those behind it may still be on their way"
+WAIT_IN_TURN = "wait_for_block = cp_async_wait_group(0)"
+AHEAD = (
+    "Fill all stages but one; every round of the loop uses a block and fetches the one that is as far ahead."
+)
+IN_TURN = "Values come while their keys are multiplied, and the next keys while these values are."
+
+
+def pace_model(facts: GpuLowering) -> PaceModel:
+    """When the kernel for many queries fetches blocks."""
+    if facts.plan.stages == 1:
+        return PaceModel(True, WAIT_IN_TURN, IN_TURN)
+    return PaceModel(False, WAIT_AHEAD, AHEAD)
+
+
 def pipeline_model(facts: GpuLowering) -> PipelineModel:
     stages, masked = facts.plan.stages, facts.view_code is not None
+    last = max(stages - 1, 1)
     fills = tuple(
         FillModel(find_lines(facts, number, 4), f"block{number}", stage_place(number))
-        for number in range(stages - 1)
+        for number in range(last)
     )
-    last = stages - 1
     return PipelineModel(
         fills=fills,
         next=FillModel(find_lines(facts, last, 8), f"block{last}", ""),

@@ -19,6 +19,9 @@ from .sizes import Axes, Sizes
 
 ALIGNMENT = 16  # bytes that one copy of a thread moves
 ALLOCATING = ("torch", "cupy", "numba")
+# What producers of DLPack are told: that work on the array is on the stream of the call, or that the default
+# stream has to wait for it.
+ORDERED, DEFAULT_STREAM = -1, 1
 CUDA_DEVICES = (2, 13)  # DLPack's kDLCUDA and kDLCUDAManaged
 # DLPack's (code, bits), and the type strings of __cuda_array_interface__.
 DLPACK_DTYPES = {
@@ -108,7 +111,7 @@ def of_torch(name: str, array: Any) -> GpuArray:
 
 def of_dlpack(name: str, array: Any, device: int) -> GpuArray:
     try:
-        capsule = array.__dlpack__(stream=-1)  # -1: the stream is the same, so nobody waits
+        capsule = array.__dlpack__(stream=ORDERED if library_of(array) in ALLOCATING else DEFAULT_STREAM)
     except (BufferError, RuntimeError, TypeError) as error:
         raise InputError(
             f"{name} cannot be read: {error}; if it needs a gradient, pass {name}.detach()"

@@ -32,6 +32,7 @@ class GpuSchedule:
     block_keys: int
     stages: int
     keeps_queries: bool  # in registers; else they are read from shared memory for each block of keys
+    is_lazy: bool = False  # do maxima rise by steps of some powers of two alone?
 
     @property
     def threads(self) -> int:
@@ -96,8 +97,8 @@ RULES = (
         lambda s, sizes, gpu: 1 <= s.warps <= 16 and 1 <= s.row_tiles <= 2,
     ),
     GpuRule(
-        "two to four stages: one is read while others are filled, and more hide nothing more",
-        lambda s, sizes, gpu: 2 <= s.stages <= 4,
+        "up to four stages: one is read while others are filled, and more hide nothing more",
+        lambda s, sizes, gpu: 1 <= s.stages <= 4,
     ),
     GpuRule(
         "tiles and stages fit the shared memory of a block",
@@ -125,37 +126,47 @@ def gpu_violations(schedule: GpuSchedule, sizes: GpuSizes, gpu: Gpu) -> tuple[st
 
 def gpu_schedules(sizes: GpuSizes, gpu: Gpu) -> Iterator[GpuSchedule]:
     """Every legal schedule worth a measurement."""
-    choices = product((4, 8), (1, 2), (32, 64, 128), (2, 3), (True, False))
+    choices = product((4, 8), (1, 2), (32, 48, 64, 128), (1, 2, 3), (True, False))
     made = (GpuSchedule(*choice) for choice in choices)
     return (each for each in made if not gpu_violations(each, sizes, gpu))
 
 
-# By the wider of dim and value_dim. Two row tiles a warp halve what is read of shared memory for a product:
-# with one, ldmatrix takes as long as mma.sync. Not measured on a GPU yet; ptxas gives no spill for any.
+# By the wider of dim and value_dim; measured on an H200, causal and unmasked. Two row tiles a warp halve
+# what is read of shared memory for a product. With one stage two blocks of threads share a multiprocessor.
 DEFAULTS = (
     (64, GpuSchedule(warps=4, row_tiles=2, block_keys=64, stages=2, keeps_queries=True)),
     (96, GpuSchedule(warps=4, row_tiles=2, block_keys=64, stages=2, keeps_queries=False)),
-    (128, GpuSchedule(warps=8, row_tiles=1, block_keys=64, stages=2, keeps_queries=True)),
+    (128, GpuSchedule(warps=4, row_tiles=2, block_keys=64, stages=1, keeps_queries=False, is_lazy=True)),
     (192, GpuSchedule(warps=8, row_tiles=1, block_keys=32, stages=2, keeps_queries=False)),
-    (256, GpuSchedule(warps=8, row_tiles=1, block_keys=32, stages=2, keeps_queries=False)),
+    (256, GpuSchedule(warps=8, row_tiles=1, block_keys=64, stages=1, keeps_queries=False, is_lazy=True)),
 )
+# Where no mask hides blocks, and where scores are changed, which takes registers.
+WIDE_AND_DENSE = GpuSchedule(warps=8, row_tiles=1, block_keys=64, stages=2, keeps_queries=False)
+WITH_ARRAYS = GpuSchedule(warps=8, row_tiles=1, block_keys=64, stages=2, keeps_queries=False)
+WIDE_WITH_ARRAYS = GpuSchedule(warps=8, row_tiles=1, block_keys=32, stages=2, keeps_queries=False)
+CHANGED = GpuSchedule(warps=4, row_tiles=1, block_keys=64, stages=3, keeps_queries=True)
 
 
 FEW_REGISTERS = 96  # so wide heads leave room for all that
 
 
 def choose_gpu_schedule(work: Workload, gpu: Gpu) -> GpuSchedule:
-    """The default schedule for heads of that width: one for all, whatever they differ in.
+    """The default schedule for heads of that width.
 
     Raises   InternalError where a default breaks a rule
     """
     sizes = sizes_of(work)
     widest = max(sizes.dim, sizes.value_dim)
     chosen = next(schedule for width, schedule in DEFAULTS if widest <= width)
-    if work.node.op.captured:  # places in arrays and what is read of them need registers: 40 to 60 of them
-        chosen = replace(chosen, warps=8, row_tiles=1, keeps_queries=widest <= FEW_REGISTERS)
-    elif work.node.op.expressions and chosen.row_tiles > 1:
+    if work.op.captured:  # places in arrays and what is read of them need registers: 40 to 60 of them
+        chosen = WITH_ARRAYS if widest <= 128 else WIDE_WITH_ARRAYS
+        chosen = replace(chosen, keeps_queries=widest <= FEW_REGISTERS)
+    elif work.op.modify is not None and chosen.row_tiles > 1 and widest > FEW_REGISTERS:
+        chosen = CHANGED
+    elif work.op.modify is not None and chosen.row_tiles > 1:
         chosen = replace(chosen, keeps_queries=False)
+    elif not work.op.expressions and widest > 192:
+        chosen = WIDE_AND_DENSE
     if gpu_violations(chosen, sizes, gpu):
         chosen = replace(chosen, warps=4)  # of two GPUs, the one with less shared memory
     if broken := gpu_violations(chosen, sizes, gpu):

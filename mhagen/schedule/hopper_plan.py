@@ -36,6 +36,7 @@ class HopperSchedule:
              blocks of keys, and of values, in shared memory
     Members  looks_up: do threads that copy read arrays, to know which blocks are seen? takes_turns: do groups
              begin their products one after the other, so that one makes weights while another multiplies?
+             is_lazy: do maxima rise by steps of some powers of two alone?
     """
 
     consumers: int
@@ -43,6 +44,7 @@ class HopperSchedule:
     stages: int
     looks_up: bool = False
     takes_turns: bool = True
+    is_lazy: bool = False
 
     @property
     def threads(self) -> int:
@@ -132,11 +134,12 @@ def hopper_schedules(sizes: GpuSizes, gpu: Gpu) -> Iterator[HopperSchedule]:
     return (each for each in made if not hopper_violations(each, sizes, gpu))
 
 
-# By the wider of dim and value_dim: the keys of a block, and where scores are both changed and masked, which
-# takes registers. Not measured on a GPU yet.
+# By the wider of dim and value_dim; measured on an H200, causal and unmasked. Beside it the keys of a block
+# where scores are changed, and where they are both changed and masked, which takes registers.
 DEFAULTS = (
-    (128, 128, 96),
-    (256, 64, 48),
+    (64, HopperSchedule(consumers=3, block_keys=96, stages=2), 128, 96),
+    (128, HopperSchedule(consumers=2, block_keys=128, stages=2, is_lazy=True), 128, 96),
+    (256, HopperSchedule(consumers=2, block_keys=80, stages=2, takes_turns=False, is_lazy=True), 64, 48),
 )
 WITH_ARRAYS = 64  # keys of a block: what is read of arrays needs 40 to 60 registers
 WITH_CELLS = 32  # where masks are read in each cell: and addresses of all of these
@@ -146,7 +149,7 @@ WIDEST_WITH_ARRAYS = 128
 def choose_hopper_schedule(work: Workload, gpu: Gpu) -> HopperSchedule | None:
     """The default schedule for such heads; None where another family computes them.
 
-    Heads that differ have one for all: that of those with the smallest blocks.
+    Heads that differ have one for all: with the smallest blocks, and the fewest groups, that some need.
     """
     if gpu.suffix != "a" or work.dim % PANEL or work.value_dim % PANEL:
         return None
@@ -154,28 +157,34 @@ def choose_hopper_schedule(work: Workload, gpu: Gpu) -> HopperSchedule | None:
     known = [each for each in chosen if each is not None]
     if len(known) < len(chosen):
         return None
-    return replace(min(known, key=lambda each: each.block_keys), looks_up=any(k.looks_up for k in known))
+    return replace(
+        known[0],
+        consumers=min(each.consumers for each in known),
+        block_keys=min(each.block_keys for each in known),
+        looks_up=any(each.looks_up for each in known),
+    )
 
 
 def schedule_of_kind(work: Workload) -> HopperSchedule | None:
     """The same of heads of which the same is said."""
     sizes = sizes_of(work)
     widest, op = max(sizes.dim, sizes.value_dim), work.op
-    _, most, fewer = next(row for row in DEFAULTS if widest <= row[0])
+    _, plain, changed, both = next(row for row in DEFAULTS if widest <= row[0])
+    if not op.captured and op.modify is None:
+        return plain
     if not op.captured:
-        is_both = op.modify is not None and op.keep is not None
-        return HopperSchedule(consumers=2, block_keys=fewer if is_both else most, stages=2)
+        return replace(plain, consumers=2, block_keys=changed if op.keep is None else both)
     looks_up = bool(elements(op.keep))
     if widest > WIDEST_WITH_ARRAYS or (looks_up and elements(op.modify)):
         return None  # registers do not suffice for all of that
     block_keys = WITH_CELLS if any(map(is_of_cell, elements(op.keep))) else WITH_ARRAYS
-    return HopperSchedule(consumers=2, block_keys=block_keys, stages=2, looks_up=looks_up)
+    return replace(plain, consumers=2, block_keys=block_keys, looks_up=looks_up)
 
 
 def choose_gpu_family(work: Workload, gpu: Gpu) -> GpuSchedule | HopperSchedule:
     """The default schedule of the family for Hopper where it computes such heads, else of the other one."""
     of_hopper = choose_hopper_schedule(work, gpu)
-    return choose_gpu_schedule(work, gpu) if of_hopper is None else of_hopper
+    return choose_gpu_schedule(work.most_demanding, gpu) if of_hopper is None else of_hopper
 
 
 def elements(expr: Expr | None) -> tuple[Element, ...]:

@@ -91,6 +91,7 @@ SCHEDULES = {
     "three stages": GpuSchedule(2, 1, 16, 3, True),
     "two row tiles": GpuSchedule(2, 2, 32, 2, False),
     "four stages": GpuSchedule(1, 1, 16, 4, False),
+    "keys and values in turn": GpuSchedule(2, 1, 48, 1, True),
 }
 
 
