@@ -84,7 +84,7 @@ class Case:
     @property
     def spec_name(self) -> str:
         """One for each spec, of all lengths."""
-        return re.sub(r"\W+", "_", f"{self.name}_{self.dim}")
+        return re.sub(r"\W+", "_", f"{self.name}_{self.dim}").lower()
 
     @property
     def spec(self) -> dict[str, Any]:
