@@ -27,6 +27,7 @@ SPEC: dict[str, Any] = {
     "inputs": {"slope": {"shape": ["query_heads"]}},
 }
 STREAM = 0x5EED
+FIRST = "16q3i"
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Library:
     """The functions of libcuda, as far as they are called, on a GPU of some compute capability."""
 
     capability: tuple[int, int] = (9, 0)
-    statistics: int = 0  # that kernels write
+    first: str = FIRST  # what its kernels are given at first
     called: list[str] = field(default_factory=list)
     launched: list[tuple[Any, ...]] = field(default_factory=list)
 
@@ -44,15 +45,14 @@ class Library:
             if name == "cuDeviceGetAttribute":
                 arguments[0]._obj.value = self.capability[arguments[1] == gpu_driver.COMPUTE_CAPABILITY_MINOR]
             if name == "cuLaunchKernel":
-                self.launched.append((arguments[1:9], parameters(arguments[10], self.statistics)))
+                self.launched.append((arguments[1:9], parameters(arguments[10], self.first)))
             return 0
 
         return function
 
 
-def parameters(given: Any, statistics: int) -> list[int]:
-    """Four addresses with three strides each, statistics, three lengths of 32 bits, and the rest."""
-    first = f"{16 + statistics}q3i"
+def parameters(given: Any, first: str) -> list[int]:
+    """Four addresses with three strides each, three lengths of 32 bits, and what else there is."""
     size = ctypes.c_size_t.from_address(given[3]).value
     told = ctypes.string_at(given[1], size)
     others = (size - calcsize(f"{first}0q")) // 8
@@ -205,7 +205,7 @@ def test_statistics_of_second_passes_come_behind_the_first(
         return OnGpu((16 + len(made)) << 20, shape, {"int64": "<i8", "float32": "<f4"}[dtype])
 
     monkeypatch.setattr(gpu_arrays, "empty", empty)
-    library.statistics = 3  # of the first pass, with what makes weights of scores
+    library.first = "19q3i"  # with the places of what the first pass makes
     result = module.attention(**arrays(queries=70, keys=130))
     of_queries, of_keys = (3, 4, 70), (3, 4, 130)
     leaders = [
