@@ -335,7 +335,7 @@ def add_columns(outs, weights, place, start, end):
 
 
 def add_values(outs, weights, place):
-    """Add the values of a block under their weights; in two parts, for compilers do not unroll longer loops."""
+    """Add the values of a block under their weights; in two parts, as longer loops are not unrolled."""
     add_columns(outs, weights, place, 0, min(VALUE_PAIRS, 8))
     if VALUE_PAIRS > 8:
         add_columns(outs, weights, place, 8, VALUE_PAIRS)
@@ -524,8 +524,8 @@ def add_infinities_of_rows(outs, place, lane, q_of_rows, k_block, keys):
 def tile_of_task(task, batch, queries, keys):
     """The first query of a tile, its head and its batch entry.
 
-    Some heads come together, as many as have their keys and values in the cache; of these first the tiles of the
-    last queries, which see most keys under a causal mask: what is left for the end is short.
+    Some heads come together, as many as have their keys and values in the cache; of these first the tiles of
+    the last queries, which see most keys under a causal mask: what is left for the end is short.
     """
     tiles = int32((queries + TILE_QUERIES - 1) // TILE_QUERIES)
     heads = int32(batch * QUERY_HEADS)
@@ -585,7 +585,7 @@ def rounded_pair(outs, i, share):
 
 
 def write_row(outs, row, share, place, lane, is_there):
-    """What this lane has of a row, two numbers of each octet: it exchanges them for whole octets, if it can."""
+    """What this lane has of a row, two numbers of each octet, exchanged for whole octets where it can."""
     start, own = row // 2 * VALUE_OCTETS * 4 + row % 2 * 2, lane & uint32(3)
     quads = OUT_OCTETS // 4 if ALIGNED else 0
     for quad in range(quads):
@@ -717,7 +717,7 @@ def attend_tile(
 wait_for_part = cp_async_wait_group(1)
 
 
-def copy_rows(shared, thread, query, query_head, query_row, first, rows):
+def copy_rows(shared, thread, query, query_head, query_row, first_head, first, rows):
     """Begin to copy a tile of rows; those behind the last become zeros."""
     place_row = int32(thread // uint32(KEY_CHUNKS))
     chunk = thread % uint32(KEY_CHUNKS)
@@ -727,7 +727,9 @@ def copy_rows(shared, thread, query, query_head, query_row, first, rows):
         if place_row < KEY_STEP and row < TILE_QUERIES:
             swizzled = chunk ^ (uint32(row) >> uint32(KEY_SHIFT) & uint32(KEY_MASK))
             place = shared + uint32(row) * uint32(KEY_ROW) + swizzled * uint32(16)
-            start = query + number // GROUP_SIZE * query_row + number % GROUP_SIZE * query_head
+            member = number % GROUP_SIZE
+            h = first_head + member
+            start = query + number // GROUP_SIZE * query_row + h * query_head
             source = uint64(start) + uint64(chunk * uint32(16))
             is_there = number < rows and chunk * uint32(8) < uint32(DIM)
             if ALIGNED:
@@ -746,7 +748,8 @@ def leave_part(outs, maxima, sums, lane, first_number, first_head, b, batch, que
         total += shfl_bfly(total, uint32(2))
         number = first_number + 8 * row
         if number < queries * GROUP_SIZE:
-            own, h = number // GROUP_SIZE, first_head + number % GROUP_SIZE
+            own, member = number // GROUP_SIZE, number % GROUP_SIZE
+            h = first_head + member
             place = ((int64(b) * QUERY_HEADS + h) * queries + own) * parts + part
             for octet in range(OUT_OCTETS):
                 i = octet * 4 + row * 2
@@ -794,13 +797,15 @@ def attend_part(
     task = int32(cuda.blockIdx.x)
     part, task = int32(task % parts), int32(task // parts)
     first, task = int32(task % tiles * TILE_QUERIES), int32(task // tiles)
-    first_head, b = int32(task % KEY_VALUE_HEADS * GROUP_SIZE), int32(task // KEY_VALUE_HEADS)
+    first_head = int32(task % KEY_VALUE_HEADS * GROUP_SIZE)
+    b = int32(task // KEY_VALUE_HEADS)
     if query_offsets != 0:
         query_offset = load_int64(query_offsets + 8 * b)
     q_low = first // GROUP_SIZE + query_offset
     q_high = (min(first + TILE_QUERIES, rows) - 1) // GROUP_SIZE + query_offset
-    key = key + b * key_batch + first_head // GROUP_SIZE * key_head
-    value = value + b * value_batch + first_head // GROUP_SIZE * value_head
+    shared_head = first_head // GROUP_SIZE
+    key = key + b * key_batch + shared_head * key_head
+    value = value + b * value_batch + shared_head * value_head
     end = int32((keys + BLOCK_KEYS - 1) // BLOCK_KEYS)
     reached, behind = reached_keys(q_low, q_high, keys)
     end = int32((min(max(behind, 0), keys) + BLOCK_KEYS - 1) // BLOCK_KEYS)
@@ -810,8 +815,8 @@ def attend_part(
     end = int32(min(end, start + share))
 
     shared = shared_base()
-    queries_of_group = query + b * query_batch + first_head * query_head
-    copy_rows(shared, lane, queries_of_group, query_head, query_row, first, rows)
+    query = query + b * query_batch
+    copy_rows(shared, lane, query, query_head, query_row, first_head, first, rows)
     block0, whole0 = next_block(start, end, q_low, q_high, keys)
     fetch_block(shared, lane, block0, end, key, key_row, value, value_row, keys)
     block1, whole1 = next_block(int32(block0 + 1), end, q_low, q_high, keys)
@@ -831,7 +836,8 @@ def attend_part(
     for row in range(ROWS):
         number = first_number + 8 * row
         q = int32(number // GROUP_SIZE + query_offset)
-        h = int32(first_head + number % GROUP_SIZE)
+        member = number % GROUP_SIZE
+        h = int32(first_head + member)
         q_of_rows[row], h_of_rows[row] = q, h
 
     row_of_16, upper = lane & uint32(15), lane >> uint32(4)
@@ -878,6 +884,14 @@ def highest_of_parts(notes, parts, lane):
     return highest
 
 
+def write_columns(outs, share, place, lane):
+    """A row of results, every 32nd of its columns."""
+    for i in range(COLUMNS):
+        column = lane + 32 * i
+        if column < VALUE_DIM:
+            st_global_b16(uint64(place + 2 * column), to_bf16(outs[i] * share))
+
+
 def read_part(values, slot, place, lane):
     """What a part has added up of values: every 32nd of its columns, and the last where there is none."""
     for i in range(COLUMNS):
@@ -916,7 +930,8 @@ def merge_parts(
     own, h = int32(task % queries), int32(task // queries % QUERY_HEADS)
     b = int32(task // queries // QUERY_HEADS)
     places = int64(batch) * QUERY_HEADS * queries * parts
-    place = int64(task) * parts
+    row = (int64(b) * QUERY_HEADS + h) * queries + own
+    place = row * parts
     notes = workspace + 4 * (VALUE_DIM * places + place)
     highest = highest_of_parts(notes, parts, lane)
     outs = cuda.local.array(COLUMNS, float32)
@@ -944,26 +959,12 @@ def merge_parts(
     share = float32(0.0) if total == float32(0.0) else rcp(total)
     logarithm = peak + lg2(total)
     lse_of_row = float32(MINUS_INFINITY) if total == float32(0.0) else logarithm * float32(LN_2)
-    out = out + b * out_batch + h * out_head + own * out_row
-    for i in range(COLUMNS):
-        column = lane + 32 * i
-        if column < VALUE_DIM:
-            st_global_b16(uint64(out + 2 * column), to_bf16(outs[i] * share))
+    write_columns(outs, share, out + b * out_batch + h * out_head + own * out_row, lane)
     if lane == 0:
-        at = 4 * int64(task)
+        at = 4 * row
         st_global_f32(uint64(lse + at), lse_of_row)
 
 
-KERNEL = GpuKernel(
-    name="causal_gqa",
-    function=attend_tile,
-    target="sm_90",
-    signature="llllllllllllllllliiill",
-    threads=THREADS,
-    shared_bytes=SHARED_BYTES,
-)
-# The same for arrays that are not aligned to 16 bytes.
-UNALIGNED = KERNEL.with_constants(ALIGNED=0)
 # Few queries: these constants in place of the module's.
 DECODING = {
     "ROW_TILES": 1,  # tiles of 16 queries that a warp has
@@ -993,6 +994,16 @@ DECODING = {
     "OUTS": 64,
     "LAZINESS": 0,  # in powers of two, that they may be too low
 }
+KERNEL = GpuKernel(
+    name="causal_gqa",
+    function=attend_tile,
+    target="sm_90",
+    signature="llllllllllllllllliiill",
+    threads=THREADS,
+    shared_bytes=SHARED_BYTES,
+)
+# The same for arrays that are not aligned to 16 bytes.
+UNALIGNED = KERNEL.with_constants(ALIGNED=0)
 PARTS = GpuKernel(
     name="causal_gqa",
     function=attend_part,
@@ -1070,13 +1081,14 @@ def attention(query, key, value, *, query_offset=None, out=None, stream=None):
     if sizes["queries"] <= DECODE_QUERIES and sizes["keys"] > PART_KEYS and can_allocate(query):
         parts = min(-(-sizes["keys"] // PART_KEYS), FEW_PARTS)
         parts = max(parts, min(-(-sizes["keys"] // LONG_PART_KEYS), MOST_PARTS))
-        tiles = -(-sizes["queries"] * GROUP_SIZE // DECODE_TILE)
         rows = sizes["batch"] * QUERY_HEADS * sizes["queries"]
         workspace = new_workspace(rows * parts * PART_NUMBERS, query, stream)
         of_parts = (*arguments, workspace.address, parts)
+        tiles = -(-sizes["queries"] * GROUP_SIZE // DECODE_TILE)
         blocks = parts * tiles * KEY_VALUE_HEADS * sizes["batch"]
         PARTS.attend(UNALIGNED_PARTS, arrays, of_parts, blocks=blocks, stream=stream)
-        MERGING.attend(MERGING, arrays, of_parts, blocks=rows, stream=stream)
+        blocks = sizes["batch"] * QUERY_HEADS * sizes["queries"]
+        MERGING.attend(MERGING, arrays, of_parts, blocks=blocks, stream=stream)
     else:
         blocks = -(-sizes["queries"] // TILE_QUERIES) * QUERY_HEADS * sizes["batch"]
         KERNEL.attend(UNALIGNED, arrays, arguments, blocks=blocks, stream=stream)

@@ -18,6 +18,8 @@ from ..schedule.gpu_plan import GpuSchedule
 from ..schedule.hopper_plan import HopperSchedule
 from .cpu import PACKAGE, load_text
 
+UNALIGNED = "UNALIGNED"  # so begin the names of kernels for arrays that are not aligned
+
 
 @dataclass(frozen=True)
 class GpuSource:
@@ -59,4 +61,5 @@ def gpu_kernels(module: ModuleType) -> tuple[GpuKernel, ...]:
 
     The one for arrays that are not aligned is compiled when such a call comes, but where all are.
     """
-    return (module.KERNEL, module.PARTS, module.MERGING)
+    kernels = ((name, each) for name, each in vars(module).items() if isinstance(each, GpuKernel))
+    return tuple(each for name, each in kernels if not name.startswith(UNALIGNED))

@@ -14,6 +14,7 @@ from ..schedule.gpu_decode_plan import (
 from ..schedule.gpu_plan import BYTES, FLAG_BYTES, WARP
 from .constants import LOG2_E, line
 from .gpu_facts import GpuLowering
+from .gpu_order import order_lines
 from .model import ConstantGroup, ConstantLine
 
 STEEPEST = 2.0**126  # where running maxima start, below 0: times what scales weights it is still finite
@@ -65,6 +66,7 @@ def layer_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
         line("GROUP_SIZE", work.op.group, "query heads that share a key/value head"),
         line("DIM", work.dim, "of queries and keys"),
         line("VALUE_DIM", work.value_dim),
+        *order_lines(facts),
         *(line(facts.constant_names[name], c.value) for name, c in facts.spec_constants.items()),
     )
 
@@ -97,7 +99,7 @@ def tile_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
         line("KEYS", query, "behind the tile of queries"),
         line("VALUES", query + plan.block_keys * key_row),
         line("STAGE", stage, "a block of keys and its values"),
-        *((line("FLAGS", sizes.shared_bytes(plan) - FLAG_BYTES, "of warps"),) if facts.view_code else ()),
+        *((line("FLAGS", sizes.shared_bytes(plan) - FLAG_BYTES, "of warps"),) if facts.masked else ()),
         line("SHARED_BYTES", sizes.shared_bytes(plan)),
         *turning_lines(facts, "KEY", key_row),
         line("QUERY_ROUNDS", rounds(facts, plan.tile_queries, sizes.dim), "copies by each thread"),
@@ -113,7 +115,7 @@ def rounds(facts: GpuLowering, rows: int, width: int) -> int:
 
 
 def words_lines(facts: GpuLowering, value_row: int) -> tuple[ConstantLine, ...]:
-    if facts.view_code is None:
+    if not facts.masked:
         return ()
     words = -(-facts.plan.block_keys * value_row // (16 * facts.plan.threads))
     return (
@@ -156,6 +158,20 @@ def register_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
 
 
 def number_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
+    """Those of all kinds of heads; where kinds differ, of the first that has them: see own_constants()."""
+    found: dict[str, ConstantLine] = {}
+    for each in (each for kind in facts.kinds for each in numbers_of_kind(kind)):
+        found.setdefault(each.name, each)
+    return tuple(found.values())
+
+
+def own_constants(facts: GpuLowering) -> tuple[ConstantLine, ...]:
+    """Those that a kind of heads is compiled with, in place of the module's."""
+    texts = {each.name: each.text for each in number_lines(facts)}
+    return tuple(each for each in numbers_of_kind(facts) if each.text != texts[each.name])
+
+
+def numbers_of_kind(facts: GpuLowering) -> tuple[ConstantLine, ...]:
     op = facts.work.op
     return (
         *((line("QUERY_SCALE", op.query_scale, "multiplies the products"),) if facts.scales_first else ()),

@@ -13,7 +13,7 @@ from .gpu_constants import gpu_constants
 from .gpu_entry import kernel_parameters, signature
 from .gpu_facts import GpuLowering
 from .gpu_finish import finish_parameters, lines_of_sums, stores
-from .gpu_model import CellsModel, DecodeModel
+from .gpu_model import CellsModel, DecodedKindModel, DecodeModel
 from .gpu_stages import Stages, before_model, pipeline_model, row_stages, view_place
 from .model import ConstantGroup, ConstantLine, Names
 
@@ -26,38 +26,46 @@ def decode_facts(facts: GpuLowering) -> GpuLowering:
     return replace(facts, schedule=schedule, by_group=True)
 
 
-def decode_model(facts: GpuLowering, of_tile: Stages, constants: tuple[ConstantLine, ...]) -> DecodeModel:
+def decode_model(facts: GpuLowering, constants: tuple[ConstantLine, ...]) -> DecodeModel:
     """What the template of decoding is filled with. Needs   facts made by decode_facts()"""
-    modify, hide, infinities = row_stages(facts, of_tile)
-    before = before_model(facts)
-    view = () if facts.view_code is None else view_place(facts)
-    reach = reach_place(facts)
     return DecodeModel(
         signature=f"{signature(facts)}li",
         parameters=(*kernel_parameters(facts), "workspace", "parts"),
         constants=constants,
         unfinished=facts.plan.stages - 2,
+        has_stores=bool(facts.statistics),
+    )
+
+
+def decoded_kind(facts: GpuLowering, of_tile: Stages) -> DecodedKindModel:
+    """The same of one kind of heads. Needs   facts made by decode_facts()"""
+    modify, hide, infinities = row_stages(facts, of_tile)
+    before = before_model(facts)
+    knows_rows = before.has_rows or asks_rows(modify, hide, infinities)
+    view = () if facts.view_code is None else view_place(facts)
+    reach = reach_place(facts)
+    return DecodedKindModel(
+        reads_offset=knows_rows or facts.view_code is not None,
         position_type=facts.position_type,
         before=before,
-        knows_rows=before.has_rows or knows_rows(modify, hide, infinities),
+        knows_rows=knows_rows,
         modify=modify,
         hide=hide,
         infinities=infinities,
         pipeline=pipeline_model(facts),
-        views_heads="first_head" in view,
+        views_heads=facts.first in view,
         next_parameters=("block", "end", "q_low", "q_high", "keys", *view),
-        reaches_heads="first_head" in reach,
-        reach_name="reached_keys_of_heads" if "first_head" in reach else "reached_keys",
+        reaches_heads=facts.first in reach,
+        reach_name="reached_keys_of_heads" if facts.first in reach else "reached_keys",
         reach_parameters=("q_low", "q_high", "keys", *reach),
         leave_parameters=leave_parameters(facts),
         sink_needs_position="query_offset" in finish_parameters(facts),
         finish_lines=lines_of_sums(facts, "highest"),
-        has_stores=bool(facts.statistics),
         stores=stores(facts),
     )
 
 
-def knows_rows(*functions: CellsModel) -> bool:
+def asks_rows(*functions: CellsModel) -> bool:
     """Does one of them ask what a row is?"""
     return any(name in ("q_of_rows", "h_of_rows") for each in functions for name in each.parameters)
 
@@ -66,12 +74,12 @@ def reach_place(facts: GpuLowering) -> Names:
     """What reached_keys() depends on, beside its queries."""
     code = facts.reach_code
     names = () if code is None else tuple(name for name in facts.place(code.names) if name != "keys")
-    return tuple("first_head" if name == "h" else name for name in names)
+    return tuple(facts.first if name == "h" else name for name in names)
 
 
 def leave_parameters(facts: GpuLowering) -> Names:
     """What leave_part() reads."""
-    place = ("first_number", "first_head", "b", "batch", "queries", "part", "parts", "workspace")
+    place = ("first_number", facts.first, "b", "batch", "queries", "part", "parts", "workspace")
     return (*facts.sums, "lane", *place)
 
 

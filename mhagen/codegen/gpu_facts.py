@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd
 
@@ -16,7 +16,7 @@ from ..schedule.gpu_plan import GpuSchedule, GpuSizes, sizes_of
 from ..schedule.hopper_plan import HopperSchedule
 from ..schedule.workload import Workload, workload_of
 from ..spec.statistic import LEADERS
-from .facts import OF_SECOND_PASS, OWN_INPUTS, VARIABLES, WEIGHING
+from .facts import OF_A_PART, OF_PART, OF_SECOND_PASS, OWN_INPUTS, VARIABLES, WEIGHING
 from .gpu_cells import Before, Cells, Emitter, emitter_for
 from .levels import Captured
 from .model import Names
@@ -27,22 +27,23 @@ from .tiles import TileCode, emit_visibility
 # fmt: off
 GPU_RESERVED = frozenset(
     {
-        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "CACHED_KEYS", "COLUMNS", "CONSUMERS",
-        "DECODE_QUERIES", "DECODE_SHARED_BYTES", "DECODE_THREADS", "DECODE_TILE", "DECODING", "DIM",
-        "FEW_PARTS", "FLAGS", "FRAGMENT", "FRAGMENTS", "GATE", "GROUP_SIZE", "KERNEL", "KEYS", "KEYS_EMPTY",
-        "KEYS_FULL", "KEY_CHUNKS", "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS",
-        "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS",
-        "KEY_VALUE_HEADS", "LAZINESS", "LEADER", "LEADERS", "LEADER_KEY", "LEADING", "LISTS", "LN_2",
-        "LOG2_E", "LONG_PART_KEYS", "LOOKERS", "LOWEST", "MERGING", "MINUS_INFINITY", "MOST_PARTS", "OUTS",
-        "OUT_OCTETS", "PARTS", "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "QUERIES_EMPTY", "QUERIES_FULL",
+        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "BUNDLES", "CACHED_KEYS", "CLEARERS",
+        "CLEARING", "COLUMNS", "CONSTANTS", "CONSUMERS", "DECODE_QUERIES", "DECODE_SHARED_BYTES",
+        "DECODE_THREADS", "DECODE_TILE", "DECODING", "DIM", "FEW_PARTS", "FLAGS", "FRAGMENT", "FRAGMENTS",
+        "GATE", "GROUP_SIZE", "HEADS", "KERNEL", "KEYS", "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS",
+        "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS",
+        "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LAZINESS",
+        "LEADER", "LEADERS", "LEADER_KEY", "LEADING", "LISTS", "LN_2", "LOG2_E", "LONG_PART_KEYS",
+        "LOOKERS", "LOWEST", "MEMBERS", "MERGING", "MINUS_INFINITY", "MOST_PARTS", "OUTS", "OUT_OCTETS",
+        "PARTS", "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "PRUNED_HEADS", "QUERIES_EMPTY", "QUERIES_FULL",
         "QUERY_HEADS", "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "READ_COLUMNS", "READ_PARTS",
         "RECEIVING", "RISEN", "ROWS", "ROW_TILES", "SCORES", "SECOND", "SECOND_SHARED_BYTES", "SECOND_SUMS",
-        "SECOND_THREADS", "SECOND_TILE", "SHARED_BYTES", "STAGE", "STAGES", "TASKS", "TASKS_FULL", "THREADS",
-        "TILE_QUERIES", "UNALIGNED", "UNALIGNED_LEADING", "UNALIGNED_PARTS", "UNALIGNED_RECEIVING", "VALUES",
-        "VALUES_EMPTY", "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR", "VALUE_DIM", "VALUE_MASK",
-        "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PANELS", "VALUE_PERIOD", "VALUE_ROUNDS", "VALUE_ROW",
-        "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_STEPS", "VALUE_WORDS", "WARPS", "WEIGHTS",
-        "WEIGHT_SCALE",
+        "SECOND_THREADS", "SECOND_TILE", "SHARED_BYTES", "STAGE", "STAGES", "TASKS", "TASKS_FULL",
+        "THREADS", "TILE_QUERIES", "UNALIGNED", "UNALIGNED_LEADING", "UNALIGNED_PARTS",
+        "UNALIGNED_RECEIVING", "VALUES", "VALUES_EMPTY", "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR",
+        "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PANELS", "VALUE_PERIOD",
+        "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_STEPS",
+        "VALUE_WORDS", "WARPS", "WEIGHTS", "WEIGHT_SCALE",
     }
 )
 # fmt: on
@@ -86,6 +87,7 @@ class GpuLowering:
     schedule: GpuSchedule | HopperSchedule
     target: Gpu
     by_group: bool = False  # the rows of a tile are queries of all heads of a group: see gpu_decode.py
+    number: int = 0  # of the kind of heads that all of this is about
 
     @property
     def plan(self) -> GpuSchedule:
@@ -99,7 +101,28 @@ class GpuLowering:
 
     @cached_property
     def work(self) -> Workload:
-        return workload_of(self.graph)
+        return workload_of(self.graph).part(self.number)
+
+    @property
+    def kinds(self) -> tuple[GpuLowering, ...]:
+        """The facts about each kind of heads: those of which the same is said."""
+        return tuple(replace(self, number=number) for number in range(len(self.work.parts)))
+
+    @property
+    def suffix(self) -> str:
+        """What the names of this kind's functions end with; those of constants in upper case."""
+        is_only = len(self.work.parts) == 1
+        return "" if is_only else f"{OF_PART}{self.work.heads_of_parts[self.number][0]}"
+
+    @property
+    def first(self) -> str:
+        """The variable that says where a bundle of heads begins, which few queries are attended from by."""
+        return "first_head" if self.work.is_plain else "first_place"
+
+    @property
+    def masked(self) -> bool:
+        """Has any kind of heads a mask?"""
+        return any(part.keep is not None for part in self.work.parts)
 
     @cached_property
     def sizes(self) -> GpuSizes:
@@ -125,8 +148,8 @@ class GpuLowering:
 
     @cached_property
     def captured(self) -> dict[str, Captured]:
-        """The arrays that the kernel reads."""
-        return {name: self.inputs[name] for name in self.work.op.captured}
+        """The arrays that the kernels read, of whichever kind of heads: they have the same parameters."""
+        return {name: self.inputs[name] for name in self.work.node.op.captured}
 
     @cached_property
     def inputs(self) -> dict[str, Captured]:
@@ -136,7 +159,7 @@ class GpuLowering:
 
     @cached_property
     def spec_constants(self) -> dict[str, Constant]:
-        expressions = self.work.op.expressions
+        expressions = [each for part in self.work.parts for each in part.expressions]
         found = {part.name: part for e in expressions for part in walk(e) if isinstance(part, Constant)}
         return dict(sorted(found.items()))
 
@@ -145,7 +168,7 @@ class GpuLowering:
         names: dict[str, str] = {}
         for name in self.spec_constants:
             text = name.upper()
-            while text in GPU_RESERVED or text in names.values():
+            while text in GPU_RESERVED or text in names.values() or OF_A_PART.search(text):
                 text += "_CONSTANT"
             names[name] = text
         return names
@@ -257,11 +280,6 @@ def check_supported(program: Program) -> None:
         raise UnsupportedError(
             "the CUDA backend has no layer() yet: leave out [projections], and multiply by the weights with "
             "the library that your arrays are from"
-        )
-    if not work.is_plain:
-        raise UnsupportedError(
-            "the CUDA backend computes all heads in one way: no [[groups]] and no pruned heads yet; use "
-            "where() and h in the expressions, or --backend cpu"
         )
     if work.dtype not in HALVES:
         raise UnsupportedError(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..base.target import Gpu
 from ..ir.program import Program
 from ..schedule.gpu_plan import GpuSchedule
-from .gpu_constants import gpu_constants
-from .gpu_decode import decode_constants, decode_facts, decode_model
+from .gpu_clear import clear_model
+from .gpu_constants import gpu_constants, own_constants
+from .gpu_decode import decode_constants, decode_facts, decode_model, decoded_kind
 from .gpu_entry import entry_model, kernel_parameters, signature
 from .gpu_facts import GpuLowering, check_supported
 from .gpu_finish import finish_model
-from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuModuleModel
+from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuKindModel, GpuModuleModel
+from .gpu_order import order_model
 from .gpu_prose import gpu_doc
-from .gpu_second import second_group, second_model, second_plan
-from .gpu_stages import before_model, pipeline_model, tile_stages, view_model
+from .gpu_second import second_group, second_kind, second_model, second_plan
+from .gpu_stages import before_model, pace_model, pipeline_model, reads_offset, tile_stages, view_model
+from .hopper_model import HopperKindModel
 
 # The bits of a number's exponent in both halves of a register, and what makes all of them overflow.
 EXPONENTS = {"f16": ("0x7C007C00", "0x04000400"), "bf16": ("0x7F807F80", "0x00800080")}
@@ -27,11 +32,10 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
     """
     check_supported(program)
     facts = GpuLowering(program, schedule, target)
-    modify, hide, infinities = stages = tile_stages(facts)
     of_decoding = decode_facts(facts)
     of_second = second_plan(facts, schedule.keeps_queries)
     constants = (*gpu_constants(facts), *second_group(facts, of_second))
-    decode = decode_model(of_decoding, stages, decode_constants(of_decoding, constants))
+    kinds = tuple(kind_model(kind, of_second) for kind in facts.kinds)
     exponent, carry = EXPONENTS[facts.half]
     kernel = GpuKernelModel(
         name=program.attention.name,
@@ -46,23 +50,51 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         to_bits=f"to_{facts.half}",
         copies=copies(facts, (of_decoding.plan, *of_second)),
         keeps_queries=schedule.keeps_queries,
-        before=before_model(facts),
-        cell_functions=distinct(modify, decode.modify, hide, decode.hide),
-        modify=modify,
-        hide=hide,
-        infinities=infinities,
-        infinity_functions=distinct(infinities, decode.infinities),
-        view=view_model(facts),
-        decode=decode,
+        pace=pace_model(facts),
+        masked=facts.masked,
+        cell_functions=cell_functions(kinds),
+        infinity_functions=infinity_functions(kinds),
+        kinds=kinds,
+        decode=decode_model(of_decoding, decode_constants(of_decoding, constants)),
         second=second_model(facts, of_second, constants),
-        pipeline=pipeline_model(facts),
+        clear=clear_model(facts),
         keeps_gaps=facts.keeps_gaps,
         started=facts.sums,
         weighed=facts.weighed,
-        finish=finish_model(facts),
         entry=entry_model(facts, "attend_tile", counts_tasks=False),
     )
     return GpuModuleModel(gpu_doc(facts), constants, kernel)
+
+
+def kind_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> GpuKindModel:
+    """What is compiled for one kind of heads."""
+    modify, hide, infinities = stages = tile_stages(facts)
+    return GpuKindModel(
+        suffix=facts.suffix,
+        constants_suffix=facts.suffix.upper(),
+        constants=own_constants(facts),
+        order=order_model(facts),
+        reads_offset=reads_offset(facts),
+        before=before_model(facts),
+        modify=modify,
+        hide=hide,
+        infinities=infinities,
+        view=view_model(facts),
+        decode=decoded_kind(decode_facts(facts), stages),
+        second=second_kind(facts, of_second),
+        pipeline=pipeline_model(facts),
+        finish=finish_model(facts),
+    )
+
+
+def cell_functions(kinds: Iterable[GpuKindModel | HopperKindModel]) -> tuple[CellsModel, ...]:
+    """What is done in cells, for many queries and for few."""
+    return distinct(*(each for k in kinds for each in (k.modify, k.decode.modify, k.hide, k.decode.hide)))
+
+
+def infinity_functions(kinds: Iterable[GpuKindModel | HopperKindModel]) -> tuple[CellsModel, ...]:
+    """The same, with values that are not finite."""
+    return distinct(*(each for k in kinds for each in (k.infinities, k.decode.infinities)))
 
 
 def distinct(*functions: CellsModel) -> tuple[CellsModel, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .gpu_cells import RowValue
-from .gpu_second_model import GpuSecondModel
+from .gpu_second_model import GpuSecondModel, LeaderModel, SecondKindModel
 from .model import ConstantGroup, ConstantLine, Lines, Names, SupportImport
 
 
@@ -75,6 +75,31 @@ class ViewModel:
 
 
 @dataclass(frozen=True)
+class TableModel:
+    """A function from numbers to heads."""
+
+    name: str
+    doc: str
+    lines: Lines
+
+
+@dataclass(frozen=True)
+class GpuOrderModel:
+    """Which heads a kernel computes. No table: all of them, one after the other."""
+
+    tables: tuple[TableModel, ...]
+    heads: str  # the constant that says how many
+    head_of_tile: str  # of the kernel for many queries, from the number of a head
+    head_of_row: str  # of one that merges parts of the keys
+    head_of_block: str  # of one that says what a block of keys receives
+    bundles: str  # of heads that share a key/value head: the constants that say how many,
+    members: str  # and how many heads one has
+    first: str  # the variable that says where a bundle begins
+    first_query_head: str  # of a bundle
+    head_of_member: str
+
+
+@dataclass(frozen=True)
 class FillModel:
     """A block of keys that is fetched: how it is found, and the stage that it goes to."""
 
@@ -84,12 +109,18 @@ class FillModel:
 
 
 @dataclass(frozen=True)
-class PipelineModel:
-    """The blocks of keys that are on their way."""
+class PaceModel:
+    """When blocks are fetched."""
 
     in_turn: bool  # is there one place for keys and one for values, filled one after the other?
     wait: str  # the instruction that waits for what is used next
     comment: str
+
+
+@dataclass(frozen=True)
+class PipelineModel:
+    """The blocks of keys that are on their way."""
+
     fills: tuple[FillModel, ...]  # before the loop
     next: FillModel
     move_lines: Lines  # the next block becomes this one
@@ -121,6 +152,14 @@ class DecodeModel:
     parameters: Names  # of both
     constants: tuple[ConstantLine, ...]  # what the first is compiled with, in place of the module's
     unfinished: int  # groups of copies
+    has_stores: bool
+
+
+@dataclass(frozen=True)
+class DecodedKindModel:
+    """The same of one kind of heads."""
+
+    reads_offset: bool  # does it matter where queries stand?
     position_type: str
     before: BeforeModel
     knows_rows: bool  # is what a row is, its query and head, asked for?
@@ -136,7 +175,6 @@ class DecodeModel:
     leave_parameters: Names
     sink_needs_position: bool
     finish_lines: Lines
-    has_stores: bool
     stores: tuple[StoreModel, ...]
 
 
@@ -157,8 +195,44 @@ class GpuEntryModel:
 
 
 @dataclass(frozen=True)
+class ClearModel:
+    """The kernel that clears the output of pruned heads."""
+
+    is_there: bool
+    table: TableModel
+    signature: str
+    parameters: Names
+    has_stores: bool
+    stores: tuple[StoreModel, ...]
+    leading: tuple[LeaderModel, ...]
+    receives: bool
+    has_rows: bool  # is anything written beside the output of a query?
+    arguments: Lines
+
+
+@dataclass(frozen=True)
+class GpuKindModel:
+    """What is compiled for one kind of heads: those of which the same is said."""
+
+    suffix: str  # what the names of its functions end with, where there are other kinds
+    constants_suffix: str  # and those of its constants and kernels
+    constants: tuple[ConstantLine, ...]  # what it is compiled with, in place of the module's
+    order: GpuOrderModel
+    reads_offset: bool  # does it matter where queries stand?
+    before: BeforeModel
+    modify: CellsModel
+    hide: CellsModel
+    infinities: CellsModel
+    view: ViewModel
+    decode: DecodedKindModel
+    second: SecondKindModel
+    pipeline: PipelineModel
+    finish: FinishModel
+
+
+@dataclass(frozen=True)
 class GpuKernelModel:
-    """One kernel, and what people call."""
+    """The kernels of all kinds of heads, and what people call."""
 
     name: str
     target: str
@@ -172,20 +246,17 @@ class GpuKernelModel:
     to_bits: str
     copies: tuple[CopyModel, ...]
     keeps_queries: bool
-    before: BeforeModel
-    cell_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that are there and differ
-    modify: CellsModel
-    hide: CellsModel
-    infinities: CellsModel
-    infinity_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that differ
-    view: ViewModel
+    pace: PaceModel
+    masked: bool  # has any kind of heads a mask?
+    cell_functions: tuple[CellsModel, ...]  # of many and few queries, those that are there and differ
+    infinity_functions: tuple[CellsModel, ...]  # of many and few queries, those that differ
+    kinds: tuple[GpuKindModel, ...]
     decode: DecodeModel
     second: GpuSecondModel
-    pipeline: PipelineModel
+    clear: ClearModel
     keeps_gaps: bool
     started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
-    finish: FinishModel
     entry: GpuEntryModel
 
 

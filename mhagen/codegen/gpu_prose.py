@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from textwrap import wrap
 
 from ..spec.statistic import LEADERS
 from .constants import LOG2_E
 from .gpu_facts import GpuLowering
 from .model import Lines
-from .prose import WIDTH, count
+from .prose import WIDTH, count, heads_in_words
 from .wrapped import expression_lines
 
 
@@ -37,6 +38,25 @@ def summary(facts: GpuLowering) -> Lines:
 
 
 def meaning(facts: GpuLowering) -> Lines:
+    kinds, pruned = facts.kinds, facts.work.pruned_heads
+    lines = meaning_of_kind(facts) if len(kinds) == 1 else tuple(kinds_of_heads(facts))
+    if pruned:
+        told = "pruned. The output is 0 there, and nothing is computed or read"
+        lines += (f"    {heads_in_words(pruned)}: {told}",)
+    names = "    b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)"
+    needs_names = any(kind.work.op.expressions for kind in kinds)
+    return ("What it computes", *lines, *((names,) if needs_names else ()))
+
+
+def kinds_of_heads(facts: GpuLowering) -> Iterator[str]:
+    """What each kind of heads computes, below those that it is said of."""
+    for kind, heads in zip(facts.kinds, facts.work.heads_of_parts, strict=True):
+        first, *others = wrap(f"{heads_in_words(heads)} (functions *{kind.suffix}):", WIDTH - 4)
+        yield from (f"    {first}", *(f"        {line}" for line in others))
+        yield from (f"    {line}" for line in meaning_of_kind(kind))
+
+
+def meaning_of_kind(facts: GpuLowering) -> Lines:
     op = facts.work.op
     scale = op.query_scale if facts.scales_first else facts.weight_scale / LOG2_E
     steps = [f"    score  = {scale:.9g} * <query, key>"]
@@ -44,9 +64,7 @@ def meaning(facts: GpuLowering) -> Lines:
         steps += [] if expr is None else expression_lines(f"    {label}  = ", expr)
     where = "the softmax over the keys kept" if op.keep is not None else "the softmax over all keys"
     joined = "" if op.sink is None else " and the sink, whose value is 0"
-    steps.append(f"    out    = the mean of the values under {where}{joined}")
-    names = "    b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)"
-    return ("What it computes", *steps, *((names,) if op.expressions else ()))
+    return (*steps, f"    out    = the mean of the values under {where}{joined}")
 
 
 def schedule(facts: GpuLowering) -> Lines:
@@ -63,9 +81,13 @@ def schedule(facts: GpuLowering) -> Lines:
         "tensor cores (mma.sync m16n8k16); scores, weights and results stay in registers, queries "
         f"{kept}. "
     )
-    if facts.view_code is not None:
+    if facts.masked:
         text += "Blocks that `keep` hides whole are not fetched; blocks it shows whole are not masked."
     return paragraph(text)
+
+
+def blind_lse(facts: GpuLowering) -> str:
+    return "-inf" if facts.work.op.sink is None else "the sink's logit"
 
 
 def second_passes(facts: GpuLowering) -> tuple[Lines, ...]:
@@ -83,7 +105,7 @@ def second_passes(facts: GpuLowering) -> tuple[Lines, ...]:
 
 def numbers(facts: GpuLowering) -> Lines:
     blind = {
-        "lse": "-inf" if facts.work.op.sink is None else "the sink's logit",
+        "lse": " or ".join(dict.fromkeys(blind_lse(kind) for kind in facts.kinds)),
         "max": "-inf",
         "entropy": "0",
         "confidence": "0",

@@ -22,14 +22,14 @@ from .gpu_constants import gpu_constants
 from .gpu_decode import texts_of
 from .gpu_entry import kernel_parameters, signature
 from .gpu_facts import GpuLowering
-from .gpu_second_model import GpuLeadModel, GpuReceiveModel, GpuSecondModel, LeaderModel
+from .gpu_second_model import GpuLeadModel, GpuReceiveModel, GpuSecondModel, LeaderModel, SecondKindModel
 from .gpu_stages import find_lines, view_place
 from .model import ConstantGroup, ConstantLine, Lines, Names
 from .render import layout
 
-NO_LEAD = GpuLeadModel(False, "", (), (), (), (), "", (), ())
-NO_RECEIVE = GpuReceiveModel(False, "", (), (), (), (), (), "")
-NO_SECOND = GpuSecondModel(False, (), NO_LEAD, NO_RECEIVE)
+NO_LEAD = GpuLeadModel(False, (), (), (), "")
+NO_RECEIVE = GpuReceiveModel(False, (), (), (), (), "")
+NO_SECOND = GpuSecondModel(False, (), False, False, "", (), (), (), "", ())
 # The constants of a schedule that its functions read.
 # fmt: off
 READ = frozenset(
@@ -80,7 +80,26 @@ def second_model(
     if not plans:
         return NO_SECOND
     own = replace(facts, schedule=plans[0])
-    return GpuSecondModel(True, second_constants(own, groups), lead_model(own), receive_model(own))
+    return GpuSecondModel(
+        is_there=True,
+        constants=second_constants(own, groups),
+        leads=bool(facts.leading),
+        receives=facts.receives,
+        lead_signature=signature(facts) + "l" * len(facts.leading),
+        lead_parameters=(*kernel_parameters(facts), *facts.leading),
+        results=tuple(LeaderModel(name, LEADERS[name]) for name in facts.leading),
+        result_parameters=("lists", "lane", "own_row", "queries", *facts.leading, "b", "h"),
+        receive_signature=f"{signature(facts)}l",
+        receive_parameters=(*kernel_parameters(facts), "received"),
+    )
+
+
+def second_kind(facts: GpuLowering, plans: tuple[GpuSchedule, ...]) -> SecondKindModel:
+    """The same of one kind of heads."""
+    if not plans:
+        return SecondKindModel(NO_LEAD, NO_RECEIVE)
+    own = replace(facts, schedule=plans[0])
+    return SecondKindModel(lead_model(own), receive_model(own))
 
 
 def second_constants(facts: GpuLowering, groups: tuple[ConstantGroup, ...]) -> tuple[ConstantLine, ...]:
@@ -98,14 +117,10 @@ def lead_model(facts: GpuLowering) -> GpuLeadModel:
     masked = facts.view_code is not None
     return GpuLeadModel(
         is_there=True,
-        signature=signature(facts) + "l" * len(facts.leading),
-        parameters=(*kernel_parameters(facts), *facts.leading),
         first_lines=find_lines(facts, 0, 4),
         next_lines=find_lines(facts, 1, 8),
         move_lines=("block0, whole0 = block1, whole1" if masked else "block0 = block1",),
         is_whole="whole0" if masked else "(block0 + 1) * BLOCK_KEYS <= keys",
-        results=tuple(LeaderModel(name, LEADERS[name]) for name in facts.leading),
-        result_parameters=("lists", "lane", "own_row", "queries", *facts.leading, "b", "h"),
     )
 
 
@@ -116,8 +131,6 @@ def receive_model(facts: GpuLowering) -> GpuReceiveModel:
     masked = facts.view_code is not None
     return GpuReceiveModel(
         is_there=True,
-        signature=f"{signature(facts)}l",
-        parameters=(*kernel_parameters(facts), "received"),
         tile_parameters=tile_parameters(facts),
         first_lines=tile_lines(facts, 0, 4),
         next_lines=tile_lines(facts, 1, 8),
@@ -139,6 +152,6 @@ def tile_lines(facts: GpuLowering, number: int, indent: int) -> Lines:
     if facts.view_code is None:
         return (f"tile{number} = {start}",)
     arguments = (start, *tile_parameters(facts)[1:])
-    text = layout(f"tile{number}, whole{number} = next_tile", arguments, indent=indent)
+    text = layout(f"tile{number}, whole{number} = next_tile{facts.suffix}", arguments, indent=indent)
     first, *others = text.split("\n")
     return (first, *(each[indent:] for each in others))

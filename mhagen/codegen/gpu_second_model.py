@@ -17,26 +17,20 @@ class LeaderModel:
 
 @dataclass(frozen=True)
 class GpuLeadModel:
-    """The kernel for the keys with the greatest scores. Not there: nobody asks for them."""
+    """The kernel for the keys with the greatest scores, of one kind of heads, if anybody asks."""
 
     is_there: bool
-    signature: str
-    parameters: Names
     first_lines: Lines  # how the first block of keys is found,
     next_lines: Lines  # and the next one
     move_lines: Lines  # the next block becomes this one
     is_whole: str  # the condition that all queries see all keys of this block
-    results: tuple[LeaderModel, ...]
-    result_parameters: Names  # of what writes them
 
 
 @dataclass(frozen=True)
 class GpuReceiveModel:
-    """The kernel for what each key receives. Not there: nobody asks for it."""
+    """The kernel for what each key receives, of one kind of heads, if anybody asks."""
 
     is_there: bool
-    signature: str
-    parameters: Names
     tile_parameters: Names  # of next_tile()
     first_lines: Lines  # how the first tile of queries is found,
     next_lines: Lines  # and the next one
@@ -45,10 +39,24 @@ class GpuReceiveModel:
 
 
 @dataclass(frozen=True)
+class SecondKindModel:
+    """What second passes are for one kind of heads."""
+
+    lead: GpuLeadModel
+    receive: GpuReceiveModel
+
+
+@dataclass(frozen=True)
 class GpuSecondModel:
     """Second passes over the scores. Not there: every statistic is made in the first."""
 
     is_there: bool
     constants: tuple[ConstantLine, ...]  # what they are compiled with, in place of the module's
-    lead: GpuLeadModel
-    receive: GpuReceiveModel
+    leads: bool  # does somebody ask for the keys with the greatest scores,
+    receives: bool  # and for what keys receive?
+    lead_signature: str
+    lead_parameters: Names
+    results: tuple[LeaderModel, ...]
+    result_parameters: Names  # of what writes them
+    receive_signature: str
+    receive_parameters: Names

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from .gpu_cells import Cells
 from .gpu_facts import GpuLowering
-from .gpu_model import BeforeModel, CellsModel, FillModel, PipelineModel, ViewModel
+from .gpu_finish import finish_parameters
+from .gpu_model import BeforeModel, CellsModel, FillModel, PaceModel, PipelineModel, ViewModel
 from .model import Lines, Names
 from .render import layout
 from .wrapped import expression_lines
@@ -45,6 +46,15 @@ def before_model(facts: GpuLowering) -> BeforeModel:
         needs_position=bool(before.rows) or "q" in reads,
         first_query=f"{facts.position_type}(own_row + query_offset)",
         row_lines=before.rows,
+    )
+
+
+def reads_offset(facts: GpuLowering) -> bool:
+    """Does a tile need to know where its queries stand?"""
+    return (
+        facts.view_code is not None
+        or before_model(facts).needs_position
+        or "query_offset" in finish_parameters(facts)
     )
 
 
@@ -96,7 +106,7 @@ def modify_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
     read = ("score = scores[i] * float32(QUERY_SCALE)",) if "score" in found.reads else ()
     return CellsModel(
         is_there=True,
-        name="modify_scores",
+        name=f"modify_scores{facts.suffix}",
         doc="Make scores of the products of a tile.",
         comments=expression_lines("score = ", modify) if modify is not None else (),
         parameters=("scores", *first_positions(facts, found), *place_of_cells(facts, found)),
@@ -117,7 +127,7 @@ def hide_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
     place = tuple(name for name in place_of_cells(facts, found) if name != "keys")
     return CellsModel(
         is_there=True,
-        name="hide_scores",
+        name=f"hide_scores{facts.suffix}",
         doc="Make the scores of hidden keys, and of those behind the last one, minus infinity.",
         comments=expression_lines("keep: ", facts.work.op.keep) if facts.work.op.keep is not None else (),
         parameters=("scores", *first, "keys", *place),
@@ -139,7 +149,7 @@ def infinities_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
     first = rows_place(facts, cells)
     return CellsModel(
         is_there=True,
-        name="add_infinities",
+        name=f"add_infinities{facts.suffix}",
         doc="",
         comments=(),
         parameters=("outs", "place", "lane", *first, "k_block", "keys", *place),
@@ -155,7 +165,7 @@ def view_place(facts: GpuLowering) -> Names:
     """What visibility() depends on, beside its tile."""
     assert facts.view_code is not None
     names = tuple(name for name in facts.place(facts.view_code.names) if name != "keys")
-    return tuple("first_head" if name == "h" else name for name in names) if facts.by_group else names
+    return tuple(facts.first if name == "h" else name for name in names) if facts.by_group else names
 
 
 def view_model(facts: GpuLowering) -> ViewModel:
@@ -189,6 +199,13 @@ AHEAD = (
 IN_TURN = "Values come while their keys are multiplied, and the next keys while these values are."
 
 
+def pace_model(facts: GpuLowering) -> PaceModel:
+    """When the kernel for many queries fetches blocks."""
+    if facts.plan.stages == 1:
+        return PaceModel(True, WAIT_IN_TURN, IN_TURN)
+    return PaceModel(False, WAIT_AHEAD, AHEAD)
+
+
 def pipeline_model(facts: GpuLowering) -> PipelineModel:
     stages, masked = facts.plan.stages, facts.view_code is not None
     last = max(stages - 1, 1)
@@ -197,9 +214,6 @@ def pipeline_model(facts: GpuLowering) -> PipelineModel:
         for number in range(last)
     )
     return PipelineModel(
-        in_turn=stages == 1,
-        wait=WAIT_IN_TURN if stages == 1 else WAIT_AHEAD,
-        comment=IN_TURN if stages == 1 else AHEAD,
         fills=fills,
         next=FillModel(find_lines(facts, last, 8), f"block{last}", ""),
         move_lines=tuple(
@@ -219,8 +233,10 @@ def find_lines(facts: GpuLowering, number: int, indent: int, asks_whole: bool = 
     start = "start" if number == 0 else f"int32(block{number - 1} + 1)"
     if facts.view_code is None:
         return (f"block{number} = {start}",)
-    find = "next_block_of_heads" if "first_head" in view_place(facts) else "next_block"
+    find = "next_block_of_heads" if facts.first in view_place(facts) else "next_block"
     whole = f"whole{number}" if asks_whole else "_"
-    text = layout(f"block{number}, {whole} = {find}", (start, *NEXT, *view_place(facts)), indent=indent)
+    text = layout(
+        f"block{number}, {whole} = {find}{facts.suffix}", (start, *NEXT, *view_place(facts)), indent=indent
+    )
     first, *others = text.split("\n")
     return (first, *(line[indent:] for line in others))

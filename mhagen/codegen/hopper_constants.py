@@ -76,7 +76,7 @@ def tile_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLine, 
 
 
 def looking_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLine, ...]:
-    if facts.view_code is None:
+    if not facts.masked:
         return ()
     lookers = WARPGROUP * plan.consumers
     words = -(-plan.block_keys * facts.sizes.value_dim // (8 * lookers))

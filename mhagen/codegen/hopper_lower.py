@@ -6,17 +6,20 @@ from ..base.target import Gpu
 from ..ir.program import Program
 from ..schedule.gpu_plan import BYTES, GpuSchedule
 from ..schedule.hopper_plan import HopperSchedule
-from .gpu_decode import decode_constants, decode_facts, decode_model
+from .gpu_clear import clear_model
+from .gpu_constants import own_constants
+from .gpu_decode import decode_constants, decode_facts, decode_model, decoded_kind
 from .gpu_entry import entry_model, kernel_parameters, signature
 from .gpu_facts import GpuLowering, check_supported
 from .gpu_finish import finish_model
-from .gpu_lower import EXPONENTS, block_copies, distinct
+from .gpu_lower import EXPONENTS, block_copies, cell_functions, infinity_functions
 from .gpu_model import CellsModel
+from .gpu_order import order_model
 from .gpu_prose import doc_of, paragraph
-from .gpu_second import second_group, second_model, second_plan
-from .gpu_stages import before_model, find_lines, tile_stages, view_model
+from .gpu_second import second_group, second_kind, second_model, second_plan
+from .gpu_stages import before_model, find_lines, reads_offset, tile_stages, view_model
 from .hopper_constants import hopper_constants
-from .hopper_model import CalledModel, HopperKernelModel, HopperModuleModel
+from .hopper_model import CalledModel, HopperKernelModel, HopperKindModel, HopperModuleModel
 from .model import ConstantGroup, Lines, Names
 
 TURN = ("shared", "thread", "number", "stage", "parity", "task")
@@ -44,11 +47,9 @@ def kernel_model(
     of_second: tuple[GpuSchedule, ...],
     constants: tuple[ConstantGroup, ...],
 ) -> HopperKernelModel:
-    modify, hide, infinities = stages = tile_stages(facts)
     of_decoding = decode_facts(facts)
-    decode = decode_model(of_decoding, stages, decode_constants(of_decoding, constants))
+    kinds = tuple(kind_model(kind, of_second) for kind in facts.kinds)
     exponent, carry = EXPONENTS[facts.half]
-    masked = facts.view_code is not None
     return HopperKernelModel(
         name=facts.graph.name,
         target=facts.target.name,
@@ -63,30 +64,49 @@ def kernel_model(
         carry=carry,
         unpack=f"unpack_{facts.half}",
         to_bits=f"to_{facts.half}",
+        masked=facts.masked,
+        cell_functions=cell_functions(kinds),
+        infinity_functions=infinity_functions(kinds),
+        kinds=kinds,
+        decode=decode_model(of_decoding, decode_constants(of_decoding, constants)),
+        second=second_model(facts, of_second, constants),
+        clear=clear_model(facts),
+        keeps_gaps=facts.keeps_gaps,
+        started=facts.sums,
+        weighed=facts.weighed,
+        takes_turns=plan.takes_turns,
+        entry=entry_model(facts, "attend_tiles", counts_tasks=True),
+    )
+
+
+def kind_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> HopperKindModel:
+    """What is compiled for one kind of heads."""
+    modify, hide, infinities = stages = tile_stages(facts)
+    masked = facts.view_code is not None
+    return HopperKindModel(
+        suffix=facts.suffix,
+        constants_suffix=facts.suffix.upper(),
+        constants=own_constants(facts),
+        order=order_model(facts),
+        reads_offset=reads_offset(facts),
         before=before_model(facts),
-        cell_functions=distinct(modify, decode.modify, hide, decode.hide),
         modify=modify,
         hide=hide,
         infinities=infinities,
-        infinity_functions=distinct(infinities, decode.infinities),
         view=view_model(facts),
-        decode=decode,
-        second=second_model(facts, of_second, constants),
+        decode=decoded_kind(decode_facts(facts), stages),
+        second=second_kind(facts, of_second),
+        copied_lines=find_lines(facts, 0, 4, asks_whole=False),
         first_lines=find_lines(facts, 0, 4),
         next_lines=find_lines(facts, 1, 8, asks_whole=False),
         later_lines=find_lines(facts, 1, 12),
         move_lines=("block0, whole0 = block1, whole1" if masked else "block0 = block1",),
         is_whole="whole0" if masked else "(block0 + 1) * BLOCK_KEYS <= keys",
-        keeps_gaps=facts.keeps_gaps,
-        started=facts.sums,
-        weighed=facts.weighed,
         produced=produced(facts),
         multiplied=multiplied(facts),
-        takes_turns=plan.takes_turns,
         made=made(modify, hide, facts.weighed),
         mended=mended(infinities),
         finish=finish_model(facts),
-        entry=entry_model(facts, "attend_tiles", counts_tasks=True),
     )
 
 
@@ -145,6 +165,6 @@ def schedule_text(facts: GpuLowering, plan: HopperSchedule) -> Lines:
         "when it is empty. Products run on the tensor cores (wgmma m64k16), those of the next keys with "
         "queries while weights are made of these; scores, weights and results stay in registers. "
     )
-    if facts.view_code is not None:
+    if facts.masked:
         text += "Blocks that `keep` hides whole are not fetched; blocks it shows whole are not masked."
     return paragraph(text)

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from .gpu_model import (
     BeforeModel,
     CellsModel,
+    ClearModel,
     CopyModel,
+    DecodedKindModel,
     DecodeModel,
     FinishModel,
     GpuEntryModel,
+    GpuOrderModel,
     ViewModel,
 )
-from .gpu_second_model import GpuSecondModel
-from .model import ConstantGroup, Lines, Names
+from .gpu_second_model import GpuSecondModel, SecondKindModel
+from .model import ConstantGroup, ConstantLine, Lines, Names
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,37 @@ class CalledModel:
 
 
 @dataclass(frozen=True)
+class HopperKindModel:
+    """What is compiled for one kind of heads: those of which the same is said."""
+
+    suffix: str  # what the names of its functions end with, where there are other kinds
+    constants_suffix: str  # and those of its constants and kernels
+    constants: tuple[ConstantLine, ...]  # what it is compiled with, in place of the module's
+    order: GpuOrderModel
+    reads_offset: bool  # does it matter where queries stand?
+    before: BeforeModel
+    modify: CellsModel
+    hide: CellsModel
+    infinities: CellsModel
+    view: ViewModel
+    decode: DecodedKindModel
+    second: SecondKindModel
+    copied_lines: Lines  # how the first block of keys is found by those who copy,
+    next_lines: Lines  # and the next one
+    first_lines: Lines  # the same by those who multiply
+    later_lines: Lines
+    move_lines: Lines  # the next block becomes this one
+    is_whole: str  # the condition that all queries see all keys of this block
+    produced: Names  # what those who copy need for a tile,
+    multiplied: Names  # and those who multiply
+    made: Names  # what weights are made of
+    mended: Names  # what is needed to take values out that are not finite
+    finish: FinishModel
+
+
+@dataclass(frozen=True)
 class HopperKernelModel:
-    """One kernel for Hopper, those of decoding, and what people call."""
+    """The kernels for Hopper of all kinds of heads, those of decoding, and what people call."""
 
     name: str
     target: str
@@ -42,29 +74,17 @@ class HopperKernelModel:
     carry: str  # added to it, overflows where the exponent has all bits
     unpack: str
     to_bits: str
-    before: BeforeModel
-    cell_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that are there and differ
-    modify: CellsModel
-    hide: CellsModel
-    infinities: CellsModel
-    infinity_functions: tuple[CellsModel, ...]  # of this kernel and of decoding, those that differ
-    view: ViewModel
+    masked: bool  # has any kind of heads a mask?
+    cell_functions: tuple[CellsModel, ...]  # of many and few queries, those that are there and differ
+    infinity_functions: tuple[CellsModel, ...]  # of many and few queries, those that differ
+    kinds: tuple[HopperKindModel, ...]
     decode: DecodeModel
     second: GpuSecondModel
-    first_lines: Lines  # how the first block of keys is found,
-    next_lines: Lines  # the next one, by those who copy,
-    later_lines: Lines  # and by those who multiply
-    move_lines: Lines  # the next block becomes this one
-    is_whole: str  # the condition that all queries see all keys of this block
+    clear: ClearModel
     keeps_gaps: bool
     started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
-    produced: Names  # what those who copy need for a tile,
-    multiplied: Names  # and those who multiply
     takes_turns: bool  # do groups multiply one after the other?
-    made: Names  # what weights are made of
-    mended: Names  # what is needed to take values out that are not finite
-    finish: FinishModel
     entry: GpuEntryModel
 
 

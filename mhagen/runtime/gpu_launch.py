@@ -78,10 +78,10 @@ class GpuKernel:
         self._loading = OwnLock()
         self._loaded: dict[int, ctypes.c_void_p] = {}
 
-    def with_constants(self, **constants: int) -> GpuKernel:
+    def with_constants(self, **constants: float) -> GpuKernel:
         """The same functions, compiled with other values of constants that they read.
 
-        Raises   InternalError for a name that is no integer of the module: nothing would read it
+        Raises   InternalError for a name that is no such number of the module: nothing would read it
         """
         return GpuKernel(
             name=self.name,
@@ -204,13 +204,13 @@ def version_of(package: str) -> str:
         return "none"
 
 
-def bound(function: Callable[..., Any], constants: dict[str, int]) -> FunctionType:
+def bound(function: Callable[..., Any], constants: dict[str, float]) -> FunctionType:
     """The function and those of its module that it calls, reading these values in place of their module's."""
     assert isinstance(function, FunctionType)
     names = dict(function.__globals__)
-    for name in constants:
-        if type(names.get(name)) is not int:
-            raise InternalError(f"{name} is no integer constant of the module, so no kernel reads it")
+    for name, value in constants.items():
+        if type(names.get(name)) is not type(value):
+            raise InternalError(f"{name} is no such constant of the module, so no kernel reads it")
     for name, value in tuple(names.items()):
         if isinstance(value, FunctionType) and value.__module__ == function.__module__:
             names[name] = FunctionType(value.__code__, names, value.__name__)

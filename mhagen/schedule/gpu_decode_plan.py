@@ -39,7 +39,7 @@ def choose_decode_schedule(work: Workload, beside: GpuSchedule | HopperSchedule,
     widest = max(sizes.dim, sizes.value_dim)
     chosen = next(schedule for width, schedule in DEFAULTS if widest <= width)
     if isinstance(beside, HopperSchedule):
-        beside = choose_gpu_schedule(work, gpu)
+        beside = choose_gpu_schedule(work.most_demanding, gpu)
     chosen = replace(chosen, keeps_queries=beside.keeps_queries)
     if broken := gpu_violations(chosen, sizes, gpu):
         raise InternalError(f"the default decoding schedule for dim {widest} is illegal: {'; '.join(broken)}")

@@ -147,11 +147,28 @@ WIDEST_WITH_ARRAYS = 128
 
 
 def choose_hopper_schedule(work: Workload, gpu: Gpu) -> HopperSchedule | None:
-    """The default schedule for such heads; None where another family computes them."""
+    """The default schedule for such heads; None where another family computes them.
+
+    Heads that differ have one for all: with the smallest blocks, and the fewest groups, that some need.
+    """
+    if gpu.suffix != "a" or work.dim % PANEL or work.value_dim % PANEL:
+        return None
+    chosen = [schedule_of_kind(work.part(number)) for number in range(len(work.parts))]
+    known = [each for each in chosen if each is not None]
+    if len(known) < len(chosen):
+        return None
+    return replace(
+        known[0],
+        consumers=min(each.consumers for each in known),
+        block_keys=min(each.block_keys for each in known),
+        looks_up=any(each.looks_up for each in known),
+    )
+
+
+def schedule_of_kind(work: Workload) -> HopperSchedule | None:
+    """The same of heads of which the same is said."""
     sizes = sizes_of(work)
     widest, op = max(sizes.dim, sizes.value_dim), work.op
-    if gpu.suffix != "a" or not work.is_plain or work.dim % PANEL or work.value_dim % PANEL:
-        return None
     _, plain, changed, both = next(row for row in DEFAULTS if widest <= row[0])
     if not op.captured and op.modify is None:
         return plain
@@ -167,7 +184,7 @@ def choose_hopper_schedule(work: Workload, gpu: Gpu) -> HopperSchedule | None:
 def choose_gpu_family(work: Workload, gpu: Gpu) -> GpuSchedule | HopperSchedule:
     """The default schedule of the family for Hopper where it computes such heads, else of the other one."""
     of_hopper = choose_hopper_schedule(work, gpu)
-    return choose_gpu_schedule(work, gpu) if of_hopper is None else of_hopper
+    return choose_gpu_schedule(work.most_demanding, gpu) if of_hopper is None else of_hopper
 
 
 def elements(expr: Expr | None) -> tuple[Element, ...]:

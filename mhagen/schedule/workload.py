@@ -65,6 +65,12 @@ class Workload:
         """Key/value heads that some query head reads."""
         return len({head // self.op.group for head in self.kept_heads})
 
+    @property
+    def most_demanding(self) -> Workload:
+        """As that part sees it whose expressions ask most of the registers of a GPU: arrays, then changes."""
+        demands = [(bool(op.captured), op.modify is not None, bool(op.expressions)) for op in self.parts]
+        return self.part(demands.index(max(demands)))
+
     def part(self, number: int) -> Workload:
         """As one part sees it."""
         return replace(self, op=self.parts[number])

@@ -91,11 +91,10 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
     module = module_of(spec) if module is None else module
     arrays = operands(spec, call)
     memory = (hardware.GpuMemory if hardware.is_chosen() else GlobalMemory)(1 << 22)
-    kernel = module.KERNEL if call.gap % 8 == 0 else module.UNALIGNED
     statistics = spec.get("outputs", {}).get("statistics", ())
     heads = spec["heads"]["query"]
     shape = (call.batch, heads, call.queries, spec["heads"].get("value_dim", spec["heads"]["dim"]))
-    out = np.zeros(in_layout(shape, call.layout), DTYPES[spec["dtype"]])
+    out = np.full(in_layout(shape, call.layout), 7, DTYPES[spec["dtype"]])
     arguments, places = [], []
     for array in (*arrays, out):
         address, strides = put(memory, array, call)
@@ -107,22 +106,17 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
         first += [memory.put(np.full(shape[:3], np.nan, np.float32)) for _ in range(2)]
     offsets = memory.put(np.array(call.offsets, np.int64)) if call.offsets else 0
     arguments += [*first, call.batch, call.queries, call.keys, call.query_offset, offsets]
-    code = kernel.function.__code__
+    kinds = kinds_of_heads(module)
+    code = kernel_of(module, "KERNEL", "KERNEL", kinds[0]).function.__code__
     names = code.co_varnames[: code.co_argcount]
     arguments += [memory.put(call.inputs[name.removesuffix("_array")]) for name in names if "_array" in name]
-    given = tuple(arguments)
-    if call.parts:
-        counts = decode(spec, call, module, given, memory)
-    else:
-        text = kernel.code().decode()
-        blocks = -(-call.queries // module.TILE_QUERIES) * heads * call.batch
-        if kernel.counts_tasks:  # few blocks of threads, each with many tasks; or one for each
-            arguments.append(memory.put(np.zeros(1, np.uint32)) if call.blocks else 0)
-            blocks = min(call.blocks, blocks) if call.blocks else blocks
-        together = WARPGROUP if "wgmma" in text else WARP
-        how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
-        counts = launch(text if plant is None else plant(text), how, tuple(arguments), memory)
-    counts += run_again(spec, call, module, given, results, memory)
+    counts = clear(call, module, tuple(arguments), results, memory)
+    for kind in kinds:
+        if call.parts:
+            counts += decode(spec, call, module, kind, tuple(arguments), memory)
+        else:
+            counts += attend(call, module, kind, plant, tuple(arguments), memory)
+        counts += run_again(call, module, kind, tuple(arguments), results, memory)
     width = out.shape[-1] + call.gap
     bits = memory.get(places[3], np.uint16, (*out.shape[:-1], width))[..., : out.shape[-1]]
     found = (
@@ -130,6 +124,54 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
         *(memory.get(place, *described(name, shape, call.keys)) for name, place in results.items()),
     )
     return Outcome(tuple(each.astype(np.float64) for each in found), reference(spec, call, arrays), counts)
+
+
+def kinds_of_heads(module: Any) -> list[str]:
+    """What the names of the kernels of each kind of heads end with."""
+    return [name.removeprefix("KERNEL") for name in vars(module) if name.startswith("KERNEL")]
+
+
+def kernel_of(module: Any, aligned: str, other: str, kind: str, call: Call | None = None) -> Any:
+    return getattr(module, f"{aligned if call is None or call.gap % 8 == 0 else other}{kind}")
+
+
+def clear(
+    call: Call,
+    module: Any,
+    arguments: tuple[int, ...],
+    results: Mapping[str, int],
+    memory: GlobalMemory,
+) -> Counter[str]:
+    """Run the kernel that clears pruned heads, where there are any."""
+    if not hasattr(module, "CLEARING"):
+        return Counter()
+    blocks = module.PRUNED_HEADS * module.CLEARERS * call.batch
+    how = Launch((blocks, 1, 1), module.DECODE_THREADS, 0, WARP, call.seed)
+    own = (*of_leaders(results), *of_keys(results))
+    return launch(module.CLEARING.code().decode(), how, (*arguments, *own), memory)
+
+
+def of_leaders(results: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(place for name, place in results.items() if name in LEADERS)
+
+
+def of_keys(results: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(place for name, place in results.items() if name == "received")
+
+
+def attend(
+    call: Call, module: Any, kind: str, plant: Any, arguments: tuple[int, ...], memory: GlobalMemory
+) -> Counter[str]:
+    """Run the kernel for tiles of queries of one kind of heads."""
+    kernel = kernel_of(module, "KERNEL", "UNALIGNED", kind, call)
+    text, heads = kernel.code().decode(), getattr(module, f"HEADS{kind}", module.QUERY_HEADS)
+    blocks = -(-call.queries // module.TILE_QUERIES) * heads * call.batch
+    if kernel.counts_tasks:  # few blocks of threads, each with many tasks; or one for each
+        arguments = (*arguments, memory.put(np.zeros(1, np.uint32)) if call.blocks else 0)
+        blocks = min(call.blocks, blocks) if call.blocks else blocks
+    together = WARPGROUP if "wgmma" in text else WARP
+    how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
+    return launch(text if plant is None else plant(text), how, arguments, memory)
 
 
 def described(name: str, shape: tuple[int, ...], keys: int) -> tuple[Any, tuple[int, ...]]:
@@ -146,23 +188,22 @@ def unwritten(name: str, shape: tuple[int, ...], keys: int) -> NDArray[Any]:
 
 
 def run_again(
-    spec: Mapping[str, Any],
     call: Call,
     module: Any,
+    kind: str,
     arguments: tuple[int, ...],
     results: Mapping[str, int],
     memory: GlobalMemory,
 ) -> Counter[str]:
     """Run the kernels of second passes, as attention() does."""
-    is_aligned, tasks = call.gap % 8 == 0, spec["heads"]["query"] * call.batch
-    leaders = tuple(place for name, place in results.items() if name in LEADERS)
+    tasks = getattr(module, f"HEADS{kind}", module.QUERY_HEADS) * call.batch
     counts: Counter[str] = Counter()
     for name, length, own in (
-        ("LEADING", call.queries, leaders),
-        ("RECEIVING", call.keys, tuple(results[name] for name in results if name == "received")),
+        ("LEADING", call.queries, of_leaders(results)),
+        ("RECEIVING", call.keys, of_keys(results)),
     ):
         if own:
-            kernel = getattr(module, name if is_aligned else f"UNALIGNED_{name}")
+            kernel = kernel_of(module, name, f"UNALIGNED_{name}", kind, call)
             grid = (-(-length // module.SECOND_TILE) * tasks, 1, 1)
             how = Launch(grid, module.SECOND_THREADS, module.SECOND_SHARED_BYTES, WARP, call.seed)
             counts += launch(kernel.code().decode(), how, (*arguments, *own), memory)
@@ -170,21 +211,27 @@ def run_again(
 
 
 def decode(
-    spec: Mapping[str, Any], call: Call, module: Any, arguments: tuple[int, ...], memory: GlobalMemory
+    spec: Mapping[str, Any],
+    call: Call,
+    module: Any,
+    kind: str,
+    arguments: tuple[int, ...],
+    memory: GlobalMemory,
 ) -> Counter[str]:
     """Run the kernel for parts of the keys, then the one that merges them, as attention() does."""
-    kernel = module.PARTS if call.gap % 8 == 0 else module.UNALIGNED_PARTS
-    heads = spec["heads"]["query"]
-    shared = spec["heads"].get("key_value", heads)
-    rows = call.batch * heads * call.queries
+    kernel = kernel_of(module, "PARTS", "UNALIGNED_PARTS", kind, call)
+    rows = call.batch * spec["heads"]["query"] * call.queries
     workspace = memory.put(np.full(rows * call.parts * module.PART_NUMBERS, np.nan, np.float32))
     given = (*arguments, workspace, call.parts)
-    tiles = -(-call.queries * (heads // shared) // module.DECODE_TILE)
-    blocks = call.parts * tiles * shared * call.batch
+    tiles = -(-call.queries * getattr(module, f"MEMBERS{kind}", module.GROUP_SIZE) // module.DECODE_TILE)
+    bundles = getattr(module, f"BUNDLES{kind}", module.KEY_VALUE_HEADS)
+    blocks = call.parts * tiles * bundles * call.batch
     how = Launch((blocks, 1, 1), module.DECODE_THREADS, module.DECODE_SHARED_BYTES, WARP, call.seed)
     counts = launch(kernel.code().decode(), how, given, memory)
+    rows = call.batch * getattr(module, f"HEADS{kind}", module.QUERY_HEADS) * call.queries
     how = Launch((rows, 1, 1), module.DECODE_THREADS, 0, WARP, call.seed)
-    return counts + launch(module.MERGING.code().decode(), how, given, memory)
+    merging = kernel_of(module, "MERGING", "MERGING", kind)
+    return counts + launch(merging.code().decode(), how, given, memory)
 
 
 def in_layout(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:

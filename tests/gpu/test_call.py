@@ -174,6 +174,25 @@ def test_libraries_that_make_no_arrays_to_write_to_are_served_by_tiles(library: 
     assert len(library.launched) == 1
 
 
+MIXED: dict[str, Any] = {
+    **SPEC,
+    "name": "mixed",
+    "heads": {**SPEC["heads"], "pruned": [1]},
+    "groups": [{"heads": [3], "mask": {"keep": "k < q"}}],
+}
+
+
+def test_every_kind_of_heads_has_a_launch(library: Library) -> None:
+    module = cuda.load_gpu(compile_to_gpu_source(MIXED, "sm_80")[2])
+    kernels = [each for each in vars(module).values() if isinstance(each, gpu_launch.GpuKernel)]
+    module.attention(**arrays())
+    assert [how[0] for how, _ in library.launched] == [3 * module.CLEARERS, 3 * 2, 3]
+    assert [how[3] for how, _ in library.launched] == [32, module.THREADS, module.THREADS]
+    assert library.launched[0][1] == library.launched[1][1] == library.launched[2][1]
+    # A module has kernels for arrays that are not aligned too: of tiles and of parts, of each kind.
+    assert len(cuda.gpu_kernels(module)) == len(kernels) - 4 == 2 * 3 + 1
+
+
 def test_statistics_of_second_passes_come_behind_the_first(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,11 +274,6 @@ def test_what_shapes_a_kernel_is_in_its_key() -> None:
 NOT_YET: dict[str, tuple[dict[str, Any], str]] = {
     "float32": ({"dtype": "float32"}, "float16 and bfloat16"),
     "a layer": ({"projections": {"model_dim": 256}}, r"no layer\(\) yet"),
-    "groups": ({"groups": [{"heads": [1], "mask": {"keep": "k < q"}}]}, "no .*groups.* yet"),
-    "pruned heads": (
-        {"heads": {"query": 4, "key_value": 2, "dim": 64, "pruned": [1]}},
-        "no pruned heads yet",
-    ),
     "wide heads": ({"heads": {"query": 4, "dim": 512}}, "up to 256"),
 }
 

@@ -29,15 +29,16 @@ OF_HOPPER = HopperSchedule(consumers=2, block_keys=64, stages=2, looks_up=True)
 def test_generated_code_is_formatted(
     arch: str, dim: int, value_dim: int, schedule: HopperSchedule | None
 ) -> None:
-    """Also where lines are broken: many inputs, statistics and a long mask."""
+    """Also where lines are broken: many inputs, statistics and a long mask; heads that differ."""
     spec = {
         "name": "long",
         "dtype": "bfloat16",
         "layout": "bshd",
-        "heads": {"query": 8, "key_value": 2, "dim": dim, "value_dim": value_dim},
+        "heads": {"query": 8, "key_value": 2, "dim": dim, "value_dim": value_dim, "pruned": [7]},
         "scores": {"modify": "score + first_bias[b, h, q, k] * second_bias[h, q - k + 5]"},
         "mask": {"keep": "document_of[b, q] == document_of[b, k] and (k <= q or is_prefix[b, k])"},
         "softmax": {"sink": "sink_of_head[h] + q * 0.25"},
+        "groups": [{"heads": [0, 2, 5], "mask": {"keep": "k <= q + h"}, "scores": {"scale": 0.5}}],
         "inputs": {
             "first_bias": {"shape": ["batch", "query_heads", "queries", "keys"]},
             "second_bias": {"shape": ["query_heads", 64], "dtype": "bfloat16"},

@@ -131,7 +131,9 @@ def names_read(environment: jinja2.Environment, name: str) -> set[str]:
     """The variables of a template and of those it includes, by Jinja's own account."""
     tree = environment.parse(environment.loader.get_source(environment, name)[0])
     names = set(meta.find_undeclared_variables(tree)) - set(environment.globals)
-    return names.union(*(names_read(environment, part) for part in meta.find_referenced_templates(tree)))
+    of_loops = {loop.target.name for loop in tree.find_all(nodes.For) if isinstance(loop.target, nodes.Name)}
+    included = (names_read(environment, part) for part in meta.find_referenced_templates(tree))
+    return names.union(*(each - of_loops for each in included))
 
 
 def unread(model: type, reader: Reader) -> list[str]:
