@@ -47,6 +47,7 @@ COMPILER_SOURCES = (
     "exponents",
     "formats",
     "frontend",
+    "garbage",
     "lanes",
     "meaning",
     "memory",

@@ -157,8 +157,8 @@ def schedule_text(facts: GpuLowering, plan: HopperSchedule) -> Lines:
     """The schedule in words."""
     tile = facts.sizes.dim * plan.tile_queries * BYTES >> 10
     text = (
-        f"Schedule: a block of {plan.threads} threads attends from {plan.tile_queries} queries of one head "
-        "after the other, as long as there are such tiles; "
+        f"Schedule: a block of {plan.threads} threads attends from one tile after the other, each of "
+        f"{plan.tile_queries} queries of one head; "
         f"{plan.consumers} groups of four warps multiply, each 64 of them, and four more warps copy. Keys "
         f"and values come in blocks of {plan.block_keys}, copied by cp.async into {plan.stages} stages of "
         f"swizzled shared memory, behind the queries ({tile} KB); mbarriers say when a buffer is full, and "

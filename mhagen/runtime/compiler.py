@@ -6,9 +6,7 @@ of Python or Numba at run time and can be stored as it is.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -19,6 +17,7 @@ from ..base.errors import UnsupportedError
 from ..base.target import Target
 from .callees import Callee
 from .frontend import FrontEnd, Lowered
+from .garbage import no_collections
 from .host import Cpu
 from .optimise import emit_object, target_machine
 from .simd_formats import VOCABULARY
@@ -57,18 +56,6 @@ def compile_kernel(
             front_end.export(rebound(function, callees, vocabulary(target, computed)), other)
             symbols.append(other)
         return emit_object(str(front_end.module), symbols, emitter)
-
-
-@contextmanager
-def no_collections() -> Iterator[None]:
-    """Millions of objects are made, and all are needed until the end: looking for garbage takes a tenth."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def rebound(

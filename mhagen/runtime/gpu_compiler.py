@@ -8,6 +8,7 @@ from typing import Any
 
 from ..base.errors import UnsupportedError
 from ..base.target import Gpu
+from .garbage import no_collections
 
 TYPES = {"l": "int64", "i": "int32"}
 
@@ -32,14 +33,15 @@ def compile_gpu_kernel(
         ) from error
     kernel = inlined(function, {}, lambda callee: cuda.jit(device=True, inline="always")(callee))
     parameters = (getattr(types, TYPES[letter]) for letter in signature)
-    text, _ = cuda.compile(
-        kernel,
-        types.void(*parameters),
-        cc=(*target.compute_capability, target.suffix) if target.suffix else target.compute_capability,
-        device=False,
-        abi="numba",
-        launch_bounds=(threads, 1),
-    )
+    with no_collections():
+        text, _ = cuda.compile(
+            kernel,
+            types.void(*parameters),
+            cc=(*target.compute_capability, target.suffix) if target.suffix else target.compute_capability,
+            device=False,
+            abi="numba",
+            launch_bounds=(threads, 1),
+        )
     return with_symbol(text, symbol).encode()
 
 

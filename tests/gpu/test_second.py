@@ -79,7 +79,7 @@ def test_expressions_are_those_of_the_first_pass() -> None:
     assert_right(run(spec, Call(70, 130, inputs=arrays)), "float16")
 
 
-OF_HOPPER = spec_of(heads={"query": 2, "key_value": 1, "dim": 128}, mask={"keep": "k <= q"}, outputs=ALL)
+OF_HOPPER = spec_of(heads={"query": 2, "key_value": 1, "dim": 64}, mask={"keep": "k <= q"}, outputs=ALL)
 
 
 def test_a_module_for_hopper_has_the_same_second_passes() -> None:

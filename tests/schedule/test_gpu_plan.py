@@ -48,7 +48,7 @@ def test_every_schedule_of_the_space_is_legal_and_named_once() -> None:
 BROKEN = {
     "a block of keys": GpuSchedule(4, 1, 24, 2, True),
     "a block of threads": GpuSchedule(17, 1, 64, 2, True),
-    "two to four stages": GpuSchedule(4, 1, 64, 1, True),
+    "up to four stages": GpuSchedule(4, 1, 64, 5, True),
     "tiles and stages fit": GpuSchedule(4, 1, 256, 4, True),
     "tiles fit the registers of a thread": GpuSchedule(4, 2, 128, 2, True),
     "the registers of all threads": GpuSchedule(16, 1, 64, 2, True),
