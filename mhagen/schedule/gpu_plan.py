@@ -126,7 +126,7 @@ def gpu_violations(schedule: GpuSchedule, sizes: GpuSizes, gpu: Gpu) -> tuple[st
 
 def gpu_schedules(sizes: GpuSizes, gpu: Gpu) -> Iterator[GpuSchedule]:
     """Every legal schedule worth a measurement."""
-    choices = product((4, 8), (1, 2), (32, 48, 64, 128), (1, 2, 3), (True, False))
+    choices = product((4, 8), (1, 2), (32, 48, 64, 128), (1, 2, 3), (True, False), (True, False))
     made = (GpuSchedule(*choice) for choice in choices)
     return (each for each in made if not gpu_violations(each, sizes, gpu))
 
@@ -140,7 +140,8 @@ DEFAULTS = (
     (192, GpuSchedule(warps=8, row_tiles=1, block_keys=32, stages=2, keeps_queries=False)),
     (256, GpuSchedule(warps=8, row_tiles=1, block_keys=64, stages=1, keeps_queries=False, is_lazy=True)),
 )
-# Where no mask hides blocks, and where scores are changed, which takes registers.
+# Wide heads without a mask; arrays, whose places and elements need registers, also of wide heads; and scores
+# that are changed, which needs some too.
 WIDE_AND_DENSE = GpuSchedule(warps=8, row_tiles=1, block_keys=64, stages=2, keeps_queries=False)
 WITH_ARRAYS = GpuSchedule(warps=8, row_tiles=1, block_keys=64, stages=2, keeps_queries=False)
 WIDE_WITH_ARRAYS = GpuSchedule(warps=8, row_tiles=1, block_keys=32, stages=2, keeps_queries=False)

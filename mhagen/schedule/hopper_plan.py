@@ -130,7 +130,8 @@ def hopper_violations(schedule: HopperSchedule, sizes: GpuSizes, gpu: Gpu) -> tu
 
 def hopper_schedules(sizes: GpuSizes, gpu: Gpu) -> Iterator[HopperSchedule]:
     """Every legal schedule worth a measurement."""
-    made = (HopperSchedule(*choice) for choice in product((2, 3), (64, 80, 96, 128, 160, 176), (2, 3)))
+    choices = product((2, 3), (64, 80, 96, 128, 160, 176), (2, 3), (False,), (True, False), (True, False))
+    made = (HopperSchedule(*choice) for choice in choices)
     return (each for each in made if not hopper_violations(each, sizes, gpu))
 
 

@@ -125,6 +125,25 @@ def test_addresses_strides_and_lengths_go_to_the_kernel(library: Library, module
     assert values[22:] == [0] * module.KERNEL.counts_tasks
 
 
+def test_as_many_blocks_of_threads_are_started_as_run_at_once_where_they_take_tasks(
+    library: Library, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in has 9 multiprocessors; the tasks are counted in a word that is cleared before."""
+    monkeypatch.setattr(gpu_launch, "can_allocate", lambda like: True)
+    monkeypatch.setattr(
+        gpu_arrays, "new_workspace", lambda *_: gpu_arrays.array_of("workspace", OnGpu(7 << 20, (1,), "<f4"))
+    )
+    module.attention(**arrays(queries=600))
+    tasks = 3 * 4 * -(-600 // module.TILE_QUERIES)
+    (how, values) = library.launched[0]
+    if module.KERNEL.counts_tasks:
+        assert (how[0], values[-1]) == (9, 7 << 20)
+        assert library.called.index("cuMemsetD32Async") < library.called.index("cuLaunchKernel")
+    else:
+        assert how[0] == tasks
+        assert "cuMemsetD32Async" not in library.called
+
+
 def test_nobody_waits(library: Library, module: Any) -> None:
     module.attention(**arrays())
     assert not [name for name in library.called if "Synchronize" in name]

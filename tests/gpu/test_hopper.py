@@ -92,6 +92,15 @@ def test_tails_without_a_mask_are_right(queries: int, keys: int) -> None:
     assert_right(attended(CAPPED, call, SMALL), "bfloat16")
 
 
+@pytest.mark.parametrize("blocks", [0, 1, 3])
+def test_however_many_blocks_take_the_tiles_results_are_the_same(blocks: int) -> None:
+    """One takes all of them, some share them, or each has its own and none is counted."""
+    call, among = (Call(193, 65, layout="bshd", seed=1, blocks=number) for number in (2, blocks))
+    wanted, found = (attended(CAPPED, each, SMALL) for each in (call, among))
+    assert_right(found, "bfloat16")
+    np.testing.assert_array_equal(found.found[0], wanted.found[0])
+
+
 def test_every_batch_entry_can_have_an_offset_of_its_own() -> None:
     assert_right(attended(CAUSAL, Call(20, 70, batch=3, offsets=(50, -5, 12))), "float16")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sysconfig
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from typing import Any
 
 import pytest
 
-WHEEL = Path(sysconfig.get_paths()["purelib"], "nvidia", "cu13", "bin")
+from mhagen.runtime.gpu_assembler import WHEEL
+
 USED = re.compile(r"Used (\d+) registers")
 FIGURES = re.compile(r"(\d+) bytes (stack frame|spill stores|spill loads)")
 OPCODE = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]+)", re.MULTILINE)
