@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from .pruning.result import Pruning as Pruning
     from .spec.load import load_spec as load_spec
     from .spec.model import Spec as Spec
+    from .tuning.gpu_result import GpuTuning as GpuTuning
+    from .tuning.gpu_tune import tune_for_gpu as tune_for_gpu
     from .tuning.result import Tuning as Tuning
     from .tuning.tune import tune as tune
 
 __all__ = (
+    "GpuTuning",
     "InputError",
     "InternalError",
     "Kernel",
@@ -63,11 +66,13 @@ __all__ = (
     "sqrt",
     "tanh",
     "tune",
+    "tune_for_gpu",
     "where",
 )
 
 # Where public names live that are imported when first asked for: most bring NumPy or pydantic.
 HOMES = {
+    "GpuTuning": "tuning.gpu_result",
     "Kernel": "pipeline",
     "Pruning": "pruning.result",
     "Reference": "ir.reference",
@@ -76,6 +81,7 @@ HOMES = {
     "load_spec": "spec.load",
     "prune": "pruning.prune",
     "tune": "tuning.tune",
+    "tune_for_gpu": "tuning.gpu_tune",
     **dict.fromkeys(("abs", "exp", "floor", "log", "maximum", "minimum"), "expr.functions"),
     **dict.fromkeys(("sigmoid", "sqrt", "tanh", "where"), "expr.functions"),
 }

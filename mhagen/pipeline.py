@@ -18,8 +18,9 @@ from .passes import PASSES, Observer, run_passes
 from .runtime.gpu_driver import gpu_of_this_machine
 from .runtime.host import host_target
 from .schedule.choose import choose_schedule
-from .schedule.gpu_plan import GpuSchedule
-from .schedule.hopper_plan import HopperSchedule, choose_gpu_family
+from .schedule.gpu_space import GpuPlan
+from .schedule.gpu_tuned import GpuCircumstances, gpu_circumstances_here, tuned_gpu_plan
+from .schedule.hopper_plan import choose_gpu_family
 from .schedule.table import ScheduleTable, faults
 from .schedule.tuned import Circumstances, circumstances_here, table_file, tuned_table
 from .schedule.workload import workload_of
@@ -84,8 +85,10 @@ def build(
     """
     if backend == "cuda":
         if tune not in ("cached", "never"):
-            raise UnsupportedError("CUDA kernels are not tuned yet: leave tune out")
-        return build_for_gpu(spec, arch, out)
+            raise UnsupportedError(
+                "tune is a table for CPUs, or measures on one; for GPUs see mhagen.tune_for_gpu"
+            )
+        return build_for_gpu(spec, arch, out, tune)
     if arch is not None:
         raise InputError(f"arch is {arch!r}, which is for backend='cuda'")
     kernel = load_kernel(*compile_to_source(spec, backend=backend, tune=tune))
@@ -120,27 +123,39 @@ def compile_to_source(
     return spec, program, cpu.generate(program, table, target)
 
 
-def build_for_gpu(spec: SpecLike, arch: str | None, out: str | Path | None) -> Kernel:
+def build_for_gpu(
+    spec: SpecLike, arch: str | None, out: str | Path | None, tune: Literal["cached", "never"] = "cached"
+) -> Kernel:
     """Compile a spec to PTX, kept in the cache; a machine with a GPU loads it when it is first called.
 
     Raises   SpecError, InputError for an unknown GPU, UnsupportedError for what no CUDA kernel does yet
     """
-    kernel = load_gpu_kernel(*compile_to_gpu_source(spec, arch))
+    kernel = load_gpu_kernel(*compile_to_gpu_source(spec, arch, tune=tune))
     if out is not None:
         cpu.write(kernel.source, Path(out))
     return kernel
 
 
 def compile_to_gpu_source(
-    spec: SpecLike, arch: str | None = None, schedule: GpuSchedule | HopperSchedule | None = None
+    spec: SpecLike,
+    arch: str | None = None,
+    schedule: GpuPlan | None = None,
+    *,
+    tune: Literal["cached", "never"] = "cached",
 ) -> tuple[Spec, Program, cuda.GpuSource]:
-    """The first six arrows on the way to a GPU; nothing is compiled yet."""
+    """The first six arrows on the way to a GPU; nothing is compiled yet.
+
+    `schedule` is taken as it is; without it the one that was tuned before, unless `tune` says never.
+    """
     spec = load_spec(spec)
     target = gpu_target(arch)
     program = build_program(spec).map(lambda graph: run_passes(graph, PASSES))
     cuda.check_supported(program)
+    work = workload_of(program.attention)
+    if schedule is None and tune == "cached":
+        schedule = tuned_gpu_plan(gpu_circumstances(spec, target), work, target)
     if schedule is None:
-        schedule = choose_gpu_family(workload_of(program.attention), target)
+        schedule = choose_gpu_family(work, target)
     return spec, program, cuda.generate_gpu(program, schedule, target)
 
 
@@ -188,6 +203,11 @@ def found_table(spec: Spec, target: Target, tune: Tune, beside: Path | None) -> 
 def circumstances(spec: Spec, target: Target) -> Circumstances:
     """What decides whether a tuned table is for this build."""
     return circumstances_here(spec, target, generator_identity())
+
+
+def gpu_circumstances(spec: Spec, target: Gpu) -> GpuCircumstances:
+    """The same of a build for a GPU."""
+    return gpu_circumstances_here(spec, target, generator_identity())
 
 
 def load_kernel(spec: Spec, program: Program, source: cpu.Source) -> Kernel:

@@ -63,3 +63,9 @@ def gpu_kernels(module: ModuleType) -> tuple[GpuKernel, ...]:
     """
     kernels = ((name, each) for name, each in vars(module).items() if isinstance(each, GpuKernel))
     return tuple(each for name, each in kernels if not name.startswith(UNALIGNED))
+
+
+def tile_kernels(module: ModuleType) -> tuple[GpuKernel, ...]:
+    """The kernels for many queries, one for each kind of heads: those that a schedule is for."""
+    kernels = ((name, each) for name, each in vars(module).items() if isinstance(each, GpuKernel))
+    return tuple(each for name, each in kernels if name.startswith("KERNEL"))

@@ -123,7 +123,7 @@ def build_gpu_spec(path: str, request: Request, names: dict[str, str]) -> Built:
             "there is one"
         )
     with doing(f"generating {path}"):
-        spec, program, source = compile_to_gpu_source(path, request.arch)
+        spec, program, source = compile_to_gpu_source(path, request.arch, tune=request.tune)
     if request.wants_print:
         return Built(source)
     note_file(spec.name, path, names)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ..base import settings
 from ..base.errors import InputError
 from ..runtime.entry import Doubt
 from ..runtime.store import Entry, Store
+from ..schedule.gpu_tuned import gpu_record_in, gpu_records
 from ..schedule.tuned import SUFFIX, Circumstances, keep_table, kept_tables, tables_in
 from ..tuning.record import Record, encode
 from ..tuning.records import Records, default_records, read
@@ -61,13 +63,21 @@ def entry_table(entries: tuple[Entry, ...]) -> Table:
 
 
 def tuning_entries(records: Records) -> tuple[Json, ...]:
-    """What there is of each spec, machine and version: records, and whether there is a table."""
+    """What there is of each spec, machine and version: records, and whether a schedule was found."""
     counted = Counter(record.circumstances.of_table for record in records.all())
     tabled = [each for path in kept_tables() for each in circumstances_in(path)]
     everything = dict.fromkeys((*counted, *tabled))
-    return tuple(
-        {**asdict(each), "records": counted[each], "has_table": each in tabled} for each in everything
-    )
+    on_cpus = ({**asdict(each), "records": counted[each], "has_table": each in tabled} for each in everything)
+    return (*on_cpus, *entries_for_gpus())
+
+
+def entries_for_gpus() -> Iterator[Json]:
+    """The same for GPUs, for which there is one record each; cpu: the GPU that has measured, if one has."""
+    for path in gpu_records():
+        with suppress(OSError, Doubt):
+            found = gpu_record_in(path)
+            has_schedule = found["schedule"] is not None
+            yield {**found["for"], "cpu": found["gpu"], "records": 1, "has_table": has_schedule}
 
 
 def circumstances_in(path: Path) -> tuple[Circumstances, ...]:
@@ -103,7 +113,7 @@ def clear_entries(only: str | None, as_json: bool) -> int:
 def clear_tables() -> int:
     """How many there were; what cannot be deleted is a warning."""
     count = 0
-    for path in kept_tables():
+    for path in (*kept_tables(), *gpu_records()):
         try:
             path.unlink()
             count += 1

@@ -5,19 +5,30 @@ from __future__ import annotations
 from time import monotonic
 
 import click
+from click.core import ParameterSource
 
-from .command import Command, as_json, one_spec
+from .command import Command, arch, as_json, one_spec
+
+OF_CPUS = ("strategy", "threads", "is_fresh", "saves", "report", "t4")
 
 
 @click.command(cls=Command)
 @one_spec
+@click.option(
+    "--backend",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="What the kernels run on.",
+)
+@arch
 @click.option(
     "--shape",
     "shapes",
     multiple=True,
     metavar="b=1,q=1,k=4096",
     help="Lengths of calls to be fast for; may be repeated.  "
-    "[default: b=16,s=128 and b=1,s=1024 and b=1,q=1,k=4096]",
+    "[default: b=16,s=128 and b=1,s=1024 and b=1,q=1,k=4096; cuda: b=8,s=1024 and b=1,s=4096]",
 )
 @click.option(
     "--budget",
@@ -50,8 +61,12 @@ from .command import Command, as_json, one_spec
     help="Write all records of SPEC in the T4 results format.",
 )
 @as_json
+@click.pass_context
 def tune(
+    context: click.Context,
     spec: str,
+    backend: str,
+    arch: str | None,
     shapes: tuple[str, ...],
     budget: str,
     strategy: str,
@@ -78,10 +93,25 @@ def tune(
       mhagen tune layer.toml --threads 1,2 --report layer.html
       mhagen tune layer.toml --strategy exhaustive --budget 1h --json > layer.json
       mhagen tune layer.toml --save                  colleagues with such a machine need not tune
+      mhagen tune layer.toml --backend cuda --arch sm_90a    needs no GPU: ptxas looks at each schedule
     """
     began = monotonic()  # importing the rest is within the budget
+    if backend == "cuda":
+        from .tune_gpu import Request as RequestForGpu
+        from .tune_gpu import tune_spec_for_gpu
+
+        refuse(context, OF_CPUS, "--backend cpu")
+        return tune_spec_for_gpu(RequestForGpu(began, spec, arch, shapes, budget, jobs), as_json)
+    refuse(context, ("arch",), "--backend cuda")
     from .tune import Request, tune_spec
 
     return tune_spec(
         Request(began, spec, shapes, budget, strategy, threads, jobs, is_fresh, saves, report, t4), as_json
     )
+
+
+def refuse(context: click.Context, names: tuple[str, ...], backend: str) -> None:
+    """Raises   UsageError for an option that is given, and for the other backend"""
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option.opts[0]} is for {backend}.")

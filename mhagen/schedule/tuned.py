@@ -81,7 +81,7 @@ NAMES = tuple(each.name for each in fields(Circumstances) if each.name != "machi
 def circumstances_here(spec: Spec, target: Target, generator: str) -> Circumstances:
     """Those of a kernel that is built, or measured, in this process."""
     return Circumstances(
-        spec=digest(json.dumps(spec.model_dump(mode="json", exclude={"name"}), sort_keys=True)),
+        spec=digest_of_spec(spec),
         target=target.name,
         cpu=host_cpu().name,
         generator=generator,
@@ -90,6 +90,11 @@ def circumstances_here(spec: Spec, target: Target, generator: str) -> Circumstan
         llvmlite=version("llvmlite"),
         machine=host_machine(),
     )
+
+
+def digest_of_spec(spec: Spec) -> str:
+    """Of all of it but its name."""
+    return digest(json.dumps(spec.model_dump(mode="json", exclude={"name"}), sort_keys=True))
 
 
 def tuned_table(
@@ -275,11 +280,15 @@ def text_of(items: list[Item]) -> str:
 
 
 def replace_file(path: Path, items: list[Item], mode: int = 0o666) -> None:
-    """A reader sees the old file or the new one, nothing between.  mode: before the umask."""
+    replace_text(path, text_of(items), mode)
+
+
+def replace_text(path: Path, content: str, mode: int) -> None:
+    """Write a file so that a reader sees the old one or the new, nothing between.  mode: before the umask."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}-{uuid.uuid4().hex}")
     try:
         with open(os.open(temporary, _WRITE, mode), "w", encoding="utf-8") as file:
-            file.write(text_of(items))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

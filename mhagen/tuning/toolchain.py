@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
+
+from ..base.errors import UnsupportedError
 
 # The modules that hold Numba's threading layers; importing one loads its library, and starts no thread.
 LAYER_MODULES = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}
@@ -41,3 +44,11 @@ def threading_layer() -> str | None:
             continue
         return str(layer)
     return None
+
+
+def require_gpu_compiler() -> None:
+    """Raises   UnsupportedError where Numba's CUDA compiler is not installed"""
+    if find_spec("numba_cuda") is None:
+        raise UnsupportedError(
+            "kernels for GPUs are compiled by numba-cuda, which is not here: pip install 'mhagen[cuda]'"
+        )

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from mhagen.runtime.gpu_assembler import WHEEL
+from mhagen.tuning.ptxas import figures_in
 
-USED = re.compile(r"Used (\d+) registers")
-FIGURES = re.compile(r"(\d+) bytes (stack frame|spill stores|spill loads)")
 OPCODE = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]+)", re.MULTILINE)
 
 
@@ -66,11 +65,8 @@ def assemble(text: str, arch: str, folder: Path) -> Assembled:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     log = done.stdout + done.stderr
     assert done.returncode == 0, log
-    figures: Counter[str] = Counter()
-    for count, what in FIGURES.findall(log):
-        figures[what] = max(figures[what], int(count))
-    spilled = figures["spill stores"] + figures["spill loads"]
-    return Assembled(max(map(int, USED.findall(log)), default=0), figures["stack frame"], spilled, cubin, log)
+    figures = figures_in(log)
+    return Assembled(figures.registers, figures.stack_bytes, figures.spilled_bytes, cubin, log)
 
 
 def compile_to_ptx(

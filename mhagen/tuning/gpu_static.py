@@ -1,0 +1,60 @@
+"""What can be said of a schedule for a GPU without one: who fits a multiprocessor, and what products read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..base.target import Gpu
+from ..schedule.gpu_plan import BYTES, DEPTH_OF_PRODUCT, ROWS_OF_PRODUCT, WARP, GpuSchedule, GpuSizes
+from ..schedule.gpu_space import GpuPlan
+from ..schedule.hopper_plan import DEPTH, ROWS_OF_WGMMA
+
+RESERVED_BYTES = 1024  # of shared memory, that the system takes for each block of threads
+REGISTERS_AT_ONCE = 256  # a warp gets its registers in such pieces,
+WARPS_AT_ONCE = 4  # each from one of the four parts of a multiprocessor
+KEYS_OF_PRODUCT = 8  # of mma.sync, or columns of values
+# Warps and blocks of threads that a multiprocessor holds, by compute capability.
+# Source: CUDA C++ Programming Guide, technical specifications per compute capability.
+HOLDS = {(8, 0): (64, 32), (8, 6): (48, 16), (8, 9): (48, 24), (9, 0): (64, 32)}
+
+
+def blocks_at_once(gpu: Gpu, *, threads: int, registers: int, shared_bytes: int) -> int:
+    """Blocks of threads that a multiprocessor holds at the same time; 0: not even one.
+
+    Units    registers of a thread; shared_bytes of a block
+    """
+    warps, most_blocks = HOLDS[gpu.compute_capability]
+    of_block = -(-threads // WARP)
+    of_warp = -(-registers * WARP // REGISTERS_AT_ONCE) * REGISTERS_AT_ONCE
+    by_registers = gpu.registers // of_warp // WARPS_AT_ONCE * WARPS_AT_ONCE
+    by_memory = (gpu.shared_bytes + RESERVED_BYTES) // (shared_bytes + RESERVED_BYTES)
+    return min(most_blocks, min(warps, by_registers) // of_block, by_memory)
+
+
+@dataclass(frozen=True)
+class Products:
+    """The products of a block of keys, as one warp gives them (mma.sync), or one group of four (wgmma).
+
+    Units    instructions: of the tensor cores, for both products; bytes of shared memory that are read for a
+             multiply-add: of queries, keys and values
+    """
+
+    instructions: int
+    bytes_per_multiply_add: float
+
+
+def products_of(plan: GpuPlan, sizes: GpuSizes) -> Products:
+    """By what the kernel is, not measured: what masked blocks read twice does not count."""
+    rows = ROWS_OF_PRODUCT * plan.row_tiles if isinstance(plan, GpuSchedule) else ROWS_OF_WGMMA
+    keeps_queries = isinstance(plan, GpuSchedule) and plan.keeps_queries
+    numbers = plan.block_keys * (sizes.dim + sizes.value_dim) + (0 if keeps_queries else rows * sizes.dim)
+    multiply_adds = rows * plan.block_keys * (sizes.dim + sizes.value_dim)
+    return Products(instructions_of(plan, sizes), BYTES * numbers / multiply_adds)
+
+
+def instructions_of(plan: GpuPlan, sizes: GpuSizes) -> int:
+    if not isinstance(plan, GpuSchedule):  # one product has all keys of a block, or all columns of values
+        return sizes.dim // DEPTH + plan.block_keys // DEPTH
+    of_scores = plan.block_keys // KEYS_OF_PRODUCT * (sizes.dim // DEPTH_OF_PRODUCT)
+    of_values = sizes.value_dim // KEYS_OF_PRODUCT * (plan.block_keys // DEPTH_OF_PRODUCT)
+    return plan.row_tiles * (of_scores + of_values)
