@@ -149,10 +149,11 @@ def layer_model(facts: Lowering) -> LayerModel:
     graph, cross, statistics = facts.program.self_layer, facts.program.cross_layer, facts.statistics
     if graph is None or cross is None:
         return EMPTY_LAYER
+    depth = f"{'KEPT_HEADS' if facts.packs_heads else 'QUERY_HEADS'} * VALUE_DIM"
     products = (
         *input_products(graph),
         *input_products(cross),
-        output_product(graph, packs_heads=facts.packs_heads),
+        output_product(graph, depth, prunes=facts.packs_heads),
     )
     operands, dtype = tuple(facts.captured), facts.numbers.stored.value
     turns = ", turns" if rotary_of(graph) is not None else ""

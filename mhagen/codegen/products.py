@@ -28,7 +28,7 @@ def finish_text(graph: Graph, weight: str) -> str:
     norm, rotary = norm_of(graph), rotary_of(graph)
     if weight == "wv" or (norm is None and rotary is None):
         return ""
-    role = ", role=QUERIES" if weight == "wq" else ", role=KEYS"
+    role = ", role=AS_QUERIES" if weight == "wq" else ", role=AS_KEYS"
     named = "" if norm is None else f', norm="{weight[1]}_norm"'
     neighbours = neighbours_of(graph)
     return role + named + (f", neighbours={neighbours}" if neighbours else "")
@@ -58,16 +58,12 @@ def output_node(graph: Graph) -> Node:
     return node
 
 
-def output_product(graph: Graph, *, packs_heads: bool) -> ProductModel:
-    """The product behind the attention. If heads are packed, of pruned ones there is nothing in its input."""
+def output_product(graph: Graph, depth: str, *, prunes: bool) -> ProductModel:
+    """The product behind the attention, with so many inputs. Weights of pruned heads are not read."""
     _, weight, *bias = output_node(graph).operands
     named = f'"{bias[0]}"' if bias else "None"
-    if not packs_heads:
-        part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM)'
-        return ProductModel("OUTPUT", "QUERY_HEADS * VALUE_DIM", (part,))
-    inputs = "Inputs(QUERY_HEADS, VALUE_DIM, kept=KEPT)"
-    part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM, inputs={inputs})'
-    return ProductModel("OUTPUT", "KEPT_HEADS * VALUE_DIM", (part,))
+    inputs = ", inputs=Inputs(QUERY_HEADS, VALUE_DIM, kept=KEPT)" if prunes else ""
+    return ProductModel("OUTPUT", depth, (f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM{inputs})',))
 
 
 def prepare_doc(graph: Graph, does: str, dtype: str) -> Lines:
