@@ -105,7 +105,8 @@ def gain_of(outcomes: Sequence[GpuOutcome]) -> float:
 
 
 def match_of(bench: Bench, spec: Spec, shape: Shape) -> Match:
-    problem = Problem(spec, Example(shape.batch, shape.queries, shape.keys, seed=0))
+    alone = spec.model_copy(update={"projections": None})  # of a layer, the attention
+    problem = Problem(alone, Example(shape.batch, shape.queries, shape.keys, seed=0))
     arrays = {**problem.arguments, **problem.inputs}
     query, width = problem.arguments["query"], spec.heads.value_dim
     out = np.full((*query.shape[:-1], width), np.nan, query.dtype)

@@ -32,7 +32,8 @@ class Door:
 PACKAGES = {
     "jinja2": Door(("codegen.render",), "all templates are rendered in one environment"),
     "numba": Door(
-        ("runtime", "tuning.toolchain"), "a kernel is compiled in one way, which its cache key describes"
+        ("runtime", "tuning.toolchain", "tuning.gpu_bench"),
+        "a kernel is compiled in one way, which its cache key describes",
     ),
     "llvmlite": Door(("runtime", "tuning.toolchain"), "machine code is made and loaded in one way"),
     "numpy": Door(

@@ -208,9 +208,8 @@ def test_what_no_kernel_does_or_nobody_means_is_refused() -> None:
         tuned(budget=0.1)
     with pytest.raises(InputError, match="jobs"):
         tuned(jobs=0)
-    layer = {**SPEC, "projections": {"model_dim": 32}}
     with pytest.raises(UnsupportedError):
-        mhagen.tune_for_gpu(layer, arch="sm_80", sieve=Sieving())
+        mhagen.tune_for_gpu({**SPEC, "dtype": "float64"}, arch="sm_80", sieve=Sieving())
 
 
 def test_only_a_gpu_of_that_class_times_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,3 +226,12 @@ def test_the_table_has_a_line_for_each_schedule_that_passes() -> None:
     assert text.startswith("tuned, float16, sm_80: 4 schedules of")
     assert "default, chosen" in text
     assert "2 stages, 4 warps of 2 tiles, keeps queries" in text
+
+
+def test_of_a_layer_the_attention_is_tuned() -> None:
+    layer = {**SPEC, "projections": {"model_dim": 32}}
+    fast, bench = second(), Bench(seconds_of={second(): 0.8e-3})
+    found = mhagen.tune_for_gpu(layer, SHAPES, arch="sm_80", sieve=Sieving(), bench=bench)
+    assert found.chosen == fast
+    assert compile_to_gpu_source(layer, "sm_80")[2].schedule == fast
+    assert built() == DEFAULT
