@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import InputError
+from ..base.errors import InputError
 from .arguments import LIMIT
 from .gpu_driver import the_driver
 from .sizes import Axes, Sizes
@@ -345,6 +345,8 @@ def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuA
             sizes.learn(axis, length, name)
     if any(stride < 0 for stride in found.strides):
         raise InputError(f"{name} has strides {found.strides} in bytes; needs none below 0")
+    if any(place % SIZES[dtype] for place in (found.address, *found.strides)):
+        raise InputError(f"{name} has elements between multiples of their {SIZES[dtype]} bytes")
     return found
 
 

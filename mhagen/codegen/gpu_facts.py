@@ -27,7 +27,8 @@ from .tiles import TileCode, emit_visibility
 # fmt: off
 GPU_RESERVED = frozenset(
     {
-        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "BUNDLES", "CACHED_KEYS", "CLEARERS",
+        "ALIGNED", "BLOCK_CHUNKS", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "BUNDLES", "BYTES",
+        "CACHED_KEYS", "CHUNK_NUMBERS", "CLEARERS",
         "CLEARING", "COLUMNS", "CONSTANTS", "CONSUMERS", "DECODE_QUERIES", "DECODE_SHARED_BYTES",
         "DECODE_THREADS", "DECODE_TILE", "DECODING", "DIM", "FEW_PARTS", "FLAGS", "FRAGMENT", "FRAGMENTS",
         "GATE", "GROUP_SIZE", "HEADS", "KERNEL", "KEYS", "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS",
@@ -43,11 +44,13 @@ GPU_RESERVED = frozenset(
         "UNALIGNED_RECEIVING", "VALUES", "VALUES_EMPTY", "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR",
         "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PANELS", "VALUE_PERIOD",
         "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_STEPS",
-        "VALUE_WORDS", "WARPS", "WEIGHTS", "WEIGHT_SCALE",
+        "VALUE_WORDS", "WARPS", "WEIGHTS", "WEIGHT_ROW", "WEIGHT_SCALE",
     }
 )
 # fmt: on
 HALVES = {DType.FLOAT16: "f16", DType.BFLOAT16: "bf16"}
+FORMATS = (*HALVES, DType.FLOAT32)
+CHUNK = 16  # bytes that are copied and read at once
 WIDEST = 256
 ORDER = ("b", "h", "batch", "queries", "keys")
 BANKS = 8  # chunks of 16 bytes that shared memory gives at once
@@ -130,21 +133,26 @@ class GpuLowering:
 
     @property
     def half(self) -> str:
-        """How PTX calls the format."""
+        """How PTX calls the format, of 16 bits."""
         return HALVES[self.work.dtype]
+
+    @property
+    def chunk_numbers(self) -> int:
+        """Numbers of a chunk."""
+        return CHUNK // self.sizes.bytes
 
     @cached_property
     def key_swizzle(self) -> Swizzle:
-        return Swizzle(self.sizes.dim // 8)
+        return Swizzle(self.sizes.dim // self.chunk_numbers)
 
     @cached_property
     def value_swizzle(self) -> Swizzle:
-        return Swizzle(self.sizes.value_dim // 8)
+        return Swizzle(self.sizes.value_dim // self.chunk_numbers)
 
     @property
     def can_align(self) -> bool:
         """Can rows be copied 16 bytes at a time?"""
-        return self.work.dim % 8 == 0 and self.work.value_dim % 8 == 0
+        return self.work.dim % self.chunk_numbers == 0 and self.work.value_dim % self.chunk_numbers == 0
 
     @cached_property
     def captured(self) -> dict[str, Captured]:
@@ -281,10 +289,10 @@ def check_supported(program: Program) -> None:
             "the CUDA backend has no layer() yet: leave out [projections], and multiply by the weights with "
             "the library that your arrays are from"
         )
-    if work.dtype not in HALVES:
+    if work.dtype not in FORMATS:
         raise UnsupportedError(
-            f"the CUDA backend computes in float16 and bfloat16, not yet in {work.dtype.value}: choose one "
-            "of them as dtype, or --backend cpu"
+            f"the CUDA backend computes in float16, bfloat16 and float32, not yet in {work.dtype.value}: "
+            "choose one of them as dtype, or --backend cpu"
         )
     if max(work.dim, work.value_dim) > WIDEST:
         raise UnsupportedError(
