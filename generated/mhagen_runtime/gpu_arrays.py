@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from ..base.errors import InputError
+from .errors import InputError
 from .arguments import LIMIT
 from .gpu_driver import the_driver
 from .sizes import Axes, Sizes

@@ -97,11 +97,10 @@ def test_hopper_has_the_same_kernel() -> None:
     assert of_hopper == of_all.replace("sm_90", "sm_90a")
 
 
-def test_second_passes_of_heads_that_differ_are_right() -> None:
+def test_second_passes_and_pruned_heads_are_right() -> None:
     spec = spec_of(
         dtype="float32",
         heads={"query": 3, "key_value": 1, "dim": 16, "pruned": [1]},
-        groups=[{"heads": [2], "mask": {"keep": "k % 3 == 0"}, "scores": {"scale": 0.5}}],
         outputs={"statistics": ["argmax", "received", "top_4"]},
     )
     assert_right(run(spec, Call(33, 70), module_of(spec, SMALL)), "float32")
