@@ -530,7 +530,7 @@ def values_are_finite(place, flags, thread):
     strange = uint32(0)
     for i in range(VALUE_WORDS):
         at = thread + uint32(i * LOOKERS)
-        if at < uint32(BLOCK_CHUNKS):
+        if BLOCK_CHUNKS % LOOKERS == 0 or at < uint32(BLOCK_CHUNKS):
             word0, word1, word2, word3 = ld_shared_v4(place + at * uint32(16))
             strange |= signs_of_strange(word0) | signs_of_strange(word1)
             strange |= signs_of_strange(word2) | signs_of_strange(word3)
@@ -546,7 +546,7 @@ def values_are_finite(place, flags, thread):
 def make_values_finite(place, thread):
     for i in range(VALUE_WORDS):
         at = thread + uint32(i * LOOKERS)
-        if at < uint32(BLOCK_CHUNKS):
+        if BLOCK_CHUNKS % LOOKERS == 0 or at < uint32(BLOCK_CHUNKS):
             word0, word1, word2, word3 = ld_shared_v4(place + at * uint32(16))
             st_shared_v4(
                 place + at * uint32(16),
