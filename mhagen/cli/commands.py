@@ -133,18 +133,25 @@ def build(
 @click.option(
     "--shape", metavar="q=1024,k=1024", help="svg: lengths of a call.  [default: what shows the mask]"
 )
-@click.option("--head", type=int, metavar="N", help="svg: the query head whose mask is drawn.  [default: 0]")
+@click.option("--head", type=int, metavar="N", help="The query head whose mask is drawn.  [default: 0]")
 @click.option(
     "--attention", "inputs", metavar="INPUTS", help="Draw where heads look: .npz, .safetensors or a folder."
 )
-@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="Where to write a picture.")
+@click.option("--weights", metavar="WEIGHTS", help="--attention: those of the layer, in a file like INPUTS.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="svg, --attention: where to write it.",
+)
 @target
-@as_json
+@click.option("--json", "as_json", is_flag=True, help="svg, --attention: print one JSON document on stdout.")
 def show(
     spec: str,
     stage: str | None,
     form: str,
     inputs: str | None,
+    weights: str | None,
     shape: str | None,
     head: int | None,
     out: str | None,
@@ -167,9 +174,11 @@ def show(
       mhagen show layer.toml --format html          where the time goes, as modelled: see mhagen explain
       mhagen show layer.toml --format svg --shape q=512,k=2048 --out mask.svg
                                                     the mask, and which tiles the kernel skips and masks
-      mhagen show layer.toml --format svg --head 3  the mask of another query head than 0
+      mhagen show layer.toml --head 3               the mask of another query head than 0; so as svg
       mhagen show layer.toml --attention inputs.npz --out maps.svg
                                                     the weights of each head, for short query, key and inputs
+      mhagen show layer.toml --attention x.npy --weights layer.safetensors --out maps.svg
+                                                    the same of a layer, for its x
     """
     from .show import show_spec
     from .show_attention import Request as Drawing
@@ -179,16 +188,18 @@ def show(
     if inputs is not None:
         if form == "mermaid" or any(each is not None for each in (stage, shape, head)):
             raise click.UsageError("--attention is drawn as svg or html: leave --after, --shape, --head out.")
-        return show_attention(Drawing(spec, inputs, form, out), as_json)
+        return show_attention(Drawing(spec, inputs, weights, form, out), as_json)
+    if weights is not None:
+        raise click.UsageError("--weights are for --attention, which has the x of the layer.")
     if form == "svg":
         if stage is not None:
             raise click.UsageError("svg shows the mask of the spec: leave --after out.")
         return show_mask(Request(spec, 0 if head is None else head, shape, target, out), as_json)
-    if as_json or any(each is not None for each in (shape, head, out)):
+    if as_json or shape is not None or out is not None:
         raise click.UsageError(
-            "--shape, --head, --out and --json are for --format svg, the last two also for --attention."
+            "--shape, --out and --json are for --format svg, the last two also for --attention."
         )
-    return show_spec(spec, stage, form, target)
+    return show_spec(spec, stage, form, target, head)
 
 
 @mhagen.command()

@@ -28,21 +28,24 @@ UNICODE = Signs(whole="██", part="▒▒", none="· ")
 ASCII = Signs(whole="##", part="++", none=". ")
 
 
-def mask_picture(spec: Spec, signs: Signs) -> str:
-    """The mask of batch entry 0 and head 0, with a legend; empty where every query sees every key."""
+def mask_picture(spec: Spec, head: int, signs: Signs) -> str:
+    """The mask of batch entry 0 and a query head, with a legend; empty where every query sees every key."""
     keep = spec.visible_expression
     if keep is None:
         return ""
-    mask = coverage(spec, keep)
+    mask = coverage(spec, keep, head)
     rows = ("".join(signs.of(share) for share in row).rstrip() for row in mask.squares)
     size = f"{mask.length} queries (down) and {mask.length} keys (across)"
+    seen = f"{size}; about {mask.share:.0%} of the pairs are seen"
     legend = f"{signs.whole} seen   {signs.part} in part   {signs.none} hidden"
-    lines = (*rows, "", f"{size}; about {mask.share:.0%} of the pairs are seen", legend, *remarks(spec, keep))
+    lines = (*rows, "", seen, legend, *remarks(spec, keep, head))
     return "\n".join(f"  {line}".rstrip() for line in lines)
 
 
-def remarks(spec: Spec, keep: Expr) -> Iterator[str]:
-    if "h" in names(keep):
-        yield f"of head 0; the others of {spec.heads.query} may differ"
+def remarks(spec: Spec, keep: Expr, head: int) -> Iterator[str]:
+    if head in spec.heads.pruned:
+        yield f"of head {head}, which is pruned and sees nothing"
+    elif "h" in names(keep):
+        yield f"of head {head}; the others of {spec.heads.query} may differ"
     if made_up := arrays(keep):
         yield f"for made-up values of {', '.join(made_up)}"

@@ -18,6 +18,7 @@ from ..passes import PASSES, run_passes
 from ..pipeline import compile_to_source
 from ..spec.load import load_spec
 from ..spec.model import Spec
+from ..tuning.coverage import require_head
 from ..tuning.explanation import explain
 from .exits import Exit
 from .explain import DEFAULT_SHAPES, shape_of
@@ -32,18 +33,22 @@ GRAPHS = (NAIVE, *(stage.name for stage in PASSES))
 STAGES = ("spec", *GRAPHS, "schedule", "source")
 
 
-def show_spec(path: str, stage: str | None, form: str, target: str | None) -> int:
-    """Show one stage, or all that fits on a page or two."""
+def show_spec(path: str, stage: str | None, form: str, target: str | None, head: int | None) -> int:
+    """Show one stage, or all that fits on a page or two; the mask is that of a head."""
     require_stage(stage, form)
+    if head is not None and (form != "text" or stage not in (None, "spec")):
+        raise click.UsageError("--head is for pictures of the mask: text, alone or --after spec, and svg.")
     spec = load_spec(path)
+    head = 0 if head is None else head
+    require_head(spec, head)
     if form == "html":
         print_exactly(modelled_page(path, target))
     elif form == "mermaid":
         print_exactly(print_mermaid(graph_after(spec, GRAPHS[-1] if stage is None else stage)))
     elif stage is None:
-        show_all(spec, source_of(path, target))
+        show_all(spec, head, source_of(path, target))
     else:
-        show_stage(path, spec, stage, target)
+        show_stage(path, spec, head, stage, target)
     return Exit.GOOD
 
 
@@ -58,10 +63,10 @@ def require_stage(stage: str | None, form: str) -> None:
         raise click.UsageError(f"{stage!r} is not a graph; mermaid shows one of: {', '.join(GRAPHS)}.")
 
 
-def show_stage(path: str, spec: Spec, stage: str, target: str | None) -> None:
+def show_stage(path: str, spec: Spec, head: int, stage: str, target: str | None) -> None:
     match stage:
         case "spec":
-            show_resolved(spec)
+            show_resolved(spec, head)
         case "schedule":
             show_schedule(source_of(path, target))
         case "source":
@@ -70,9 +75,9 @@ def show_stage(path: str, spec: Spec, stage: str, target: str | None) -> None:
             print_exactly(print_graph(graph_after(spec, stage)))
 
 
-def show_all(spec: Spec, source: cpu.Source) -> None:
+def show_all(spec: Spec, head: int, source: cpu.Source) -> None:
     heading("spec")
-    show_resolved(spec)
+    show_resolved(spec, head)
     heading(f"{NAIVE}: one op for each step of the mathematics")
     results().print(print_graph(graph_after(spec, NAIVE)))
     heading("passes, in their order")
@@ -83,9 +88,9 @@ def show_all(spec: Spec, source: cpu.Source) -> None:
     show_schedule(source)
 
 
-def show_resolved(spec: Spec) -> None:
+def show_resolved(spec: Spec, head: int) -> None:
     results().print(describe(spec))
-    picture = mask_picture(spec, UNICODE if is_utf8() else ASCII)
+    picture = mask_picture(spec, head, UNICODE if is_utf8() else ASCII)
     results().print(f"\n{picture}\n" if picture else "")
 
 

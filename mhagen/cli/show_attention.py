@@ -21,13 +21,15 @@ class Request:
 
     spec: str
     inputs: str
+    weights: str | None
     form: str
     out: str | None
 
 
 def show_attention(request: Request, as_json: bool) -> int:
     """Draw the maps: on stdout, or into a file and what they show on stdout in words or as one document."""
-    found = looks_of(load_spec(request.spec), Path(request.inputs))
+    weights = None if request.weights is None else Path(request.weights)
+    found = looks_of(load_spec(request.spec), Path(request.inputs), weights)
     said = tuple(sentences(found))
     text = drawn(found, said, request.form)
     if request.out is not None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from .blocks import task_parameters
 from .cells import Code
 from .decode_products import (
-    dot_variant,
+    dot_variants,
     key_vector,
     pack,
-    row_counts,
     seen_lines,
     sum_counts,
     sum_variant,
@@ -82,7 +81,7 @@ def decode_model(facts: Lowering) -> DecodeModel:
     )
     return DecodeModel(
         key_vector=key_vector(facts),
-        dots=tuple(dot_variant(facts, rows) for rows in row_counts(facts)),
+        dots=dot_variants(facts),
         store_weight=store_weight(facts),
         weight_bytes=numbers.stored.bytes if numbers.pairs else numbers.bytes,
         sums=tuple(sum_variant(facts, rows) for rows in sum_counts(facts)),

@@ -41,15 +41,16 @@ def bind(inputs: Iterable[Value], given: Mapping[str, npt.ArrayLike]) -> tuple[d
     return arrays, lengths
 
 
-def check_names(what: str, given: Iterable[str], needed: Iterable[str]) -> None:
-    """Raises InputError unless exactly the needed names are given."""
+def check_names(what: str, given: Iterable[str], needed: Iterable[str], optional: Iterable[str] = ()) -> None:
+    """Raises InputError unless the needed names are given, and no others but optional ones."""
     given, needed = tuple(given), tuple(needed)
+    known = dict.fromkeys((*needed, *optional))
     missing = ", ".join(name for name in needed if name not in given)
-    unknown = ", ".join(name for name in given if name not in needed)
+    unknown = ", ".join(name for name in given if name not in known)
     if missing:
         raise InputError(f"{what} needs {missing}")
     if unknown:
-        raise InputError(f"{what} has no {unknown}; it takes {', '.join(needed) or 'none'}")
+        raise InputError(f"{what} has no {unknown}; it takes {', '.join(known) or 'none'}")
 
 
 def as_array(name: str, argument: npt.ArrayLike) -> Array:

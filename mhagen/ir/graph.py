@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..spec.fields import Align, Layout
@@ -61,6 +61,16 @@ class Graph:
     def producers(self) -> dict[str, Node]:
         """The node that makes each value; inputs have none."""
         return {value.name: node for node in self.nodes for value in node.results}
+
+    def up_to(self, outputs: tuple[tuple[str, str], ...]) -> Graph:
+        """The part of the graph that makes these outputs, with the inputs that it reads."""
+        wanted, nodes = {name for _, name in outputs}, []
+        for node in reversed(self.nodes):
+            if any(each.name in wanted for each in node.results):
+                wanted.update(node.operands)
+                nodes.append(node)
+        inputs = tuple(each for each in self.inputs if each.name in wanted)
+        return replace(self, inputs=inputs, nodes=tuple(reversed(nodes)), outputs=outputs)
 
     def users(self, name: str) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if name in node.operands)

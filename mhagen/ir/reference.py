@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -74,15 +73,37 @@ class Reference:
         """
         graph = build_graph(self.spec.without_projections())
         check_names("weights()", inputs, self.spec.inputs)
-        made = [node.result for node in graph.nodes if isinstance(node.op, Softmax)]
-        graph = replace(graph, outputs=tuple((name, name) for name in made))
-        if value is None:
-            width, shape = self.spec.heads.value_dim, as_array("key", key).shape
-            value = np.zeros((*shape[:-1], width))
-        given = {"query": query, "key": key, "value": value} | inputs
-        arrays, lengths = bind((each for each in graph.inputs if each.name != QUERY_OFFSET), given)
+        operands = {"query": query, "key": key} | ({} if value is None else {"value": value})
+        return self._weights(graph, operands | inputs, query_offset)
+
+    def weights_in_layer(
+        self,
+        x: npt.ArrayLike,
+        weights: Mapping[str, npt.ArrayLike],
+        *,
+        context: npt.ArrayLike | None = None,
+        query_offset: npt.ArrayLike | None = None,
+        **inputs: npt.ArrayLike,
+    ) -> tuple[Floats, Integers]:
+        """What `weights` returns, of the queries and keys that `layer` makes from x and context.
+
+        Needs    of the weights those of queries and keys; others are checked where they are given
+        Raises   InputError, naming the argument, what it has and what it needs
+        """
+        graph = self._layer_graph("weights_in_layer()", context)
+        check_names("weights_in_layer()", inputs, self.spec.inputs)
+        given = sources(x, context) | weights_for(graph, weights, up_to_weights(graph)) | inputs
+        return self._weights(graph, given, query_offset)
+
+    def _weights(
+        self, graph: Graph, given: Mapping[str, npt.ArrayLike], query_offset: npt.ArrayLike | None
+    ) -> tuple[Floats, Integers]:
+        """The weights that a graph makes on its way to its outputs."""
+        part = up_to_weights(graph)
+        arrays, lengths = bind((each for each in graph.inputs if each.name in given), given)
         offset = bound_offset(graph, query_offset, lengths)
-        found = run_graph(graph, arrays | {QUERY_OFFSET: offset})
+        found = run_graph(part, arrays | {QUERY_OFFSET: offset})
+        made = [name for name, _ in part.outputs]
         weights = np.zeros_like(found[made[0]])  # those of pruned heads
         for name, way in zip(made, self.spec.alike, strict=True):
             heads = [head for head in way.heads if head not in self.spec.heads.pruned]
@@ -102,18 +123,37 @@ class Reference:
 
         Raises   InputError, naming the argument, what it has and what it needs
         """
-        if self.spec.projections is None:
-            raise InputError(f"{self.spec.name} has no layer(): its spec has no [projections]")
-        if not isinstance(weights, Mapping):
-            raise InputError(
-                f"weights is a {type(weights).__name__} and needs to be a mapping of names to arrays"
-            )
-        graph = build_graph(self.spec, self_attention=context is None)
-        weights = apart(weights, {each.name: each.type.shape for each in graph.inputs})
-        check_names("weights", weights, [each.name for each in graph.inputs if each.name in WEIGHTS])
+        graph = self._layer_graph("layer()", context)
         check_names("layer()", inputs, self.spec.inputs)
-        sources = {"x": x} if context is None else {"x": x, "context": context}
-        return _returned(_run(graph, sources | dict(weights) | inputs, query_offset), None)
+        given = sources(x, context) | weights_for(graph, weights, graph) | inputs
+        return _returned(_run(graph, given, query_offset), None)
+
+    def _layer_graph(self, what: str, context: npt.ArrayLike | None) -> Graph:
+        if self.spec.projections is None:
+            raise InputError(f"{self.spec.name} has no {what}: its spec has no [projections]")
+        return build_graph(self.spec, self_attention=context is None)
+
+
+def up_to_weights(graph: Graph) -> Graph:
+    """The part of the graph that makes the softmax's weights: its outputs, one for each way of the heads."""
+    made = (node.result for node in graph.nodes if isinstance(node.op, Softmax))
+    return graph.up_to(tuple((name, name) for name in made))
+
+
+def sources(x: npt.ArrayLike, context: npt.ArrayLike | None) -> dict[str, npt.ArrayLike]:
+    return {"x": x} if context is None else {"x": x, "context": context}
+
+
+def weights_for(graph: Graph, weights: object, part: Graph) -> dict[str, npt.ArrayLike]:
+    """The weights of a layer's graph, apart; a part of it needs them, others may be given."""
+    if not isinstance(weights, Mapping):
+        raise InputError(
+            f"weights is a {type(weights).__name__} and needs to be a mapping of names to arrays"
+        )
+    found = apart(weights, {each.name: each.type.shape for each in graph.inputs})
+    needed, known = ([each.name for each in each.inputs if each.name in WEIGHTS] for each in (part, graph))
+    check_names("weights", found, needed, optional=known)
+    return dict(found)
 
 
 def apart(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend.acceptance import Example
+from ..base.errors import InputError
 from ..expr.evaluate import evaluate
 from ..expr.tree import COMPARISONS, Apply, Constant, Expr, Literal, Name, children
 from ..spec.model import Spec
@@ -32,16 +33,21 @@ class Coverage:
         return float(np.mean(self.squares))
 
 
-def coverage(spec: Spec, keep: Expr) -> Coverage:
-    """The mask of batch entry 0 and head 0, in as many queries and keys as show what it does.
+def require_head(spec: Spec, head: int) -> None:
+    """Raises InputError for a query head that is not there."""
+    if not 0 <= head < spec.heads.query:
+        raise InputError(f"head is {head} and needs a query head, 0 to {spec.heads.query - 1}")
+
+
+def coverage(spec: Spec, keep: Expr, head: int = 0) -> Coverage:
+    """The mask of batch entry 0 and a query head, in as many queries and keys as show what it does.
 
     Numbers  a square is looked at in some of its positions only: what falls between them is missed
     """
     length = telling_length(keep)
     positions = sampled_positions(length)
     inputs = sample_inputs(spec, Example(1, length, length, seed=0))
-    first = np.zeros(1, np.int64)
-    places = {"b": first, "h": first, "q": positions[:, np.newaxis], "k": positions}
+    places = {"b": np.array([0]), "h": np.array([head]), "q": positions[:, np.newaxis], "k": positions}
     kept = np.broadcast_to(evaluate(keep, places, inputs), (len(positions), len(positions)))
     squares = kept.reshape(CELLS, SAMPLES, CELLS, SAMPLES).mean(axis=(1, 3))
     return Coverage(length, tuple(tuple(row) for row in squares.tolist()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,12 +10,16 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..ir.files import Arrays, read_arrays
+from ..ir.op import Integers
 from ..ir.reference import Reference
 from ..spec.fields import Layout
 from ..spec.model import Spec
+from ..spec.names import WEIGHTS
 
+PARAMETERS = (*WEIGHTS, "wqkv", "bqkv")
 MOST_CELLS = 1 << 17  # of all heads: a picture of some megabytes
 Weights: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Shape: TypeAlias = tuple[int, ...]
 Shades: TypeAlias = tuple[tuple[int, ...], ...]
 
 
@@ -62,17 +65,18 @@ class Looks:
     batch: int
 
 
-def looks_of(spec: Spec, inputs: Path) -> Looks:
-    """Where heads look, for query, key and what else the spec reads, from a file or a folder of arrays.
+def looks_of(spec: Spec, inputs: Path, weights: Path | None) -> Looks:
+    """Where heads look, for arrays from files or folders: query and key, or x and the weights of the layer.
 
+    Shapes   inputs: also context, query_offset and what else the spec reads; the weights may be among them
     Raises   InputError for arrays that are missing, unknown or wrong, or too long to be drawn
     """
     arrays = arrays_in(inputs)
-    require_names(spec, arrays)
-    require_short(spec, arrays)
-    weights, offset = Reference(spec).weights(**arrays)
-    first = enumerate(weights[0] if len(weights) else ())
-    return Looks(spec, tuple(HeadMap(head, each, int(offset[0])) for head, each in first), len(weights))
+    if weights is not None:
+        arrays |= weights_in(spec, weights, arrays)
+    found, offset = weights_of(spec, arrays)
+    first = enumerate(found[0] if len(found) else ())
+    return Looks(spec, tuple(HeadMap(head, each, int(offset[0])) for head, each in first), len(found))
 
 
 def arrays_in(path: Path) -> Arrays:
@@ -82,21 +86,46 @@ def arrays_in(path: Path) -> Arrays:
     return {each.stem: array for each in sorted(path.glob("*.npy")) for array in read_arrays(each).values()}
 
 
-def require_names(spec: Spec, arrays: Arrays) -> None:
-    known = ("query", "key", "value", "query_offset", *spec.inputs)
-    lacks = [name for name in ("query", "key", *spec.inputs) if name not in arrays]
-    unknown = [name for name in arrays if name not in known]
+def weights_in(spec: Spec, path: Path, inputs: Arrays) -> Arrays:
+    """The weights of a layer, none of which is among the inputs."""
+    if spec.projections is None:
+        raise InputError(f"{spec.name} has no weights: its spec has no [projections]")
+    found = arrays_in(path)
+    if wrong := [name for name in found if name not in PARAMETERS]:
+        raise InputError(f"{path} has {', '.join(wrong)}; weights are {', '.join(PARAMETERS)}")
+    if twice := [name for name in found if name in inputs]:
+        raise InputError(f"{', '.join(twice)} of {path} is also among the inputs: give it once")
+    return found
+
+
+def weights_of(spec: Spec, arrays: Arrays) -> tuple[Weights, Integers]:
+    if spec.projections is None or ("x" not in arrays and {"query", "key"} & set(arrays)):
+        require_names(arrays, ("query", "key", *spec.inputs), ("value", "query_offset"))
+        require_short(spec, *(arrays[name].shape for name in ("query", "key")))
+        return Reference(spec).weights(**arrays)
+    require_names(arrays, ("x", *spec.inputs), ("context", "query_offset", *PARAMETERS))
+    parameters = {name: array for name, array in arrays.items() if name in PARAMETERS}
+    if not parameters:
+        raise InputError("x is given without weights of the layer: give them by --weights, or beside x")
+    require_short(spec, *(arrays[name].shape for name in ("x", "context" if "context" in arrays else "x")))
+    others = {name: array for name, array in arrays.items() if name not in PARAMETERS}
+    return Reference(spec).weights_in_layer(**others, weights=parameters)
+
+
+def require_names(arrays: Arrays, needed: tuple[str, ...], optional: tuple[str, ...]) -> None:
+    lacks = [name for name in needed if name not in arrays]
+    unknown = [name for name in arrays if name not in needed + optional]
     if lacks or unknown:
         wrong = [f"lack {', '.join(lacks)}"] if lacks else []
         wrong += [f"have unknown {', '.join(unknown)}"] if unknown else []
-        raise InputError(f"the inputs {' and '.join(wrong)}; they may be {', '.join(known)}")
+        raise InputError(f"the inputs {' and '.join(wrong)}; they may be {', '.join(needed + optional)}")
 
 
-def require_short(spec: Spec, arrays: Arrays) -> None:
+def require_short(spec: Spec, queries_shape: Shape, keys_shape: Shape) -> None:
     """Refuses more weights than a picture can show, before they are computed."""
-    lengths = tuple(lengths_of(spec, arrays))
+    lengths = [length_of(spec, shape) for shape in (queries_shape, keys_shape)]
     most = MOST_CELLS // spec.heads.query
-    if len(lengths) == 2 and lengths[0] * lengths[1] > most:
+    if lengths[0] * lengths[1] > most:
         side = int(most**0.5)
         raise InputError(
             f"{lengths[0]} queries by {lengths[1]} keys are too many to draw for {spec.heads.query} heads; "
@@ -104,9 +133,7 @@ def require_short(spec: Spec, arrays: Arrays) -> None:
         )
 
 
-def lengths_of(spec: Spec, arrays: Arrays) -> Iterator[int]:
-    """Those of queries and keys, where the arrays have four axes: the reference says what is wrong."""
-    axis = 2 if spec.layout is Layout.BHSD else 1
-    for name in ("query", "key"):
-        if arrays[name].ndim == 4:
-            yield arrays[name].shape[axis]
+def length_of(spec: Spec, shape: Shape) -> int:
+    """That of queries or keys, or of tokens of x; 0 where there is none: the reference says what is wrong."""
+    axis = {4: 2 if spec.layout is Layout.BHSD else 1, 3: 1}.get(len(shape))
+    return 0 if axis is None else shape[axis]

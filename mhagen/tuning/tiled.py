@@ -21,6 +21,7 @@ from ..pipeline import SpecLike, compile_to_source
 from ..schedule.plan import Schedule
 from ..schedule.sight import Shape
 from ..spec.model import Spec
+from .coverage import require_head
 from .samples import sample_inputs
 from .visibility import Integers, View, views
 
@@ -129,8 +130,7 @@ def tiled(spec: SpecLike, shape: Shape, target: Target | None = None, head: int 
             f"{shape.queries} x {shape.keys} pairs are too many for a picture: at most {MOST_PAIRS}"
         )
     spec, program, source = compile_to_source(spec, target=target)
-    if not 0 <= head < spec.heads.query:
-        raise InputError(f"head is {head} and needs a query head, 0 to {spec.heads.query - 1}")
+    require_head(spec, head)
     schedule = source.table.pick(shape, 1)
     if shape.queries <= schedule.decode_queries:
         raise InputError(

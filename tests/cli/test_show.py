@@ -110,6 +110,12 @@ def test_the_source_is_the_one_that_build_prints(mhagen: Run, tiny: Path) -> Non
         (("--after", "schedule", "--format", "mermaid"), ("not a graph", "build_graph")),
         (("--format", "svg", "--after", "spec"), ("svg", "leave --after out")),
         (("--shape", "q=64"), ("--shape", "for --format svg")),
+        (("--json",), ("--json", "for --format svg")),
+        (("--format", "html", "--json"), ("--json", "for --format svg")),
+        (("--after", "source", "--head", "0"), ("--head", "pictures of the mask")),
+        (("--format", "mermaid", "--head", "0"), ("--head", "pictures of the mask")),
+        (("--head", "2"), ("head is 2 and needs a query head, 0 to 1",)),
+        (("--weights", "layer.npz"), ("--weights", "for --attention")),
         (("--format", "svg", "--shape", "q=8,k=64"), ("8 queries are decoded", "needs q of more than 8")),
         (("--format", "svg", "--shape", "q=65536"), ("too many for a picture", "at most")),
         (("--format", "pdf"), ("mermaid",)),
@@ -174,6 +180,26 @@ def test_a_window_is_drawn_large_enough_to_be_seen(mhagen: Run, rich: Path) -> N
     said = mhagen("show", rich, "--after", "spec")
     assert picture(said.out)[8] == "· " * 4 + "▒▒██████▒▒" + "· " * 6 + "·"
     assert "64 queries (down) and 64 keys (across); about 22% of the pairs are seen" in said.out
+
+
+@pytest.mark.parametrize(
+    ("head", "corner", "remark"),
+    [
+        (0, "██", "of head 0; the others of 3 may differ"),
+        (1, "· ", "of head 1; the others of 3 may differ"),
+        (2, "· ", "of head 2, which is pruned and sees nothing"),
+    ],
+)
+def test_every_head_is_drawn_in_text(
+    mhagen: Run, tmp_path: Path, head: int, corner: str, remark: str
+) -> None:
+    heads = TINY.replace("query = 2", "query = 3\npruned = [2]").replace("k <= q", "k <= q and q - k < 30")
+    apart = written(tmp_path / "apart.toml", heads + '[[groups]]\nheads = [0]\nmask.keep = "k <= q"\n')
+    said = mhagen("show", apart, "--after", "spec", "--head", head)
+    assert picture(said.out)[15].startswith(corner) and remark in said.out
+    assert (picture(said.out)[15].rstrip()[-2:] == "▒▒") is (head < 2)
+    whole = mhagen("show", apart, "--head", head)
+    assert picture(said.out) == picture(whole.out)
 
 
 def test_a_mask_of_arrays_is_drawn_for_made_up_values(mhagen: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,111 @@ def test_the_sink_of_a_group_is_told(mhagen: Run, spec: Path, inputs: Path) -> N
     assert told not in mhagen("show", spec, "--attention", inputs).err
     written(spec, SPEC + '[[groups]]\nheads = [1]\nsoftmax.sink = "0.0"\n')
     assert told in " ".join(mhagen("show", spec, "--attention", inputs).err.split())
+
+
+LAYER = """\
+name = "layer"
+[heads]
+query = 4
+key_value = 2
+dim = 8
+[mask]
+keep = "k <= q + 1"
+[projections]
+model_dim = 12
+bias = true
+qk_norm = {}
+rotary = {}
+"""
+
+
+def layer_weights() -> Arrays:
+    rng = np.random.default_rng(2)
+    shapes = {"wqkv": (64, 12), "bqkv": (64,), "wo": (12, 32), "q_norm": (8,), "k_norm": (8,)}
+    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+def test_the_weights_of_a_layer_are_those_of_its_attention() -> None:
+    """With values that are unit vectors, heads give their weights; the output linear lets them through."""
+    spec = tomllib.loads(LAYER) | {"heads": {"query": 2, "key_value": 2, "dim": 8, "value_dim": 12}}
+    spec["projections"] |= {"model_dim": 24}
+    rng = np.random.default_rng(3)
+    shapes = {"wq": (16, 24), "wk": (16, 24), "wv": (24, 24), "bq": (16,), "bk": (16,), "bv": (24,)}
+    weights = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    weights |= {"q_norm": rng.random(8), "k_norm": rng.random(8), "wo": np.eye(24)}
+    x, context = rng.standard_normal((2, 5, 24)), rng.standard_normal((2, 7, 24))
+    for call in ({}, {"context": context, "query_offset": [1, 3]}):
+        found, _ = reference(spec).weights_in_layer(x, weights, **call)
+        values = call.get("context", x) @ weights["wv"].T + weights["bv"]
+        heads = found @ values.reshape(2, -1, 2, 12).swapaxes(1, 2)
+        expected = reference(spec).layer(x, weights, **call)
+        np.testing.assert_allclose(heads.swapaxes(1, 2).reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("context", [{}, {"context": np.random.default_rng(5).standard_normal((2, 3, 12))}])
+def test_a_layer_is_drawn_for_its_x(mhagen: Run, tmp_path: Path, suffix: str, context: Arrays) -> None:
+    spec, weights = written(tmp_path / "layer.toml", LAYER), layer_weights()
+    given = {"x": np.random.default_rng(4).standard_normal((2, 6, 12)), **context}
+    write_arrays(tmp_path / f"layer{suffix}", weights)
+    write_arrays(tmp_path / f"x{suffix}", given)
+    write_arrays(tmp_path / f"all{suffix}", given | weights)
+    said = mhagen("show", spec, "--attention", f"x{suffix}", "--weights", f"layer{suffix}", "--json")
+    expected, _ = reference(spec).weights_in_layer(**given, weights=weights)
+    assert expected.shape == (2, 4, 6, 3 if context else 6)
+    for head, each in enumerate(said.document["heads"]):
+        assert each["confidence"] == pytest.approx(expected[0, head].max(axis=1).mean())
+    beside = mhagen("show", spec, "--attention", f"all{suffix}", "--json")
+    assert beside.out == said.out
+    assert len(opacities(mhagen("show", spec, "--attention", f"all{suffix}").out)) > 4
+
+
+def test_one_array_is_x_and_queries_and_keys_need_no_other_weights(mhagen: Run, tmp_path: Path) -> None:
+    spec, weights = written(tmp_path / "layer.toml", LAYER), layer_weights()
+    np.save(tmp_path / "x.npy", np.random.default_rng(4).standard_normal((1, 6, 12)))
+    rows = {"wq": weights["wqkv"][:32], "wk": weights["wqkv"][32:48]}
+    rows |= {"bq": weights["bqkv"][:32], "bk": weights["bqkv"][32:48]}
+    np.savez(tmp_path / "whole.npz", **weights)
+    np.savez(tmp_path / "part.npz", **rows, q_norm=weights["q_norm"], k_norm=weights["k_norm"])
+    drawn = [
+        mhagen("show", spec, "--attention", "x.npy", "--weights", f"{name}.npz") for name in ("whole", "part")
+    ]
+    assert drawn[0].code == 0 and drawn[0].out == drawn[1].out
+
+
+X = {"x": np.zeros((1, 3, 12))}
+WRONG_LAYER: dict[str, tuple[Arrays, Arrays | None, str]] = {
+    "no weights": (X, None, "x is given without weights of the layer: give them by --weights"),
+    "a weight is missing": (X, {"wq": np.zeros((32, 12))}, "weights needs wk, bq, bk, q_norm, k_norm"),
+    "a weight has another shape": (X, layer_weights() | {"k_norm": np.zeros(4)}, "k_norm has shape (4,)"),
+    "a weight is unknown": (X, {"w_q": np.zeros(1)}, "has w_q; weights are wq, wk,"),
+    "a weight is there twice": (X | {"wo": np.zeros((12, 32))}, layer_weights(), "wo of"),
+    "x is missing": ({"context": X["x"]}, layer_weights(), "the inputs lack x; they may be x, context,"),
+    "x is there beside query": (X | {"query": np.zeros(1)}, layer_weights(), "have unknown query"),
+    "x has another width": ({"x": np.zeros((1, 3, 13))}, layer_weights(), "x has shape (1, 3, 13)"),
+    "x is too long": ({"x": np.zeros((1, 200, 12))}, layer_weights(), "200 queries by 200 keys"),
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "weights", "message"),
+    WRONG_LAYER.values(),
+    ids=[each.replace(" ", "-") for each in WRONG_LAYER],
+)
+def test_what_a_layer_lacks_is_named(
+    mhagen: Run, tmp_path: Path, given: Arrays, weights: Arrays | None, message: str
+) -> None:
+    spec = written(tmp_path / "layer.toml", LAYER)
+    np.savez(tmp_path / "given.npz", **given)
+    np.savez(tmp_path / "weights.npz", **(weights or {}))
+    more = () if weights is None else ("--weights", "weights.npz")
+    said = mhagen("show", spec, "--attention", "given.npz", *more)
+    assert said.code == 2 and message in " ".join(said.err.split())
+
+
+def test_weights_are_for_layers(mhagen: Run, spec: Path, inputs: Path) -> None:
+    said = mhagen("show", spec, "--attention", inputs, "--weights", inputs)
+    assert said.code == 2 and "its spec has no [projections]" in " ".join(said.err.split())
 
 
 def test_what_is_not_for_pictures_is_refused(mhagen: Run, spec: Path, inputs: Path) -> None:
