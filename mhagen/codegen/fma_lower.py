@@ -10,6 +10,7 @@ from .gpu_constants import gpu_constants
 from .gpu_decode import decode_constants, decode_facts, decode_model
 from .gpu_entry import entry_model, kernel_parameters, signature
 from .gpu_facts import GpuLowering, check_supported
+from .gpu_layer import gpu_layer_model, layer_constants
 from .gpu_lower import cell_functions, infinity_functions, kind_model
 from .gpu_model import FmaKernelModel, FmaModuleModel
 from .gpu_prose import doc_of, fma_schedule
@@ -29,7 +30,8 @@ def lower_fma(program: Program, schedule: GpuSchedule, target: Gpu) -> FmaModule
     of_second = second_plan(facts, schedule.keeps_queries)
     constants = (*gpu_constants(facts), *second_group(facts, of_second))
     kernel = kernel_model(facts, of_second, constants)
-    return FmaModuleModel(doc_of(facts, fma_schedule(facts)), constants, kernel)
+    constants = (*constants, *layer_constants(facts))
+    return FmaModuleModel(doc_of(facts, fma_schedule(facts)), constants, kernel, gpu_layer_model(facts))
 
 
 def kernel_model(

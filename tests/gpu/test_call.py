@@ -296,7 +296,6 @@ def test_what_shapes_a_kernel_is_in_its_key() -> None:
 
 NOT_YET: dict[str, tuple[dict[str, Any], str]] = {
     "float64": ({"dtype": "float64"}, "float16, bfloat16 and float32, not yet in float64"),
-    "a layer": ({"projections": {"model_dim": 256}}, r"no layer\(\) yet"),
     "wide heads": ({"heads": {"query": 4, "dim": 512}}, "up to 256"),
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mhagen
 from gpu.attention import Call, Outcome, assert_right, module_of, run, spec_of
 from gpu.test_attention import ALL, HEADS, inputs, spoil, spoil_values
 from gpu.toolchain import assemble, needs_compiler, needs_sass
@@ -104,3 +105,21 @@ def test_second_passes_and_pruned_heads_are_right() -> None:
         outputs={"statistics": ["argmax", "received", "top_4"]},
     )
     assert_right(run(spec, Call(33, 70), module_of(spec, SMALL)), "float32")
+
+
+def test_a_layer_is_its_products_around_the_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are NumPy's here, and the attention is the reference's."""
+    alone = {"name": "of_layer", "dtype": "float32", "heads": {"query": 2, "dim": 16}, **CAUSAL}
+    spec = {**alone, "projections": {"model_dim": 24}}
+
+    def attend(query: Any, key: Any, value: Any, *, query_offset: int, out: Any, stream: None) -> Any:
+        out[...] = mhagen.reference(alone).attention(query, key, value, query_offset=query_offset)
+        return out
+
+    module, rng = module_of(spec, None), np.random.default_rng(0)
+    monkeypatch.setattr(module, "attention", attend)
+    shapes = {"wq": (32, 24), "wk": (32, 24), "wv": (32, 24), "wo": (24, 32)}
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    x = rng.standard_normal((2, 5, 24)).astype(np.float32)
+    wanted = mhagen.reference(spec).layer(x, weights)
+    np.testing.assert_allclose(module.layer(x, weights), wanted, atol=1e-5 * np.abs(wanted).max())
