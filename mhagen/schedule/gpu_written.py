@@ -11,17 +11,17 @@ from .gpu_space import GpuPlan
 from .hopper_plan import HopperSchedule
 from .written import Json, integer, with_keys
 
-FAMILIES: dict[str, type[GpuSchedule] | type[HopperSchedule]] = {"mma": GpuSchedule, "hopper": HopperSchedule}
+KINDS: dict[str, type[GpuSchedule] | type[HopperSchedule]] = {"warps": GpuSchedule, "groups": HopperSchedule}
 
 
-def family_of(plan: GpuPlan) -> str:
-    """The name of its family of kernels."""
-    return next(name for name, kind in FAMILIES.items() if isinstance(plan, kind))
+def kind_of(plan: GpuPlan) -> str:
+    """Who multiplies: warps each for themselves, or groups of four."""
+    return next(name for name, kind in KINDS.items() if isinstance(plan, kind))
 
 
 def plan_to_json(plan: GpuPlan) -> Json:
     """The schedule as JSON has it: `plan_from_json` gives an equal one."""
-    return {"family": family_of(plan), **asdict(plan)}
+    return {"kind": kind_of(plan), **asdict(plan)}
 
 
 def plan_from_json(value: object) -> GpuPlan:
@@ -29,11 +29,11 @@ def plan_from_json(value: object) -> GpuPlan:
 
     Raises   Doubt, with a reason, for anything that `plan_to_json` does not write
     """
-    family = value.get("family") if isinstance(value, dict) else None
-    if family not in FAMILIES:
-        raise Doubt(f"the family of a schedule is one of {', '.join(FAMILIES)}")
-    kind = FAMILIES[family]
-    given = with_keys(value, ("family", *(each.name for each in fields(kind))), "a schedule")
+    named = value.get("kind") if isinstance(value, dict) else None
+    if named not in KINDS:
+        raise Doubt(f"the kind of a schedule is one of {', '.join(KINDS)}")
+    kind = KINDS[named]
+    given = with_keys(value, ("kind", *(each.name for each in fields(kind))), "a schedule")
     sizes: dict[str, Any] = {each.name: checked(given[each.name], each) for each in fields(kind)}
     return kind(**sizes)
 

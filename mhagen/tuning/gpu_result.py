@@ -9,7 +9,7 @@ from ..base.target import Gpu
 from ..schedule.gpu_plan import WARP, GpuSchedule, GpuSizes
 from ..schedule.gpu_space import GpuPlan
 from ..schedule.gpu_tuned import GpuCircumstances
-from ..schedule.gpu_written import family_of, plan_to_json
+from ..schedule.gpu_written import plan_to_json
 from ..schedule.written import Json
 from ..spec.model import Spec
 from .gpu_contest import GpuOutcome
@@ -74,7 +74,7 @@ class GpuTuning:
         products = products_of(plan, self.sizes)
         remarks = ("default" if plan == self.default else "", "chosen" if plan == self.chosen else "")
         return (
-            in_words(plan),
+            in_words(plan, self.sizes),
             str(found.registers),
             f"{found.shared_bytes / 1024:.0f} KB",
             str(found.blocks),
@@ -90,10 +90,10 @@ class GpuTuning:
         """What no cell of the table holds, a line each."""
         for each in self.tried:
             if not each.passes:
-                yield f"dropped: {in_words(each.plan)}: {each.why_not}"
+                yield f"dropped: {in_words(each.plan, self.sizes)}: {each.why_not}"
         for call in self.outcomes:
             yield f"{call.shape}: {call.default_seconds * 1e3:.3g} ms, ratio {call.ratio}, noise {call.noise}"
-        kept = "the default is kept" if self.kept_default else f"later builds use {in_words(self.chosen)}"
+        kept = "the default is kept" if self.kept_default else f"later builds use {in_words(self.chosen, self.sizes)}"
         yield f"{kept}: {self.reason}"
 
     def __str__(self) -> str:
@@ -125,12 +125,13 @@ class GpuTuning:
         }
 
 
-def in_words(plan: GpuPlan) -> str:
+def in_words(plan: GpuPlan, sizes: GpuSizes) -> str:
     """A schedule in one cell: its family, tile, stages, and who works."""
     tile = f"{plan.tile_queries} x {plan.block_keys}, {plan.stages} stages"
     lazy = ", lazy" if plan.is_lazy else ""
     if isinstance(plan, GpuSchedule):
         kept = ", keeps queries" if plan.keeps_queries else ""
-        return f"{family_of(plan)} {tile}, {plan.warps} warps of {plan.row_tiles} tiles{kept}{lazy}"
+        family = "fma" if sizes.uses_fma else "mma"
+        return f"{family} {tile}, {plan.warps} warps of {plan.row_tiles} tiles{kept}{lazy}"
     turns = ", turns" if plan.takes_turns else ""
-    return f"{family_of(plan)} {tile}, {plan.consumers} groups{turns}{lazy}"
+    return f"hopper {tile}, {plan.consumers} groups{turns}{lazy}"

@@ -12,6 +12,7 @@ from ..schedule.hopper_plan import DEPTH, ROWS_OF_WGMMA
 RESERVED_BYTES = 1024  # of shared memory, that the system takes for each block of threads
 REGISTERS_AT_ONCE = 256  # a warp gets its registers in such pieces,
 WARPS_AT_ONCE = 4  # each from one of the four parts of a multiprocessor
+ROWS_OF_THREAD, SHARERS = 2, 4  # of 16 queries, where threads multiply, and how many share them
 KEYS_OF_PRODUCT = 8  # of mma.sync, or columns of values
 # Warps and blocks of threads that a multiprocessor holds, by compute capability.
 # Source: CUDA C++ Programming Guide, technical specifications per compute capability.
@@ -33,10 +34,10 @@ def blocks_at_once(gpu: Gpu, *, threads: int, registers: int, shared_bytes: int)
 
 @dataclass(frozen=True)
 class Products:
-    """The products of a block of keys, as one warp gives them (mma.sync), or one group of four (wgmma).
+    """Both products of a block of keys: of a warp (mma.sync), of four (wgmma), of a thread where it multiplies.
 
-    Units    instructions: of the tensor cores, for both products; bytes of shared memory that are read for a
-             multiply-add: of queries, keys and values
+    Units    instructions: of the tensor cores, or multiply-adds of a thread; bytes of shared memory that are
+             read for a multiply-add: of queries, keys and values, and of weights that go that way
     """
 
     instructions: int
@@ -45,11 +46,21 @@ class Products:
 
 def products_of(plan: GpuPlan, sizes: GpuSizes) -> Products:
     """By what the kernel is, not measured: what masked blocks read twice does not count."""
+    if isinstance(plan, GpuSchedule) and sizes.uses_fma:
+        return products_of_threads(plan, sizes)
     rows = ROWS_OF_PRODUCT * plan.row_tiles if isinstance(plan, GpuSchedule) else ROWS_OF_WGMMA
     keeps_queries = isinstance(plan, GpuSchedule) and plan.keeps_queries
     numbers = plan.block_keys * (sizes.dim + sizes.value_dim) + (0 if keeps_queries else rows * sizes.dim)
     multiply_adds = rows * plan.block_keys * (sizes.dim + sizes.value_dim)
     return Products(instructions_of(plan, sizes), BYTES * numbers / multiply_adds)
+
+
+def products_of_threads(plan: GpuSchedule, sizes: GpuSizes) -> Products:
+    """The same of float32: four threads share the rows of a warp, and each reads its keys and columns itself."""
+    rows, width = ROWS_OF_THREAD * plan.row_tiles, sizes.dim + sizes.value_dim
+    of_columns = plan.block_keys * width // SHARERS
+    of_rows = rows * (sizes.dim + plan.block_keys)  # queries, and weights
+    return Products(rows * of_columns, sizes.bytes * (of_columns + of_rows) / (rows * of_columns))
 
 
 def instructions_of(plan: GpuPlan, sizes: GpuSizes) -> int:

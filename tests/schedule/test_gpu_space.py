@@ -12,7 +12,7 @@ from mhagen.pipeline import compile_to_gpu_source
 from mhagen.runtime.entry import Doubt
 from mhagen.schedule.gpu_plan import GpuSchedule
 from mhagen.schedule.gpu_space import GpuPlan, gpu_space, plan_violations, steps_between
-from mhagen.schedule.gpu_written import family_of, plan_from_json, plan_to_json
+from mhagen.schedule.gpu_written import kind_of, plan_from_json, plan_to_json
 from mhagen.schedule.hopper_plan import HopperSchedule, choose_gpu_family
 from mhagen.schedule.workload import Workload, workload_of
 
@@ -53,9 +53,17 @@ def test_those_most_like_the_default_come_first() -> None:
 
 
 def test_both_families_are_tried_where_there_are_both() -> None:
-    assert {family_of(each) for each in gpu_space(work_of(64), SM_90A)} == {"mma", "hopper"}
-    assert {family_of(each) for each in gpu_space(work_of(64), SM_80)} == {"mma"}
-    assert {family_of(each) for each in gpu_space(work_of(40), SM_90A)} == {"mma"}
+    assert {kind_of(each) for each in gpu_space(work_of(64), SM_90A)} == {"warps", "groups"}
+    assert {kind_of(each) for each in gpu_space(work_of(64), SM_80)} == {"warps"}
+    assert {kind_of(each) for each in gpu_space(work_of(40), SM_90A)} == {"warps"}
+
+
+def test_float32_is_multiplied_by_threads_and_keeps_no_queries_in_registers() -> None:
+    work = work_of(64, dtype="float32")
+    found = gpu_space(work, SM_90A)
+    assert {kind_of(each) for each in found} == {"warps"}
+    assert len(found) > 5
+    assert not [each for each in found if getattr(each, "keeps_queries", True)]
 
 
 def test_masks_in_arrays_are_looked_up_by_every_schedule_for_hopper() -> None:
@@ -77,15 +85,15 @@ def test_lazy_maxima_are_tried_only_where_they_change_the_kernel() -> None:
     assert all("LAZINESS = 0 " in text for text in exact)
 
 
-@pytest.mark.parametrize("plan", [MMA, HOPPER], ids=family_of)
+@pytest.mark.parametrize("plan", [MMA, HOPPER], ids=kind_of)
 def test_a_schedule_is_read_as_it_was_written(plan: GpuPlan) -> None:
     assert plan_from_json(plan_to_json(plan)) == plan
 
 
-@pytest.mark.parametrize("plan", [MMA, HOPPER], ids=family_of)
+@pytest.mark.parametrize("plan", [MMA, HOPPER], ids=kind_of)
 def test_what_is_not_as_it_was_written_is_doubted(plan: GpuPlan) -> None:
     written = dict(plan_to_json(plan))
-    damaged: list[Any] = [None, {}, {**written, "family": "fma"}, {**written, "more": 1}]
+    damaged: list[Any] = [None, {}, {**written, "kind": "threads"}, {**written, "more": 1}]
     damaged += [{**written, each.name: "4"} for each in fields(plan)]
     damaged += [{**written, "is_lazy": 1}, {**written, "block_keys": True}]
     for each in damaged:

@@ -72,6 +72,9 @@ def test_a_multiprocessor_holds_as_many_blocks_as_registers_memory_and_warps_all
 def test_what_a_schedule_reads_and_multiplies_follows_from_its_tiles() -> None:
     sizes = GpuSizes(64, 64)
     assert products_of(MMA, sizes) == Products(2 * (8 * 4 + 8 * 4), 2 / 32)
+    assert products_of(GpuSchedule(4, 2, 32, 2, False), GpuSizes(64, 64, 4)) == Products(
+        4 * 8 * (64 + 64), 4 * (8 * (64 + 64) + 4 * (64 + 32)) / (4 * 8 * (64 + 64))
+    )
     read = 64 * 128 + 64 * 64  # numbers: of keys, values and queries
     assert products_of(HopperSchedule(2, 64, 2), sizes) == Products(8, 2 * read / (64 * 64 * 128))
 
