@@ -75,9 +75,9 @@ def entries_for_gpus() -> Iterator[Json]:
     """The same for GPUs, for which there is one record each; cpu: the GPU that has measured, if one has."""
     for path in gpu_records():
         with suppress(OSError, Doubt):
-            found = gpu_record_in(path)
+            here, found = gpu_record_in(path)
             has_schedule = found["schedule"] is not None
-            yield {**found["for"], "cpu": found["gpu"], "records": 1, "has_table": has_schedule}
+            yield {**asdict(here), "cpu": found["gpu"], "records": 1, "has_table": has_schedule}
 
 
 def circumstances_in(path: Path) -> tuple[Circumstances, ...]:

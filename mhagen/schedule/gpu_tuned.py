@@ -76,8 +76,8 @@ def gpu_records() -> tuple[Path, ...]:
         return ()
 
 
-def gpu_record_in(path: Path) -> Json:
-    """What a file says, whatever it was found with.
+def gpu_record_in(path: Path) -> tuple[GpuCircumstances, Json]:
+    """What a file says, and what it was found with.
 
     Raises   OSError, Doubt
     """
@@ -90,10 +90,9 @@ def gpu_record_in(path: Path) -> Json:
     if not {"for", "schedule", "gpu"} <= set(document):
         raise Doubt("it does not say what it is for")
     names = tuple(each.name for each in fields(GpuCircumstances))
-    for name, value in with_keys(document["for"], names, "what it is for").items():
-        text(value, name)
+    given = with_keys(document["for"], names, "what it is for")
     text(document["gpu"], "gpu")
-    return document
+    return GpuCircumstances(**{name: text(given[name], name) for name in names}), document
 
 
 def gpu_record(circumstances: GpuCircumstances) -> Json | None:
@@ -102,8 +101,8 @@ def gpu_record(circumstances: GpuCircumstances) -> Json | None:
     if path is None:
         return None
     try:
-        document = gpu_record_in(path)
-        if document["for"] != asdict(circumstances):
+        found_with, document = gpu_record_in(path)
+        if found_with != circumstances:
             raise Doubt("it is for something else")
     except FileNotFoundError:
         return None

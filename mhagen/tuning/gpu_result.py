@@ -93,7 +93,11 @@ class GpuTuning:
                 yield f"dropped: {in_words(each.plan, self.sizes)}: {each.why_not}"
         for call in self.outcomes:
             yield f"{call.shape}: {call.default_seconds * 1e3:.3g} ms, ratio {call.ratio}, noise {call.noise}"
-        kept = "the default is kept" if self.kept_default else f"later builds use {in_words(self.chosen, self.sizes)}"
+        kept = (
+            "the default is kept"
+            if self.kept_default
+            else f"later builds use {in_words(self.chosen, self.sizes)}"
+        )
         yield f"{kept}: {self.reason}"
 
     def __str__(self) -> str:

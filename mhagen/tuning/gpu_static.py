@@ -34,7 +34,7 @@ def blocks_at_once(gpu: Gpu, *, threads: int, registers: int, shared_bytes: int)
 
 @dataclass(frozen=True)
 class Products:
-    """Both products of a block of keys: of a warp (mma.sync), of four (wgmma), of a thread where it multiplies.
+    """Both products of a block of keys: of a warp (mma.sync), of four (wgmma), or of a thread (fma).
 
     Units    instructions: of the tensor cores, or multiply-adds of a thread; bytes of shared memory that are
              read for a multiply-add: of queries, keys and values, and of weights that go that way
@@ -56,7 +56,7 @@ def products_of(plan: GpuPlan, sizes: GpuSizes) -> Products:
 
 
 def products_of_threads(plan: GpuSchedule, sizes: GpuSizes) -> Products:
-    """The same of float32: four threads share the rows of a warp, and each reads its keys and columns itself."""
+    """The same of float32: four threads share rows, and each reads its own keys and columns of values."""
     rows, width = ROWS_OF_THREAD * plan.row_tiles, sizes.dim + sizes.value_dim
     of_columns = plan.block_keys * width // SHARERS
     of_rows = rows * (sizes.dim + plan.block_keys)  # queries, and weights
