@@ -28,10 +28,6 @@ if __package__:
     from .mhagen_runtime.launch import Kernel
     from .mhagen_runtime.linear import LinearKernel, Part, Prepared, Product
     from .mhagen_runtime.simd import (
-        add_halves_1,
-        add_halves_2,
-        add_halves_4,
-        add_halves_8,
         any_lane,
         arrive,
         claim,
@@ -65,10 +61,6 @@ else:
     from mhagen_runtime.launch import Kernel
     from mhagen_runtime.linear import LinearKernel, Part, Prepared, Product
     from mhagen_runtime.simd import (
-        add_halves_1,
-        add_halves_2,
-        add_halves_4,
-        add_halves_8,
         any_lane,
         arrive,
         claim,
@@ -140,15 +132,15 @@ DECODE_QUERIES = 8  # up to so many queries, keys are split between threads
 CHUNK_KEYS = 512  # of one task of decoding
 ROWS_OF_TASK = 8  # queries times heads that share its keys
 FAR_BYTES = 16384  # how far ahead keys and values are fetched where rows share them
-VALUE_KEYS = 32  # keys whose values stay near while all rows add them
+VALUE_KEYS = 16  # keys whose values stay near while all rows add them
 QUERY_LINE = 128  # a row of queries, filled up to whole vectors
 SCORES_LINE = 2048  # the scores of a row, later its weights
-TURN = 1024  # LANES vectors, to be added up over lanes; products lie behind
+TURN = 4096  # LANES vectors of each row, to be added up over lanes; products lie behind
 PARTIAL_ROW = 192  # maximum and sum, then an accumulator for each column
 ROW_SUMS = 1024  # behind the rows of queries
-ROW_PEAKS = 2304
-SCORES = 2816
-DECODE_SCRATCH_BYTES = 19200
+ROW_PEAKS = 5376
+SCORES = 5888
+DECODE_SCRATCH_BYTES = 22272
 LINEAR_PANEL_ROW = 128  # weights of one input in a panel
 
 # Numbers of the streaming softmax.
@@ -1367,122 +1359,60 @@ def pack_rows(query, query_head, query_stride, first_row, rows, target):
 
 def dot_4_rows(queries, key, key_stride, keys, sums):
     """Products of 4 rows and up to LANES keys, to sums + TURN: a vector for each row."""
-    for i in range(0, keys, 4):
+    query0_0 = load(queries + 0 * QUERY_LINE + 0 * VECTOR)
+    query0_1 = load(queries + 0 * QUERY_LINE + 1 * VECTOR)
+    query1_0 = load(queries + 1 * QUERY_LINE + 0 * VECTOR)
+    query1_1 = load(queries + 1 * QUERY_LINE + 1 * VECTOR)
+    query2_0 = load(queries + 2 * QUERY_LINE + 0 * VECTOR)
+    query2_1 = load(queries + 2 * QUERY_LINE + 1 * VECTOR)
+    query3_0 = load(queries + 3 * QUERY_LINE + 0 * VECTOR)
+    query3_1 = load(queries + 3 * QUERY_LINE + 1 * VECTOR)
+    for i in range(0, keys, 1):
         place0 = key + i * key_stride
-        place1 = key + min(i + 1, keys - 1) * key_stride
-        place2 = key + min(i + 2, keys - 1) * key_stride
-        place3 = key + min(i + 3, keys - 1) * key_stride
-        sum0 = splat(0.0)
-        sum1 = splat(0.0)
-        sum2 = splat(0.0)
-        sum3 = splat(0.0)
-        sum4 = splat(0.0)
-        sum5 = splat(0.0)
-        sum6 = splat(0.0)
-        sum7 = splat(0.0)
-        sum8 = splat(0.0)
-        sum9 = splat(0.0)
-        sum10 = splat(0.0)
-        sum11 = splat(0.0)
-        sum12 = splat(0.0)
-        sum13 = splat(0.0)
-        sum14 = splat(0.0)
-        sum15 = splat(0.0)
+        sum0_0_0 = splat(0.0)
+        sum0_0_1 = splat(0.0)
+        sum1_0_0 = splat(0.0)
+        sum1_0_1 = splat(0.0)
+        sum2_0_0 = splat(0.0)
+        sum2_0_1 = splat(0.0)
+        sum3_0_0 = splat(0.0)
+        sum3_0_1 = splat(0.0)
         prefetch_far(place0 + FAR_BYTES + 0 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 0 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 0 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 0 * CACHE_LINE)
         key0 = load(place0)
-        key1 = load(place1)
-        key2 = load(place2)
-        key3 = load(place3)
-        query = load(queries + 0 * QUERY_LINE + 0 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 0 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 0 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 0 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
+        sum0_0_0 = fma(key0, query0_0, sum0_0_0)
+        sum1_0_0 = fma(key0, query1_0, sum1_0_0)
+        sum2_0_0 = fma(key0, query2_0, sum2_0_0)
+        sum3_0_0 = fma(key0, query3_0, sum3_0_0)
         prefetch_far(place0 + FAR_BYTES + 1 * CACHE_LINE)
-        prefetch_far(place1 + FAR_BYTES + 1 * CACHE_LINE)
-        prefetch_far(place2 + FAR_BYTES + 1 * CACHE_LINE)
-        prefetch_far(place3 + FAR_BYTES + 1 * CACHE_LINE)
         key0 = load(place0 + 1 * VECTOR)
-        key1 = load(place1 + 1 * VECTOR)
-        key2 = load(place2 + 1 * VECTOR)
-        key3 = load(place3 + 1 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 1 * VECTOR)
-        sum0 = fma(key0, query, sum0)
-        sum1 = fma(key1, query, sum1)
-        sum2 = fma(key2, query, sum2)
-        sum3 = fma(key3, query, sum3)
-        query = load(queries + 1 * QUERY_LINE + 1 * VECTOR)
-        sum4 = fma(key0, query, sum4)
-        sum5 = fma(key1, query, sum5)
-        sum6 = fma(key2, query, sum6)
-        sum7 = fma(key3, query, sum7)
-        query = load(queries + 2 * QUERY_LINE + 1 * VECTOR)
-        sum8 = fma(key0, query, sum8)
-        sum9 = fma(key1, query, sum9)
-        sum10 = fma(key2, query, sum10)
-        sum11 = fma(key3, query, sum11)
-        query = load(queries + 3 * QUERY_LINE + 1 * VECTOR)
-        sum12 = fma(key0, query, sum12)
-        sum13 = fma(key1, query, sum13)
-        sum14 = fma(key2, query, sum14)
-        sum15 = fma(key3, query, sum15)
-        sum0 = add_halves_1(sum0, sum1)
-        sum2 = add_halves_1(sum2, sum3)
-        sum4 = add_halves_1(sum4, sum5)
-        sum6 = add_halves_1(sum6, sum7)
-        sum8 = add_halves_1(sum8, sum9)
-        sum10 = add_halves_1(sum10, sum11)
-        sum12 = add_halves_1(sum12, sum13)
-        sum14 = add_halves_1(sum14, sum15)
-        sum0 = add_halves_2(sum0, sum2)
-        sum4 = add_halves_2(sum4, sum6)
-        sum8 = add_halves_2(sum8, sum10)
-        sum12 = add_halves_2(sum12, sum14)
-        sum0 = add_halves_4(sum0, sum4)
-        sum8 = add_halves_4(sum8, sum12)
-        sum0 = add_halves_8(sum0, sum8)
-        store(sums, sum0)
-        products = sums + TURN + 4 * i
-        store_int64(products + 0, load_int64(sums + 0))
-        store_int64(products + 8, load_int64(sums + 8))
-        store_int64(products + 64, load_int64(sums + 16))
-        store_int64(products + 72, load_int64(sums + 24))
-        store_int64(products + 128, load_int64(sums + 32))
-        store_int64(products + 136, load_int64(sums + 40))
-        store_int64(products + 192, load_int64(sums + 48))
-        store_int64(products + 200, load_int64(sums + 56))
+        sum0_0_1 = fma(key0, query0_1, sum0_0_1)
+        sum1_0_1 = fma(key0, query1_1, sum1_0_1)
+        sum2_0_1 = fma(key0, query2_1, sum2_0_1)
+        sum3_0_1 = fma(key0, query3_1, sum3_0_1)
+        store(sums + (0 * LANES + i + 0) * VECTOR, sum0_0_0 + sum0_0_1)
+        store(sums + (1 * LANES + i + 0) * VECTOR, sum1_0_0 + sum1_0_1)
+        store(sums + (2 * LANES + i + 0) * VECTOR, sum2_0_0 + sum2_0_1)
+        store(sums + (3 * LANES + i + 0) * VECTOR, sum3_0_0 + sum3_0_1)
+    store(sums + TURN + 0 * VECTOR, sum_lanes(sums + 0 * LANES * VECTOR))
+    store(sums + TURN + 1 * VECTOR, sum_lanes(sums + 1 * LANES * VECTOR))
+    store(sums + TURN + 2 * VECTOR, sum_lanes(sums + 2 * LANES * VECTOR))
+    store(sums + TURN + 3 * VECTOR, sum_lanes(sums + 3 * LANES * VECTOR))
 
 
 def dot_one_row(queries, key, key_stride, keys, sums):
     """Products of one row and up to LANES keys, to sums + TURN: a vector for each row."""
-    query0 = load(queries + 0 * VECTOR)
-    query1 = load(queries + 1 * VECTOR)
-    for i in range(keys):
-        place = key + i * key_stride
-        sum0 = splat(0.0)
-        sum1 = splat(0.0)
-        sum0 = fma(load(place), query0, sum0)
-        sum1 = fma(load(place + 1 * VECTOR), query1, sum1)
-        store(sums + i * VECTOR, sum0 + sum1)
-    store(sums + TURN, sum_lanes(sums))
+    query0_0 = load(queries + 0 * QUERY_LINE + 0 * VECTOR)
+    query0_1 = load(queries + 0 * QUERY_LINE + 1 * VECTOR)
+    for i in range(0, keys, 1):
+        place0 = key + i * key_stride
+        sum0_0_0 = splat(0.0)
+        sum0_0_1 = splat(0.0)
+        key0 = load(place0)
+        sum0_0_0 = fma(key0, query0_0, sum0_0_0)
+        key0 = load(place0 + 1 * VECTOR)
+        sum0_0_1 = fma(key0, query0_1, sum0_0_1)
+        store(sums + (0 * LANES + i + 0) * VECTOR, sum0_0_0 + sum0_0_1)
+    store(sums + TURN + 0 * VECTOR, sum_lanes(sums + 0 * LANES * VECTOR))
 
 
 def score_keys(products, scores, peaks, count, k_first, b, length_array):
@@ -1605,7 +1535,7 @@ def score_rows(scratch, key, key_stride, first, count, first_row, rows, first_ke
             peaks = scratch + ROW_PEAKS + (row + i) * VECTOR
             score_keys(sums + TURN + i * VECTOR, scores, peaks, count, first_key + first, b, length_array)
         row += 4
-    while row + 1 <= rows:
+    while row < rows:
         dot_one_row(scratch + row * QUERY_LINE, key, key_stride, count, sums)
         for i in range(1):
             scores = scratch + SCORES + (row + i) * SCORES_LINE + 4 * first

@@ -9,7 +9,6 @@ from numba.core import types
 
 from .divisions import emit_floor_division, emit_real_floor_division
 from .elementary import (
-    add_halves,
     emit_exp,
     emit_exp2,
     emit_log,
@@ -63,26 +62,6 @@ def least_lane(m: Machine, x: ir.Value) -> ir.Value:
 @meaning(SHARED, MASK, SHARED, SHARED)
 def where(m: Machine, condition: ir.Value, x: ir.Value, y: ir.Value) -> ir.Value:
     return m.builder.select(condition, x, y)
-
-
-@meaning(REAL, REAL, REAL)
-def add_halves_1(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
-    return add_halves(m.builder, x, y, 1)
-
-
-@meaning(REAL, REAL, REAL)
-def add_halves_2(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
-    return add_halves(m.builder, x, y, 2)
-
-
-@meaning(REAL, REAL, REAL)
-def add_halves_4(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
-    return add_halves(m.builder, x, y, 4 % m.lanes)
-
-
-@meaning(REAL, REAL, REAL)
-def add_halves_8(m: Machine, x: ir.Value, y: ir.Value) -> ir.Value:
-    return add_halves(m.builder, x, y, 8 % m.lanes)
 
 
 def compare(m: Machine, spelling: str, x: ir.Value, y: ir.Value) -> ir.Value:

@@ -15,7 +15,7 @@ from .statistics import kept_rows
 LOG2_E = 1.4426950408889634
 CACHE_LINE = 64
 ROWS_OF_TASK = 32  # of decoding, at most: their scores stay in the second level cache
-VALUE_KEYS = 32
+VALUE_KEYS = 16
 SECOND_KEYS = 256  # at most: widened, they stay in the second level cache
 FAR_BYTES = 16 << 10
 LOWEST = {DType.FLOAT32: "-3.4028234663852886e38", DType.FLOAT64: "-1.7976931348623157e308"}
@@ -184,7 +184,8 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
     query_line = -(-facts.depth // lanes) * vector
     chunk = -(-schedule.chunk_keys // lanes) * lanes
     sums = rows * query_line
-    peaks = sums + (lanes + schedule.decode_rows) * vector
+    turn = schedule.decode_rows * lanes * vector
+    peaks = sums + turn + schedule.decode_rows * vector
     scores = peaks + rows * vector
     return [
         line(
@@ -196,7 +197,7 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
         line("VALUE_KEYS", VALUE_KEYS, "keys whose values stay near while all rows add them"),
         line("QUERY_LINE", query_line, "a row of queries, filled up to whole vectors"),
         line("SCORES_LINE", chunk * numbers.bytes, "the scores of a row, later its weights"),
-        line("TURN", lanes * vector, "LANES vectors, to be added up over lanes; products lie behind"),
+        line("TURN", turn, "LANES vectors of each row, to be added up over lanes; products lie behind"),
         *partial_lines(facts),
         line("ROW_SUMS", sums, "behind the rows of queries"),
         line("ROW_PEAKS", peaks),

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from .blocks import task_parameters
 from .cells import Code
 from .decode_products import (
-    dot_variant,
+    dot_variants,
     key_vector,
     pack,
-    row_counts,
     seen_lines,
     sum_counts,
     sum_variant,
@@ -90,7 +89,7 @@ def decode_model(facts: Lowering) -> DecodeModel:
     reach = chunk_switch(facts, [reach_parameters(each) for each in parts if reaches(each)])
     return DecodeModel(
         key_vector=key_vector(facts),
-        dots=tuple(dot_variant(facts, rows) for rows in row_counts(facts)),
+        dots=dot_variants(facts),
         store_weight=store_weight(facts),
         weight_bytes=numbers.stored.bytes if numbers.pairs else numbers.bytes,
         sums=tuple(sum_variant(facts, rows) for rows in sum_counts(facts)),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from .constants import CACHE_LINE
 from .facts import Lowering
 from .model import DotVariant, Names, SumVariant
 
+INDEPENDENT = 8  # multiply-adds that hide the latency of one
 MOST_SUMS = 16  # registers that sums of values may take: with values and weights they fit 32 and, halved, 16
-MOST_HELD = 16  # vectors of a query that are held in registers over all keys
-
-
-def row_counts(facts: Lowering) -> tuple[int, ...]:
-    """How many rows are multiplied with a key at once: many, then one by one."""
-    return tuple(dict.fromkeys((facts.schedule.decode_rows, 1)))
 
 
 def sum_counts(facts: Lowering) -> tuple[int, ...]:
@@ -53,66 +49,75 @@ def key_load(facts: Lowering, j: int, base: str) -> str:
     return key_load_of(facts, place, "DEPTH - WHOLE_DEPTH" if is_tail else "")
 
 
-def dot_variant(facts: Lowering, rows: int) -> DotVariant:
-    return dot_one_row(facts) if rows == 1 else dot_rows(facts, rows)
+def dot_variants(facts: Lowering) -> tuple[DotVariant, ...]:
+    """How rows are multiplied with keys: many at once, then one by one.
 
-
-def dot_one_row(facts: Lowering) -> DotVariant:
-    """One row: its vectors stay in registers if there are few; sums of lanes are added up at the end."""
-    numbers, vectors = facts.numbers, -(-facts.depth // facts.lanes)
-    load = "load_pairs" if numbers.pairs else "load"
-    places = [f"{load}(queries + {j} * VECTOR)" for j in range(vectors)]
-    held = vectors <= MOST_HELD
-    chains = min(2, vectors)  # two chains of multiply-adds hide their latency
-    lines = [f"query{j} = {place}" for j, place in enumerate(places)] if held else []
-    lines += ["for i in range(keys):", "    place = key + i * key_stride"]
-    lines += [f"    sum{c} = splat(0.0)" for c in range(chains)]
-    for j, place in enumerate(places):
-        name, query = f"sum{j % chains}", f"query{j}" if held else place
-        lines.append(f"    {name} = {numbers.multiply}({key_load(facts, j, 'place')}, {query}, {name})")
-    lines.append(f"    store(sums + i * VECTOR, {' + '.join(f'sum{c}' for c in range(chains))})")
-    return DotVariant("dot_one_row", "one row", 1, (*lines, "store(sums + TURN, sum_lanes(sums))"))
-
-
-def dot_rows(facts: Lowering, rows: int) -> DotVariant:
-    """Some rows by as many keys as give one sum to each lane, so that all are added up at once.
-
-    They are fetched ahead: reading several keys by turns, the processor's own prefetchers see no stream.
+    Those that read keys first take one after the other, in the order of addresses: that is what processors
+    fetch ahead. The rows behind them find keys near: two at once then halve the reads of queries.
     """
-    numbers, vectors, keys = facts.numbers, -(-facts.depth // facts.lanes), facts.lanes // rows
-    load = "load_pairs" if numbers.pairs else "load"
-    lines = [f"for i in range(0, keys, {keys}):", "    place0 = key + i * key_stride"]
-    lines += [f"    place{u} = key + min(i + {u}, keys - 1) * key_stride" for u in range(1, keys)]
-    lines += [f"    sum{r * keys + u} = splat(0.0)" for r in range(rows) for u in range(keys)]
-    for j in range(vectors):
-        lines += [f"    prefetch_far(place{u} + FAR_BYTES + {j} * CACHE_LINE)" for u in range(keys)]
-        lines += [f"    key{u} = {key_load(facts, j, f'place{u}')}" for u in range(keys)]
-        for r in range(rows):
-            lines.append(f"    query = {load}(queries + {r} * QUERY_LINE + {j} * VECTOR)")
-            sums = [f"sum{r * keys + u}" for u in range(keys)]
-            lines += [
-                f"    {name} = {numbers.multiply}(key{u}, query, {name})" for u, name in enumerate(sums)
-            ]
-    lines += [f"    {line}" for line in added_up(facts.lanes)]
-    # Lanes are rows of keys now: each row's go to its products, eight bytes at a time.
-    lines.append("    store(sums, sum0)")
-    size = keys * numbers.bytes
-    lines.append(f"    products = sums + TURN + {numbers.bytes} * i")
-    lines += [
-        f"    store_int64(products + {r * numbers.vector_bytes + at}, load_int64(sums + {r * size + at}))"
+    many = facts.schedule.decode_rows
+    one = dot_variant(facts, "dot_one_row", "row < rows", rows=1, step=1)
+    if many == 1:
+        return (one,)
+    whole = f"row + {many} <= rows"
+    if holds_queries(facts, many):
+        return dot_variant(facts, f"dot_{many}_rows", whole, rows=many, step=1), one
+    first = dot_variant(facts, f"dot_first_{many}_rows", f"row == 0 and {whole}", rows=many, step=1)
+    return first, dot_variant(facts, f"dot_{many}_rows", whole, rows=many, step=2), one
+
+
+def holds_queries(facts: Lowering, rows: int) -> bool:
+    """Do the vectors of so many queries fit half of the registers?"""
+    return rows * -(-facts.depth // facts.lanes) <= facts.target.registers // 2
+
+
+def dot_variant(facts: Lowering, name: str, condition: str, *, rows: int, step: int) -> DotVariant:
+    """Some rows by one key or two in each turn; sums of lanes are added up at the end."""
+    numbers, vectors = facts.numbers, -(-facts.depth // facts.lanes)
+    load, held = "load_pairs" if numbers.pairs else "load", holds_queries(facts, rows)
+    chains = min(2, -(-INDEPENDENT // (rows * step)), vectors)
+    places = {
+        (r, j): f"{load}(queries + {r} * QUERY_LINE + {j} * VECTOR)"
         for r in range(rows)
-        for at in range(0, size, 8)
+        for j in range(vectors)
+    }
+    lines = [f"query{r}_{j} = {place}" for (r, j), place in places.items()] if held else []
+    lines += [f"for i in range(0, keys, {step}):", "    place0 = key + i * key_stride"]
+    lines += [f"    place{u} = key + min(i + {u}, keys - 1) * key_stride" for u in range(1, step)]
+    sums = [(r, u, c) for r in range(rows) for u in range(step) for c in range(chains)]
+    lines += [f"    sum{r}_{u}_{c} = splat(0.0)" for r, u, c in sums]
+    for j in range(vectors):
+        lines += [f"    {line}" for line in far_keys(facts, j) if rows > 1 and step == 1]
+        lines += [f"    key{u} = {key_load(facts, j, f'place{u}')}" for u in range(step)]
+        for r in range(rows):
+            query = f"query{r}_{j}" if held else "query"
+            lines += [] if held else [f"    query = {places[r, j]}"]
+            names = [f"sum{r}_{u}_{j % chains}" for u in range(step)]
+            lines += [
+                f"    {name} = {numbers.multiply}(key{u}, {query}, {name})" for u, name in enumerate(names)
+            ]
+    for r, u in ((r, u) for r in range(rows) for u in range(step)):
+        total = " + ".join(f"sum{r}_{u}_{c}" for c in range(chains))
+        lines.append(f"    store(sums + ({r} * LANES + i + {u}) * VECTOR, {total})")
+    turns = [
+        f"store(sums + TURN + {r} * VECTOR, sum_lanes(sums + {r} * LANES * VECTOR))" for r in range(rows)
     ]
-    return DotVariant(f"dot_{rows}_rows", f"{rows} rows", rows, tuple(lines))
+    return DotVariant(name, condition, rows_name(rows).replace("_", " "), rows, (*lines, *turns))
 
 
-def added_up(lanes: int) -> Names:
-    """All lanes of sum0, sum1, ... to one lane each of sum0."""
-    lines, step = [], 1
-    while step < lanes:
-        lines += [f"sum{i} = add_halves_{step}(sum{i}, sum{i + step})" for i in range(0, lanes, 2 * step)]
-        step *= 2
-    return tuple(lines)
+def far_keys(facts: Lowering, j: int) -> Names:
+    """Fetches the cache line that vector j of a key begins, of a key far ahead.
+
+    Not where pairs are multiplied: these are read so fast that processors see a stream, and asking for more
+    makes it slower.
+    """
+    at = j * facts.lanes * facts.numbers.stored.bytes
+    wanted = not facts.numbers.pairs and at % CACHE_LINE == 0
+    return (f"prefetch_far(place0 + FAR_BYTES + {at // CACHE_LINE} * CACHE_LINE)",) if wanted else ()
+
+
+def rows_name(rows: int) -> str:
+    return "one_row" if rows == 1 else f"{rows}_rows"
 
 
 def sum_variant(facts: Lowering, rows: int) -> SumVariant:
@@ -121,7 +126,8 @@ def sum_variant(facts: Lowering, rows: int) -> SumVariant:
     step = "range(0, keys, 2)" if numbers.pairs else "range(keys)"
     lines = [f"for i in {step}:", "    place = value + i * value_stride"]
     if rows > 1:
-        count = numbers.together * facts.value_vectors // (facts.numbers.bytes // numbers.stored.bytes)
+        size = numbers.together * facts.work.value_dim * numbers.stored.bytes
+        count = -(-size // CACHE_LINE)
         lines += [f"    prefetch_far(place + FAR_BYTES + {j} * CACHE_LINE)" for j in range(count)]
     if numbers.pairs:
         lines += ["    both = min(keys - 1 - i, 1)", "    below = place + both * value_stride"]
@@ -132,8 +138,8 @@ def sum_variant(facts: Lowering, rows: int) -> SumVariant:
         lines.append(f"    weight = {load}(weights + {r} * SCORES_LINE + {size} * i)")
         lines += [f"    sum{r}_{j} = {numbers.multiply}(weight, value{j}, sum{r}_{j})" for j in vectors]
     return SumVariant(
-        name=f"add_{'one_row' if rows == 1 else f'{rows}_rows'}",
-        doc="one row" if rows == 1 else f"{rows} rows",
+        name=f"add_{rows_name(rows)}",
+        doc=rows_name(rows).replace("_", " "),
         rows=rows,
         sums=tuple(
             (f"sum{r}_{j}", f"partial + {r} * PARTIAL_ROW + {j} * VECTOR")

@@ -137,9 +137,10 @@ class TaskModel:
 
 @dataclass(frozen=True)
 class DotVariant:
-    """One function that multiplies some rows of queries with keys."""
+    """One function that multiplies some rows of queries with keys, and when it is called."""
 
     name: str
+    condition: str
     doc: str
     rows: int
     lines: Lines

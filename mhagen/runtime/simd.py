@@ -128,26 +128,6 @@ def sum_lanes(address: Address) -> Vector:
     raise compiled_only("sum_lanes")
 
 
-def add_halves_1(x: Vector, y: Vector) -> Vector:
-    """Two lanes 1 apart added up: of x in lanes i with i & 1 == 0, of y in the others."""
-    raise compiled_only("add_halves_1")
-
-
-def add_halves_2(x: Vector, y: Vector) -> Vector:
-    """Two lanes 2 apart added up: of x in lanes i with i & 2 == 0, of y in the others."""
-    raise compiled_only("add_halves_2")
-
-
-def add_halves_4(x: Vector, y: Vector) -> Vector:
-    """Two lanes 4 apart added up: of x in lanes i with i & 4 == 0, of y in the others."""
-    raise compiled_only("add_halves_4")
-
-
-def add_halves_8(x: Vector, y: Vector) -> Vector:
-    """Two lanes 8 apart added up: of x in lanes i with i & 8 == 0, of y in the others."""
-    raise compiled_only("add_halves_8")
-
-
 def prefetch(address: Address) -> None:
     """Bring the cache line of `address` near; never faults."""
     raise compiled_only("prefetch")

@@ -57,7 +57,6 @@ def choose_schedule(graph: Graph, target: Target) -> Schedule:
     schedule = replace(
         default,
         value_vectors=min(default.value_vectors, -(-work.value_dim // lanes)),
-        decode_rows=min(default.decode_rows, lanes // 2),
         # Partial sums of a product lie in the output: not where that has fewer digits.
         linear_depth=default.linear_depth if work.dtype.bytes > 2 else MOST_INPUTS,
     )

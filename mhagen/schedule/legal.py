@@ -65,12 +65,8 @@ RULES = (
         lambda s, t, n: s.key_rows % n.together == 0,
     ),
     Rule(
-        "rows of decoding are at most half of the lanes, for a step has two keys at least",
-        lambda s, t, n: s.decode_rows <= n.lanes // 2,
-    ),
-    Rule(
-        "rows of decoding are a power of two: times the keys of a step they give one sum to each lane",
-        lambda s, t, n: s.decode_rows & (s.decode_rows - 1) == 0,
+        "the sums of the rows of decoding, two of each, fit the registers beside a key and a query",
+        lambda s, t, n: 2 * s.decode_rows + 2 <= t.registers,
     ),
     Rule(
         "a task of a product is a whole number of its tiles",

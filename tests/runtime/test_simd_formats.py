@@ -230,24 +230,6 @@ def test_two_long_rows_are_zipped_half_by_half(machine: Machine) -> None:
 
 
 @on_every_target
-@in_both
-@pytest.mark.parametrize("step", [1, 2, 4, 8])
-def test_lanes_a_step_apart_are_added_up(machine: Machine, computed: str, step: int) -> None:
-    machine = replace(machine, computed=computed)
-    if step >= machine.lanes:
-        pytest.skip("vectors are not that long")
-    kernel = machine.compile_text(
-        text_of(["x", "y", "out"], f"store(out, add_halves_{step}(load(x), load(y)))")
-    )
-    lanes = np.arange(machine.lanes)
-    x, y = (some(np.dtype(computed), machine.lanes) * factor for factor in (1, 3))
-    found = np.zeros(machine.lanes, computed)
-    kernel(address(x), address(y), address(found), 1)
-    near, far = lanes & ~step, lanes | step
-    assert same(found, np.where(lanes & step == 0, x[near] + x[far], y[near] + y[far]))
-
-
-@on_every_target
 def test_an_int64_is_written_and_far_memory_may_be_asked_for(machine: Machine) -> None:
     kernel = machine.compile_text(text_of(["out"], "prefetch_far(out)", "store_int64(out + 8 * i, 7 - i)"))
     found = np.zeros(3, np.int64)

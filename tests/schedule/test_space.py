@@ -111,8 +111,8 @@ def test_every_schedule_that_passes_the_rules_can_be_written(
     ("target", "dtype", "changed", "reason"),
     [
         (AVX512_BF16, "bfloat16", {"key_rows": 1}, "a pair would lie in two"),
-        (AVX512, "float32", {"decode_rows": 16}, "at most half of the lanes"),
-        (AVX2, "float64", {"decode_rows": 4}, "at most half of the lanes"),
+        (AVX512, "float32", {"decode_rows": 16}, "two of each, fit the registers"),
+        (AVX2, "float64", {"decode_rows": 8}, "two of each, fit the registers"),
     ],
 )
 def test_what_cannot_be_written_is_illegal(
