@@ -4,7 +4,7 @@
 
 First, four heads that see all keys before them and 28 that see a window, in one kernel, beside a kernel for
 the four and one for the 28. Then calls whose queries see a window of 512, among 8,192 keys and among 65,536.
-All that is compared takes turns in one process, a round each; ratios are medians of the rounds' ratios, and both
+All that is compared takes turns in one process, a round each; ratios are medians of the rounds' ratios. Both
 sides have the same bits, or nothing is told. The last column says what a ratio may be at most.
 """
 
