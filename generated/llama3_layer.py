@@ -167,12 +167,12 @@ FAR_BYTES = 16384  # how far ahead keys and values are fetched where rows share 
 VALUE_KEYS = 16  # keys whose values stay near while all rows add them
 QUERY_LINE = 512  # a row of queries, filled up to whole vectors
 SCORES_LINE = 2048  # the scores of a row, later its weights
-TURN = 4096  # LANES vectors of each row, to be added up over lanes; products lie behind
+TURN = 2048  # LANES vectors of each row, to be added up over lanes; products lie behind
 PARTIAL_ROW = 576  # maximum and sum, then an accumulator for each column
 ROW_SUMS = 16384  # behind the rows of queries
-ROW_PEAKS = 20736
-SCORES = 22784
-DECODE_SCRATCH_BYTES = 88320
+ROW_PEAKS = 18560
+SCORES = 20608
+DECODE_SCRATCH_BYTES = 86144
 LINEAR_PANEL_ROW = 128  # weights of one input in a panel
 STRIP = 0  # where the rows of a strip lie as they are computed
 STRIP_ROW = 512  # bytes of one of them
@@ -1382,245 +1382,66 @@ def pack_rows(query, query_head, query_stride, first_row, rows, target):
             store(line + vector * VECTOR, load(place + vector * VECTOR) * QUERY_SCALE)
 
 
-def dot_first_4_rows(queries, key, key_stride, keys, sums):
-    """Products of 4 rows and up to LANES keys, to sums + TURN: a vector for each row."""
+def dot_2_rows(queries, key, key_stride, keys, sums):
+    """Products of 2 rows and up to LANES keys, to sums + TURN: a vector for each row."""
+    query0_0 = load(queries + 0 * QUERY_LINE + 0 * VECTOR)
+    query0_1 = load(queries + 0 * QUERY_LINE + 1 * VECTOR)
+    query0_2 = load(queries + 0 * QUERY_LINE + 2 * VECTOR)
+    query0_3 = load(queries + 0 * QUERY_LINE + 3 * VECTOR)
+    query0_4 = load(queries + 0 * QUERY_LINE + 4 * VECTOR)
+    query0_5 = load(queries + 0 * QUERY_LINE + 5 * VECTOR)
+    query0_6 = load(queries + 0 * QUERY_LINE + 6 * VECTOR)
+    query0_7 = load(queries + 0 * QUERY_LINE + 7 * VECTOR)
+    query1_0 = load(queries + 1 * QUERY_LINE + 0 * VECTOR)
+    query1_1 = load(queries + 1 * QUERY_LINE + 1 * VECTOR)
+    query1_2 = load(queries + 1 * QUERY_LINE + 2 * VECTOR)
+    query1_3 = load(queries + 1 * QUERY_LINE + 3 * VECTOR)
+    query1_4 = load(queries + 1 * QUERY_LINE + 4 * VECTOR)
+    query1_5 = load(queries + 1 * QUERY_LINE + 5 * VECTOR)
+    query1_6 = load(queries + 1 * QUERY_LINE + 6 * VECTOR)
+    query1_7 = load(queries + 1 * QUERY_LINE + 7 * VECTOR)
     for i in range(0, keys, 1):
         place0 = key + i * key_stride
         sum0_0_0 = splat(0.0)
         sum0_0_1 = splat(0.0)
         sum1_0_0 = splat(0.0)
         sum1_0_1 = splat(0.0)
-        sum2_0_0 = splat(0.0)
-        sum2_0_1 = splat(0.0)
-        sum3_0_0 = splat(0.0)
-        sum3_0_1 = splat(0.0)
         prefetch_far(place0 + FAR_BYTES + 0 * CACHE_LINE)
         key0 = load(place0)
-        query = load(queries + 0 * QUERY_LINE + 0 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        query = load(queries + 1 * QUERY_LINE + 0 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        query = load(queries + 2 * QUERY_LINE + 0 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        query = load(queries + 3 * QUERY_LINE + 0 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
+        sum0_0_0 = fma(key0, query0_0, sum0_0_0)
+        sum1_0_0 = fma(key0, query1_0, sum1_0_0)
         prefetch_far(place0 + FAR_BYTES + 1 * CACHE_LINE)
         key0 = load(place0 + 1 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 1 * VECTOR)
-        sum0_0_1 = fma(key0, query, sum0_0_1)
-        query = load(queries + 1 * QUERY_LINE + 1 * VECTOR)
-        sum1_0_1 = fma(key0, query, sum1_0_1)
-        query = load(queries + 2 * QUERY_LINE + 1 * VECTOR)
-        sum2_0_1 = fma(key0, query, sum2_0_1)
-        query = load(queries + 3 * QUERY_LINE + 1 * VECTOR)
-        sum3_0_1 = fma(key0, query, sum3_0_1)
+        sum0_0_1 = fma(key0, query0_1, sum0_0_1)
+        sum1_0_1 = fma(key0, query1_1, sum1_0_1)
         prefetch_far(place0 + FAR_BYTES + 2 * CACHE_LINE)
         key0 = load(place0 + 2 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 2 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        query = load(queries + 1 * QUERY_LINE + 2 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        query = load(queries + 2 * QUERY_LINE + 2 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        query = load(queries + 3 * QUERY_LINE + 2 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
+        sum0_0_0 = fma(key0, query0_2, sum0_0_0)
+        sum1_0_0 = fma(key0, query1_2, sum1_0_0)
         prefetch_far(place0 + FAR_BYTES + 3 * CACHE_LINE)
         key0 = load(place0 + 3 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 3 * VECTOR)
-        sum0_0_1 = fma(key0, query, sum0_0_1)
-        query = load(queries + 1 * QUERY_LINE + 3 * VECTOR)
-        sum1_0_1 = fma(key0, query, sum1_0_1)
-        query = load(queries + 2 * QUERY_LINE + 3 * VECTOR)
-        sum2_0_1 = fma(key0, query, sum2_0_1)
-        query = load(queries + 3 * QUERY_LINE + 3 * VECTOR)
-        sum3_0_1 = fma(key0, query, sum3_0_1)
+        sum0_0_1 = fma(key0, query0_3, sum0_0_1)
+        sum1_0_1 = fma(key0, query1_3, sum1_0_1)
         prefetch_far(place0 + FAR_BYTES + 4 * CACHE_LINE)
         key0 = load(place0 + 4 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 4 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        query = load(queries + 1 * QUERY_LINE + 4 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        query = load(queries + 2 * QUERY_LINE + 4 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        query = load(queries + 3 * QUERY_LINE + 4 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
+        sum0_0_0 = fma(key0, query0_4, sum0_0_0)
+        sum1_0_0 = fma(key0, query1_4, sum1_0_0)
         prefetch_far(place0 + FAR_BYTES + 5 * CACHE_LINE)
         key0 = load(place0 + 5 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 5 * VECTOR)
-        sum0_0_1 = fma(key0, query, sum0_0_1)
-        query = load(queries + 1 * QUERY_LINE + 5 * VECTOR)
-        sum1_0_1 = fma(key0, query, sum1_0_1)
-        query = load(queries + 2 * QUERY_LINE + 5 * VECTOR)
-        sum2_0_1 = fma(key0, query, sum2_0_1)
-        query = load(queries + 3 * QUERY_LINE + 5 * VECTOR)
-        sum3_0_1 = fma(key0, query, sum3_0_1)
+        sum0_0_1 = fma(key0, query0_5, sum0_0_1)
+        sum1_0_1 = fma(key0, query1_5, sum1_0_1)
         prefetch_far(place0 + FAR_BYTES + 6 * CACHE_LINE)
         key0 = load(place0 + 6 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 6 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        query = load(queries + 1 * QUERY_LINE + 6 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        query = load(queries + 2 * QUERY_LINE + 6 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        query = load(queries + 3 * QUERY_LINE + 6 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
+        sum0_0_0 = fma(key0, query0_6, sum0_0_0)
+        sum1_0_0 = fma(key0, query1_6, sum1_0_0)
         prefetch_far(place0 + FAR_BYTES + 7 * CACHE_LINE)
         key0 = load(place0 + 7 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 7 * VECTOR)
-        sum0_0_1 = fma(key0, query, sum0_0_1)
-        query = load(queries + 1 * QUERY_LINE + 7 * VECTOR)
-        sum1_0_1 = fma(key0, query, sum1_0_1)
-        query = load(queries + 2 * QUERY_LINE + 7 * VECTOR)
-        sum2_0_1 = fma(key0, query, sum2_0_1)
-        query = load(queries + 3 * QUERY_LINE + 7 * VECTOR)
-        sum3_0_1 = fma(key0, query, sum3_0_1)
+        sum0_0_1 = fma(key0, query0_7, sum0_0_1)
+        sum1_0_1 = fma(key0, query1_7, sum1_0_1)
         store(sums + (0 * LANES + i + 0) * VECTOR, sum0_0_0 + sum0_0_1)
         store(sums + (1 * LANES + i + 0) * VECTOR, sum1_0_0 + sum1_0_1)
-        store(sums + (2 * LANES + i + 0) * VECTOR, sum2_0_0 + sum2_0_1)
-        store(sums + (3 * LANES + i + 0) * VECTOR, sum3_0_0 + sum3_0_1)
     store(sums + TURN + 0 * VECTOR, sum_lanes(sums + 0 * LANES * VECTOR))
     store(sums + TURN + 1 * VECTOR, sum_lanes(sums + 1 * LANES * VECTOR))
-    store(sums + TURN + 2 * VECTOR, sum_lanes(sums + 2 * LANES * VECTOR))
-    store(sums + TURN + 3 * VECTOR, sum_lanes(sums + 3 * LANES * VECTOR))
-
-
-def dot_4_rows(queries, key, key_stride, keys, sums):
-    """Products of 4 rows and up to LANES keys, to sums + TURN: a vector for each row."""
-    for i in range(0, keys, 2):
-        place0 = key + i * key_stride
-        place1 = key + min(i + 1, keys - 1) * key_stride
-        sum0_0_0 = splat(0.0)
-        sum0_1_0 = splat(0.0)
-        sum1_0_0 = splat(0.0)
-        sum1_1_0 = splat(0.0)
-        sum2_0_0 = splat(0.0)
-        sum2_1_0 = splat(0.0)
-        sum3_0_0 = splat(0.0)
-        sum3_1_0 = splat(0.0)
-        key0 = load(place0)
-        key1 = load(place1)
-        query = load(queries + 0 * QUERY_LINE + 0 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        sum0_1_0 = fma(key1, query, sum0_1_0)
-        query = load(queries + 1 * QUERY_LINE + 0 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        sum1_1_0 = fma(key1, query, sum1_1_0)
-        query = load(queries + 2 * QUERY_LINE + 0 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        sum2_1_0 = fma(key1, query, sum2_1_0)
-        query = load(queries + 3 * QUERY_LINE + 0 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
-        sum3_1_0 = fma(key1, query, sum3_1_0)
-        key0 = load(place0 + 1 * VECTOR)
-        key1 = load(place1 + 1 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 1 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        sum0_1_0 = fma(key1, query, sum0_1_0)
-        query = load(queries + 1 * QUERY_LINE + 1 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        sum1_1_0 = fma(key1, query, sum1_1_0)
-        query = load(queries + 2 * QUERY_LINE + 1 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        sum2_1_0 = fma(key1, query, sum2_1_0)
-        query = load(queries + 3 * QUERY_LINE + 1 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
-        sum3_1_0 = fma(key1, query, sum3_1_0)
-        key0 = load(place0 + 2 * VECTOR)
-        key1 = load(place1 + 2 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 2 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        sum0_1_0 = fma(key1, query, sum0_1_0)
-        query = load(queries + 1 * QUERY_LINE + 2 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        sum1_1_0 = fma(key1, query, sum1_1_0)
-        query = load(queries + 2 * QUERY_LINE + 2 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        sum2_1_0 = fma(key1, query, sum2_1_0)
-        query = load(queries + 3 * QUERY_LINE + 2 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
-        sum3_1_0 = fma(key1, query, sum3_1_0)
-        key0 = load(place0 + 3 * VECTOR)
-        key1 = load(place1 + 3 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 3 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        sum0_1_0 = fma(key1, query, sum0_1_0)
-        query = load(queries + 1 * QUERY_LINE + 3 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        sum1_1_0 = fma(key1, query, sum1_1_0)
-        query = load(queries + 2 * QUERY_LINE + 3 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        sum2_1_0 = fma(key1, query, sum2_1_0)
-        query = load(queries + 3 * QUERY_LINE + 3 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
-        sum3_1_0 = fma(key1, query, sum3_1_0)
-        key0 = load(place0 + 4 * VECTOR)
-        key1 = load(place1 + 4 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 4 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        sum0_1_0 = fma(key1, query, sum0_1_0)
-        query = load(queries + 1 * QUERY_LINE + 4 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        sum1_1_0 = fma(key1, query, sum1_1_0)
-        query = load(queries + 2 * QUERY_LINE + 4 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        sum2_1_0 = fma(key1, query, sum2_1_0)
-        query = load(queries + 3 * QUERY_LINE + 4 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
-        sum3_1_0 = fma(key1, query, sum3_1_0)
-        key0 = load(place0 + 5 * VECTOR)
-        key1 = load(place1 + 5 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 5 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        sum0_1_0 = fma(key1, query, sum0_1_0)
-        query = load(queries + 1 * QUERY_LINE + 5 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        sum1_1_0 = fma(key1, query, sum1_1_0)
-        query = load(queries + 2 * QUERY_LINE + 5 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        sum2_1_0 = fma(key1, query, sum2_1_0)
-        query = load(queries + 3 * QUERY_LINE + 5 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
-        sum3_1_0 = fma(key1, query, sum3_1_0)
-        key0 = load(place0 + 6 * VECTOR)
-        key1 = load(place1 + 6 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 6 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        sum0_1_0 = fma(key1, query, sum0_1_0)
-        query = load(queries + 1 * QUERY_LINE + 6 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        sum1_1_0 = fma(key1, query, sum1_1_0)
-        query = load(queries + 2 * QUERY_LINE + 6 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        sum2_1_0 = fma(key1, query, sum2_1_0)
-        query = load(queries + 3 * QUERY_LINE + 6 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
-        sum3_1_0 = fma(key1, query, sum3_1_0)
-        key0 = load(place0 + 7 * VECTOR)
-        key1 = load(place1 + 7 * VECTOR)
-        query = load(queries + 0 * QUERY_LINE + 7 * VECTOR)
-        sum0_0_0 = fma(key0, query, sum0_0_0)
-        sum0_1_0 = fma(key1, query, sum0_1_0)
-        query = load(queries + 1 * QUERY_LINE + 7 * VECTOR)
-        sum1_0_0 = fma(key0, query, sum1_0_0)
-        sum1_1_0 = fma(key1, query, sum1_1_0)
-        query = load(queries + 2 * QUERY_LINE + 7 * VECTOR)
-        sum2_0_0 = fma(key0, query, sum2_0_0)
-        sum2_1_0 = fma(key1, query, sum2_1_0)
-        query = load(queries + 3 * QUERY_LINE + 7 * VECTOR)
-        sum3_0_0 = fma(key0, query, sum3_0_0)
-        sum3_1_0 = fma(key1, query, sum3_1_0)
-        store(sums + (0 * LANES + i + 0) * VECTOR, sum0_0_0)
-        store(sums + (0 * LANES + i + 1) * VECTOR, sum0_1_0)
-        store(sums + (1 * LANES + i + 0) * VECTOR, sum1_0_0)
-        store(sums + (1 * LANES + i + 1) * VECTOR, sum1_1_0)
-        store(sums + (2 * LANES + i + 0) * VECTOR, sum2_0_0)
-        store(sums + (2 * LANES + i + 1) * VECTOR, sum2_1_0)
-        store(sums + (3 * LANES + i + 0) * VECTOR, sum3_0_0)
-        store(sums + (3 * LANES + i + 1) * VECTOR, sum3_1_0)
-    store(sums + TURN + 0 * VECTOR, sum_lanes(sums + 0 * LANES * VECTOR))
-    store(sums + TURN + 1 * VECTOR, sum_lanes(sums + 1 * LANES * VECTOR))
-    store(sums + TURN + 2 * VECTOR, sum_lanes(sums + 2 * LANES * VECTOR))
-    store(sums + TURN + 3 * VECTOR, sum_lanes(sums + 3 * LANES * VECTOR))
 
 
 def dot_one_row(queries, key, key_stride, keys, sums):
@@ -1851,22 +1672,14 @@ def score_rows(scratch, key, key_stride, first, count, first_row, rows, position
     """Scores of all rows and up to LANES keys, from `first` of the chunk on."""
     sums = scratch + ROW_SUMS
     row = 0
-    while row == 0 and row + 4 <= rows:
-        dot_first_4_rows(scratch + row * QUERY_LINE, key, key_stride, count, sums)
-        for i in range(4):
+    while row + 2 <= rows:
+        dot_2_rows(scratch + row * QUERY_LINE, key, key_stride, count, sums)
+        for i in range(2):
             q_row = position + (first_row + row + i) // GROUP_SIZE
             scores = scratch + SCORES + (row + i) * SCORES_LINE + 4 * first
             peaks = scratch + ROW_PEAKS + (row + i) * VECTOR
             score_keys(sums + TURN + i * VECTOR, scores, peaks, count, q_row, first_key + first)
-        row += 4
-    while row + 4 <= rows:
-        dot_4_rows(scratch + row * QUERY_LINE, key, key_stride, count, sums)
-        for i in range(4):
-            q_row = position + (first_row + row + i) // GROUP_SIZE
-            scores = scratch + SCORES + (row + i) * SCORES_LINE + 4 * first
-            peaks = scratch + ROW_PEAKS + (row + i) * VECTOR
-            score_keys(sums + TURN + i * VECTOR, scores, peaks, count, q_row, first_key + first)
-        row += 4
+        row += 2
     while row < rows:
         dot_one_row(scratch + row * QUERY_LINE, key, key_stride, count, sums)
         for i in range(1):
@@ -2532,8 +2345,7 @@ DECODE = Kernel(
         reached_keys,
         reached_chunks,
         most_chunks,
-        dot_first_4_rows,
-        dot_4_rows,
+        dot_2_rows,
         dot_one_row,
         score_keys,
         weigh_row,

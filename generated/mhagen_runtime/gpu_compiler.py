@@ -9,6 +9,7 @@ from typing import Any
 from .errors import UnsupportedError
 from .target import Gpu
 from .garbage import no_collections
+from .gpu_inlining import variables_copied_once
 
 TYPES = {"l": "int64", "i": "int32"}
 
@@ -33,7 +34,7 @@ def compile_gpu_kernel(
         ) from error
     kernel = inlined(function, {}, lambda callee: cuda.jit(device=True, inline="always")(callee))
     parameters = (getattr(types, TYPES[letter]) for letter in signature)
-    with no_collections():
+    with no_collections(), variables_copied_once():
         text, _ = cuda.compile(
             kernel,
             types.void(*parameters),

@@ -28,7 +28,7 @@ from .store import default_store
 SYMBOL = "mhagen_gpu_kernel"
 MOST_BLOCKS = 2**31 - 1
 C_TYPES = {"l": "q", "i": "i"}  # as struct names them
-COMPILER_SOURCES = ("gpu_compiler", "ptx_calls", "ptx_instruction")
+COMPILER_SOURCES = ("gpu_compiler", "gpu_inlining", "ptx_calls", "ptx_instruction")
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ class Target:
         """How many numbers of a kernel that computes in float32 or float64 a register holds."""
         return self.lanes // 2 if computed == "float64" else self.lanes
 
+    def holds(self, vectors: int) -> bool:
+        """Can so many vectors stay in registers beside what is computed with them?"""
+        return vectors <= self.registers // 2
+
 
 AVX512 = Target(
     name="avx512",

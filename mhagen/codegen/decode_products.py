@@ -68,12 +68,12 @@ def dot_variants(facts: Lowering) -> tuple[DotVariant, ...]:
 
 def holds_queries(facts: Lowering, rows: int) -> bool:
     """Do the vectors of so many queries fit half of the registers?"""
-    return rows * -(-facts.depth // facts.lanes) <= facts.target.registers // 2
+    return facts.target.holds(rows * facts.numbers.vectors_of(facts.work.dim))
 
 
 def dot_variant(facts: Lowering, name: str, condition: str, *, rows: int, step: int) -> DotVariant:
     """Some rows by one key or two in each turn; sums of lanes are added up at the end."""
-    numbers, vectors = facts.numbers, -(-facts.depth // facts.lanes)
+    numbers, vectors = facts.numbers, facts.numbers.vectors_of(facts.work.dim)
     load, held = "load_pairs" if numbers.pairs else "load", holds_queries(facts, rows)
     chains = min(2, -(-INDEPENDENT // (rows * step)), vectors)
     places = {

@@ -12,6 +12,7 @@ from ..ir.graph import Graph
 from .cost import modelled
 from .legal import MOST_INPUTS, violations
 from .machine import typical_machine
+from .numbers import numbers_of
 from .plan import Schedule
 from .sight import Shape, Sight
 from .space import schedules
@@ -57,6 +58,7 @@ def choose_schedule(graph: Graph, target: Target) -> Schedule:
     schedule = replace(
         default,
         value_vectors=min(default.value_vectors, -(-work.value_dim // lanes)),
+        decode_rows=decode_rows(default, work, target),
         # Partial sums of a product lie in the output: not where that has fewer digits.
         linear_depth=default.linear_depth if work.dtype.bytes > 2 else MOST_INPUTS,
     )
@@ -64,6 +66,13 @@ def choose_schedule(graph: Graph, target: Target) -> Schedule:
     if broken:
         raise InternalError(f"the default schedule of {target.name} is illegal: {'; '.join(broken)}")
     return fastest(schedule, work, target)
+
+
+def decode_rows(default: Schedule, work: Workload, target: Target) -> int:
+    """Many rows, or two, if their queries stay in registers; if not, many share the reads of a key."""
+    vectors = numbers_of(work.dtype, target, (work.dim,)).vectors_of(work.dim)
+    held = (rows for rows in (default.decode_rows, 2) if target.holds(rows * vectors))
+    return next(held, default.decode_rows)
 
 
 def fastest(default: Schedule, work: Workload, target: Target) -> Schedule:

@@ -49,6 +49,10 @@ class Numbers:
         """How many neighbours one step of a product multiplies at once."""
         return 2 if self.pairs else 1
 
+    def vectors_of(self, dim: int) -> int:
+        """Vectors that a row of so many stored numbers takes where it is multiplied."""
+        return -(-(dim // self.together) // self.lanes)
+
     @property
     def step(self) -> int:
         """Bytes of a row of keys that one step of a product reads."""
