@@ -36,6 +36,12 @@ if __package__:
         REFERENCES,
         SHAPE,
         STRIDES,
+        TABLE_BYTES,
+        TABLE_COUNTER,
+        TABLE_DTYPE,
+        TABLE_OFFSETS,
+        TABLE_OTHER_DTYPE,
+        TABLE_TYPE,
         TYPE,
         WRITEABLE,
         address,
@@ -84,6 +90,12 @@ else:
         REFERENCES,
         SHAPE,
         STRIDES,
+        TABLE_BYTES,
+        TABLE_COUNTER,
+        TABLE_DTYPE,
+        TABLE_OFFSETS,
+        TABLE_OTHER_DTYPE,
+        TABLE_TYPE,
         TYPE,
         WRITEABLE,
         address,
@@ -195,7 +207,6 @@ DIRECT_NUMBERS = 262144  # of keys and values of few queries: about as long
 DIRECT_SHARED = 131072  # bytes behind the scratch, for partial results of few queries
 DIRECT_BATCH = 112  # entries whose offsets have room in the table
 DIRECT_LENGTH = 65536  # keeps the product of all lengths in 64 bits
-DIRECT_SCRATCH = 1024  # bytes of the table, behind which scratch lies
 
 # What a tile of queries and keys looks like to visibility().
 HIDDEN = 0
@@ -1793,10 +1804,10 @@ def decode_tasks(
 
 def has_header(array, table, heads, columns):
     """Is it an aligned array of four axes, of the dtype, heads and columns that this kernel reads?"""
-    if load_int64(array + TYPE) != load_int64(table):
+    if load_int64(array + TYPE) != load_int64(table + TABLE_TYPE):
         return False
     dtype = load_int64(array + DTYPE)
-    if dtype != load_int64(table + 8) and dtype != load_int64(table + 16):
+    if dtype != load_int64(table + TABLE_DTYPE) and dtype != load_int64(table + TABLE_OTHER_DTYPE):
         return False
     if load_int32(array + AXES) != 4 or load_int32(array + FLAGS) & ALIGNED != ALIGNED:
         return False
@@ -1835,48 +1846,42 @@ def headers_fit(query, key, value, out, table):
     return load_int32(out + FLAGS) & flags == flags
 
 
+def lengths_of(query, key):
+    """The batch, the queries of each head, and their keys."""
+    shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
+    queries, keys = load_int64(shape + 16), load_int64(key_shape + 16)
+    return load_int64(shape), queries, keys
+
+
 def lengths_fit(query, key, value, out):
     """Do the arrays agree on batch, queries and keys, and is none of them 0 or too long for a small call?"""
-    query_shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
-    value_shape, out_shape = load_int64(value + SHAPE), load_int64(out + SHAPE)
-    batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
-    keys = load_int64(key_shape + 16)
-    if load_int64(key_shape) != batch or load_int64(value_shape) != batch or load_int64(out_shape) != batch:
+    batch, queries, keys = lengths_of(query, key)
+    out_batch, out_queries, value_keys = lengths_of(out, value)
+    if load_int64(load_int64(key + SHAPE)) != batch or load_int64(load_int64(value + SHAPE)) != batch:
         return False
-    if load_int64(value_shape + 16) != keys:
-        return False
-    if load_int64(out_shape + 16) != queries:
+    if out_batch != batch or out_queries != queries or value_keys != keys:
         return False
     return min(batch, queries, keys) >= 1 and batch <= DIRECT_BATCH and max(queries, keys) <= DIRECT_LENGTH
 
 
-def is_small(query, key, value, out, table):
-    """Is the call as this kernel takes it, and so small that a second thread would not pay?"""
+def arrays_fit(query, key, value, out, table):
+    """Is the call as this kernel takes it?"""
     if not headers_fit(query, key, value, out, table) or not lengths_fit(query, key, value, out):
-        return False
-    query_shape = load_int64(query + SHAPE)
-    batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
-    keys = load_int64(load_int64(key + SHAPE) + 16)
-    work = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
-    if work > DIRECT_MULTIPLY_ADDS:
         return False
     return is_apart(out, query) and is_apart(out, key) and is_apart(out, value)
 
 
-def is_short(query, key, value, out, table):
-    """Is the call as this kernel takes it, and are its keys read in no time?"""
-    if not headers_fit(query, key, value, out, table) or not lengths_fit(query, key, value, out):
-        return False
-    query_shape = load_int64(query + SHAPE)
-    batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
-    keys = load_int64(load_int64(key + SHAPE) + 16)
-    numbers = batch * KEY_VALUE_HEADS * keys * (DIM + VALUE_DIM)
-    if numbers > DIRECT_NUMBERS:
-        return False
-    partial_rows = (keys + CHUNK_KEYS - 1) // CHUNK_KEYS * queries * GROUP_SIZE
-    if batch * KEY_VALUE_HEADS * (8 * queries * GROUP_SIZE + partial_rows * PARTIAL_ROW) > DIRECT_SHARED:
-        return False
-    return is_apart(out, query) and is_apart(out, key) and is_apart(out, value)
+def is_small(batch, queries, keys):
+    """Is there so little work that a second thread would not pay?"""
+    return batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM) <= DIRECT_MULTIPLY_ADDS
+
+
+def is_short(batch, queries, keys):
+    """Are the keys read in no time, and have partial results room?"""
+    rows = queries * GROUP_SIZE
+    partial_rows = (keys + CHUNK_KEYS - 1) // CHUNK_KEYS * rows
+    has_room = batch * KEY_VALUE_HEADS * (8 * rows + partial_rows * PARTIAL_ROW) <= DIRECT_SHARED
+    return has_room and batch * KEY_VALUE_HEADS * keys * (DIM + VALUE_DIM) <= DIRECT_NUMBERS
 
 
 def place_offsets(offsets, batch, default, arguments, count):
@@ -1898,11 +1903,11 @@ def attention_direct(owner, arguments, count):
     query, key = load_int64(arguments), load_int64(arguments + 8)
     value, out = load_int64(arguments + 16), load_int64(arguments + 24)
     table, result = load_int64(owner + DATA), owner
-    if is_small(query, key, value, out, table):
-        query_shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
-        batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
-        keys = load_int64(key_shape + 16)
-        counter, offsets, scratch = table + 64, table + 128, table + DIRECT_SCRATCH
+    batch = queries = keys = 0
+    if arrays_fit(query, key, value, out, table):
+        batch, queries, keys = lengths_of(query, key)
+    if batch and is_small(batch, queries, keys):
+        counter, offsets, scratch = table + TABLE_COUNTER, table + TABLE_OFFSETS, table + TABLE_BYTES
         store_int64(counter, 0)
         place_offsets(offsets, batch, 0, arguments, count)
         query_strides, key_strides = load_int64(query + STRIDES), load_int64(key + STRIDES)
@@ -1948,11 +1953,11 @@ def decode_direct(owner, arguments, count):
     query, key = load_int64(arguments), load_int64(arguments + 8)
     value, out = load_int64(arguments + 16), load_int64(arguments + 24)
     table, result = load_int64(owner + DATA), owner
-    if is_short(query, key, value, out, table):
-        query_shape, key_shape = load_int64(query + SHAPE), load_int64(key + SHAPE)
-        batch, queries = load_int64(query_shape), load_int64(query_shape + 16)
-        keys = load_int64(key_shape + 16)
-        counter, offsets, scratch = table + 64, table + 128, table + DIRECT_SCRATCH
+    batch = queries = keys = 0
+    if arrays_fit(query, key, value, out, table):
+        batch, queries, keys = lengths_of(query, key)
+    if batch and is_short(batch, queries, keys):
+        counter, offsets, scratch = table + TABLE_COUNTER, table + TABLE_OFFSETS, table + TABLE_BYTES
         store_int64(counter, 0)
         place_offsets(offsets, batch, 0, arguments, count)
         row_blocks = (queries * GROUP_SIZE + ROWS_OF_TASK - 1) // ROWS_OF_TASK
@@ -2242,9 +2247,11 @@ KERNEL = Kernel(
         finish_group,
         has_header,
         headers_fit,
+        lengths_of,
         lengths_fit,
         span,
         is_apart,
+        arrays_fit,
         is_small,
         place_offsets,
         attention_tasks,
@@ -2279,9 +2286,11 @@ DECODE = Kernel(
         merge_row,
         has_header,
         headers_fit,
+        lengths_of,
         lengths_fit,
         span,
         is_apart,
+        arrays_fit,
         is_short,
         place_offsets,
         decode_tasks,

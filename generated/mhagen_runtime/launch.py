@@ -21,7 +21,14 @@ from .target import Target, target_named
 from .version import __version__
 from .arguments import LIMIT
 from .forking import OwnLock
-from .headers import address, headers_are_known
+from .headers import (
+    TABLE_BYTES,
+    TABLE_DTYPE,
+    TABLE_OTHER_DTYPE,
+    TABLE_TYPE,
+    address,
+    headers_are_known,
+)
 from .host import Cpu, host_cpu, require
 from .native import Direct, Function, load_direct
 from .obtain import obtain_function
@@ -35,9 +42,7 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 # Waking a second thread costs about 50 us, in which one core does this many multiply-adds.
 MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
 DIRECT_SIZE = 1 << 20  # numbers of queries: what has more is never small
-# Bytes: what arrays must be, a counter, an offset for each batch entry; scratch lies behind.
-DIRECT_TABLE = 1024
-DIRECT_SHARED = 1 << 17  # and behind that, partial results of few queries
+DIRECT_SHARED = 1 << 17  # bytes behind its scratch, for partial results of few queries
 COMPILER_SOURCES = (
     "callees",
     "compiler",
@@ -185,16 +190,18 @@ class Kernel:
 
     def _bound_direct(self, function: Function) -> Direct:
         """The other entry point, with memory of its own: under the GIL, one call has it at a time."""
-        memory = np.zeros(DIRECT_TABLE + ALIGNMENT + self.scratch_bytes + DIRECT_SHARED, np.uint8)
+        memory = np.zeros(TABLE_BYTES + ALIGNMENT + self.scratch_bytes + DIRECT_SHARED, np.uint8)
         aligned = memory[-address(memory) % ALIGNMENT :]
-        self._table = aligned[:DIRECT_TABLE].view(np.int64)
+        self._table = aligned[:TABLE_BYTES].view(np.int64)
         self._note_dtypes()
         return load_direct(function, DIRECT_ENTRY, aligned)
 
     def _note_dtypes(self) -> None:
         """Write down what arrays must be: the short way compares addresses."""
         self._dtypes = direct_dtypes(self.dtype)
-        self._table[:3] = id(np.ndarray), id(self._dtypes[0]), id(self._dtypes[-1])
+        self._table[TABLE_TYPE // 8] = id(np.ndarray)
+        self._table[TABLE_DTYPE // 8] = id(self._dtypes[0])
+        self._table[TABLE_OTHER_DTYPE // 8] = id(self._dtypes[-1])
 
     def _knows_by_now(self, dtype: np.dtype[Any]) -> bool:
         """Has the program imported what makes arrays of this dtype after the code was loaded?"""

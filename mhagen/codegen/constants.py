@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..base.dtypes import DType
-from ..runtime.launch import DIRECT_SHARED, DIRECT_TABLE, MULTIPLY_ADDS_OF_A_THREAD
+from ..runtime.headers import TABLE_BYTES, TABLE_OFFSETS
+from ..runtime.launch import DIRECT_SHARED, MULTIPLY_ADDS_OF_A_THREAD
 from ..spec.statistic import LEADERS
 from .direct import has_direct
 from .entry import model_dim_of
@@ -45,9 +46,10 @@ def direct_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         ),
         line("DIRECT_NUMBERS", 1 << 18, "of keys and values of few queries: about as long"),
         line("DIRECT_SHARED", DIRECT_SHARED, "bytes behind the scratch, for partial results of few queries"),
-        line("DIRECT_BATCH", (DIRECT_TABLE - 128) // 8, "entries whose offsets have room in the table"),
+        line(
+            "DIRECT_BATCH", (TABLE_BYTES - TABLE_OFFSETS) // 8, "entries whose offsets have room in the table"
+        ),
         line("DIRECT_LENGTH", 1 << 16, "keeps the product of all lengths in 64 bits"),
-        line("DIRECT_SCRATCH", DIRECT_TABLE, "bytes of the table, behind which scratch lies"),
     )
 
 

@@ -9,7 +9,15 @@ from .model import DecodeModel, Names, TaskModel, TileModel
 from .part_model import PartModel
 from .tiles import EXTENTS
 
-DIRECT_FUNCTIONS = ("has_header", "headers_fit", "lengths_fit", "span", "is_apart")
+DIRECT_FUNCTIONS = (
+    "has_header",
+    "headers_fit",
+    "lengths_of",
+    "lengths_fit",
+    "span",
+    "is_apart",
+    "arrays_fit",
+)
 
 
 def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tuple[PartModel, ...]) -> Names:

@@ -45,6 +45,14 @@ SUPPORT: dict[str, frozenset[str]] = {
         (
             *("ALIGNED", "AXES", "CONTIGUOUS", "DATA", "DTYPE", "FLAGS", "INTEGER"),
             *("REFERENCES", "SHAPE", "STRIDES", "TYPE", "WRITEABLE", "address"),
+            *(
+                "TABLE_BYTES",
+                "TABLE_COUNTER",
+                "TABLE_DTYPE",
+                "TABLE_OFFSETS",
+                "TABLE_OTHER_DTYPE",
+                "TABLE_TYPE",
+            ),
         )
     ),
     "launch": frozenset(("Kernel",)),
