@@ -10,19 +10,18 @@ DEEPEST = 4  # projections.rotary.scaling.factor
 
 
 def plain_keys(keys: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same keys; where NumPy is not loaded, nothing can be of NumPy."""
-    return keys if "numpy" not in sys.modules else {name: plain(each, 1) for name, each in keys.items()}
+    """The same keys. Where NumPy is not loaded, nothing can be of NumPy, and it need not be loaded for this."""
+    numpy = sys.modules.get("numpy")
+    return keys if numpy is None else plain(dict(keys), (numpy.generic, numpy.ndarray), 0)
 
 
-def plain(value: Any, depth: int) -> Any:
-    import numpy as np
-
+def plain(value: Any, types: tuple[type, ...], depth: int) -> Any:
+    if isinstance(value, types):
+        return value.tolist()
     match value:
-        case np.generic() | np.ndarray():
-            return value.tolist()
         case dict() if depth < DEEPEST:
-            return {name: plain(each, depth + 1) for name, each in value.items()}
+            return {name: plain(each, types, depth + 1) for name, each in value.items()}
         case list() | tuple() if depth < DEEPEST:
-            return [plain(each, depth + 1) for each in value]
+            return [plain(each, types, depth + 1) for each in value]
         case _:
             return value
