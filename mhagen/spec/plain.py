@@ -10,12 +10,12 @@ DEEPEST = 4  # projections.rotary.scaling.factor
 
 
 def plain_keys(keys: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same keys. Where NumPy is not loaded, nothing can be of NumPy, and it need not be loaded for this."""
+    """The same keys. Where NumPy is not loaded, nothing is of NumPy, and it need not be loaded for this."""
     numpy = sys.modules.get("numpy")
     return keys if numpy is None else plain(dict(keys), (numpy.generic, numpy.ndarray), 0)
 
 
-def plain(value: Any, types: tuple[type, ...], depth: int) -> Any:
+def plain(value: Any, types: Any, depth: int) -> Any:
     if isinstance(value, types):
         return value.tolist()
     match value:
