@@ -47,7 +47,7 @@ if __package__:
         address,
     )
     from .mhagen_runtime.launch import Kernel
-    from .mhagen_runtime.linear import KEYS, QUERIES, LinearKernel, Part, Prepared, Product
+    from .mhagen_runtime.linear import AS_KEYS, AS_QUERIES, LinearKernel, Part, Prepared, Product
     from .mhagen_runtime.rotary import Rotation, Turning
     from .mhagen_runtime.simd import (
         any_lane,
@@ -101,7 +101,7 @@ else:
         address,
     )
     from mhagen_runtime.launch import Kernel
-    from mhagen_runtime.linear import KEYS, QUERIES, LinearKernel, Part, Prepared, Product
+    from mhagen_runtime.linear import AS_KEYS, AS_QUERIES, LinearKernel, Part, Prepared, Product
     from mhagen_runtime.rotary import Rotation, Turning
     from mhagen_runtime.simd import (
         any_lane,
@@ -2400,19 +2400,19 @@ ROTATION = Rotation(TURNING, computed="float32", lanes=LANES)
 QUERY_KEY_VALUE = Product(
     depth=MODEL_DIM,
     parts=(
-        Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=QUERIES, neighbours=32),
-        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=KEYS, neighbours=32),
+        Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=AS_QUERIES, neighbours=32),
+        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=AS_KEYS, neighbours=32),
         Part("wv", None, heads=KEY_VALUE_HEADS, dim=VALUE_DIM),
     ),
 )
 QUERY = Product(
     depth=MODEL_DIM,
-    parts=(Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=QUERIES, neighbours=32),),
+    parts=(Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=AS_QUERIES, neighbours=32),),
 )
 KEY_VALUE = Product(
     depth=MODEL_DIM,
     parts=(
-        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=KEYS, neighbours=32),
+        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=AS_KEYS, neighbours=32),
         Part("wv", None, heads=KEY_VALUE_HEADS, dim=VALUE_DIM),
     ),
 )

@@ -48,7 +48,7 @@ if __package__:
         address,
     )
     from .mhagen_runtime.launch import Kernel
-    from .mhagen_runtime.linear import KEYS, QUERIES, LinearKernel, Part, Prepared, Product
+    from .mhagen_runtime.linear import AS_KEYS, AS_QUERIES, LinearKernel, Part, Prepared, Product
     from .mhagen_runtime.rotary import Rotation, Scaling, Turning
     from .mhagen_runtime.simd import (
         any_lane,
@@ -102,7 +102,7 @@ else:
         address,
     )
     from mhagen_runtime.launch import Kernel
-    from mhagen_runtime.linear import KEYS, QUERIES, LinearKernel, Part, Prepared, Product
+    from mhagen_runtime.linear import AS_KEYS, AS_QUERIES, LinearKernel, Part, Prepared, Product
     from mhagen_runtime.rotary import Rotation, Scaling, Turning
     from mhagen_runtime.simd import (
         any_lane,
@@ -2482,19 +2482,19 @@ ROTATION = Rotation(TURNING, computed="float32", lanes=LANES)
 QUERY_KEY_VALUE = Product(
     depth=MODEL_DIM,
     parts=(
-        Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=QUERIES),
-        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=KEYS),
+        Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=AS_QUERIES),
+        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=AS_KEYS),
         Part("wv", None, heads=KEY_VALUE_HEADS, dim=VALUE_DIM),
     ),
 )
 QUERY = Product(
     depth=MODEL_DIM,
-    parts=(Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=QUERIES),),
+    parts=(Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=AS_QUERIES),),
 )
 KEY_VALUE = Product(
     depth=MODEL_DIM,
     parts=(
-        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=KEYS),
+        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=AS_KEYS),
         Part("wv", None, heads=KEY_VALUE_HEADS, dim=VALUE_DIM),
     ),
 )

@@ -49,7 +49,7 @@ if __package__:
         address,
     )
     from .mhagen_runtime.launch import Kernel
-    from .mhagen_runtime.linear import KEYS, QUERIES, LinearKernel, Part, Prepared, Product
+    from .mhagen_runtime.linear import AS_KEYS, AS_QUERIES, LinearKernel, Part, Prepared, Product
     from .mhagen_runtime.rotary import Rotation, Turning
     from .mhagen_runtime.simd import (
         any_lane,
@@ -104,7 +104,7 @@ else:
         address,
     )
     from mhagen_runtime.launch import Kernel
-    from mhagen_runtime.linear import KEYS, QUERIES, LinearKernel, Part, Prepared, Product
+    from mhagen_runtime.linear import AS_KEYS, AS_QUERIES, LinearKernel, Part, Prepared, Product
     from mhagen_runtime.rotary import Rotation, Turning
     from mhagen_runtime.simd import (
         any_lane,
@@ -2502,19 +2502,19 @@ ROTATION = Rotation(TURNING, computed="float32", lanes=LANES)
 QUERY_KEY_VALUE = Product(
     depth=MODEL_DIM,
     parts=(
-        Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=QUERIES, norm="q_norm"),
-        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=KEYS, norm="k_norm"),
+        Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=AS_QUERIES, norm="q_norm"),
+        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=AS_KEYS, norm="k_norm"),
         Part("wv", None, heads=KEY_VALUE_HEADS, dim=VALUE_DIM),
     ),
 )
 QUERY = Product(
     depth=MODEL_DIM,
-    parts=(Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=QUERIES, norm="q_norm"),),
+    parts=(Part("wq", None, heads=QUERY_HEADS, dim=DIM, role=AS_QUERIES, norm="q_norm"),),
 )
 KEY_VALUE = Product(
     depth=MODEL_DIM,
     parts=(
-        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=KEYS, norm="k_norm"),
+        Part("wk", None, heads=KEY_VALUE_HEADS, dim=DIM, role=AS_KEYS, norm="k_norm"),
         Part("wv", None, heads=KEY_VALUE_HEADS, dim=VALUE_DIM),
     ),
 )

@@ -9,8 +9,9 @@ Terms
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from .rotary import Turns
 from .sizes import Sizes
 
 # What becomes of the heads of a part: nothing, or what queries and keys need before they meet.
-PLAIN, QUERIES, KEYS = 0, 1, 2
+PLAIN, AS_QUERIES, AS_KEYS = 0, 1, 2
 # The parts of weights that may come as one array, in the order of torch.nn.MultiheadAttention.in_proj_weight.
 PACKED = ("query", "key", "value")
 
@@ -44,7 +45,7 @@ class Inputs:
 class Part:
     """One weight matrix (heads * dim, depth), as torch.nn.Linear has it, and its bias (heads * dim,).
 
-    Terms    role: PLAIN; QUERIES or KEYS: heads are normalised with the weights `norm` and turned by their
+    Terms    role: PLAIN; AS_QUERIES or AS_KEYS: heads are normalised with the weights `norm`, turned by their
              positions, where the layer does so; neighbours: so many first numbers of a head turn with their
              neighbours. The kernel turns a number with one that is half of them further on, so packing puts
              those at even places first: of queries and keys alike, so their products are the same
@@ -163,16 +164,12 @@ class LinearKernel:
         """
         if not isinstance(weights, Mapping):
             raise InputError(f"weights is a {type(weights).__name__}; needs a mapping of names to arrays")
-        weights = taken_apart(weights, products[0], self.dtype)
-        known = tuple(dict.fromkeys(name for product in products for name in product.names))
-        missing = [name for name in known if name not in weights]
-        unknown = [str(name) for name in weights if name not in known]
-        if missing or unknown:
-            lacks = f"lacks {', '.join(missing)}" if missing else ""
-            has = f"has unknown {', '.join(unknown)}" if unknown else ""
-            wrong = " and ".join(part for part in (lacks, has) if part)
-            raise InputError(f"weights {wrong}; needs {', '.join(known)}")
+        weights = taken_apart(weights, products[0], self.checked)
+        require_names(products, weights)
         return Prepared(self.packing, tuple((each, self.pack(each, weights)) for each in products))
+
+    def checked(self, name: str, array: object, axes: tuple[int, ...]) -> np.ndarray:
+        return bind(name, array, self.dtype, axes, Sizes())
 
     def pack(self, product: Product, weights: Mapping[str, np.ndarray]) -> Panels:
         width = self.columns_of_panel
@@ -292,8 +289,24 @@ class LinearKernel:
         )
 
 
-def taken_apart(weights: Mapping[str, np.ndarray], product: Product, dtype: str) -> dict[str, np.ndarray]:
+def require_names(products: tuple[Product, ...], weights: Mapping[str, Any]) -> None:
+    """Raises   InputError for weights that are missing, and for others"""
+    known = tuple(dict.fromkeys(name for product in products for name in product.names))
+    missing = [name for name in known if name not in weights]
+    unknown = [str(name) for name in weights if name not in known]
+    if missing or unknown:
+        lacks = f"lacks {', '.join(missing)}" if missing else ""
+        has = f"has unknown {', '.join(unknown)}" if unknown else ""
+        wrong = " and ".join(part for part in (lacks, has) if part)
+        raise InputError(f"weights {wrong}; needs {', '.join(known)}")
+
+
+def taken_apart(
+    weights: Mapping[str, Any], product: Product, checked: Callable[[str, Any, tuple[int, ...]], Any]
+) -> dict[str, Any]:
     """The weights with wq, wk and wv in place of wqkv, which has the rows of one after the other's.
+
+    checked gives the array of that name and shape, or says what is wrong with it.
 
     Raises   InputError for one of these beside wqkv, or for more or fewer rows than theirs; so for biases
     """
@@ -307,8 +320,10 @@ def taken_apart(weights: Mapping[str, np.ndarray], product: Product, dtype: str)
             continue
         if twice := [name for name in names if name in weights]:
             raise InputError(f"weights has {packed} and {', '.join(twice)}; needs one or the other")
-        whole = bind(packed, apart.pop(packed), dtype, shape, Sizes())
-        apart |= zip(names, np.split(whole, np.cumsum(rows)[:-1]), strict=True)
+        whole, end = checked(packed, apart.pop(packed), shape), 0
+        for name, count in zip(names, rows, strict=True):
+            apart[name] = whole[end : end + count]
+            end += count
     return apart
 
 

@@ -7,10 +7,10 @@ from ..runtime.headers import TABLE_BYTES, TABLE_OFFSETS
 from ..runtime.launch import DIRECT_SHARED, MULTIPLY_ADDS_OF_A_THREAD
 from ..spec.statistic import LEADERS
 from .direct import has_direct
-from .entry import model_dim_of
 from .facts import Lowering
 from .finish import finish_lines
 from .model import ConstantGroup, ConstantLine
+from .products import model_dim_of
 from .statistics import kept_rows
 
 LOG2_E = 1.4426950408889634

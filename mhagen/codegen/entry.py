@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ..ir.fused_ops import OutputLinear, ProjectHeads
-from ..ir.graph import QUERY_OFFSET, Graph, Node
-from ..ir.head_ops import NormalizeHeads
+from ..ir.graph import QUERY_OFFSET, Graph
 from ..spec.fields import Align, Layout
 from ..spec.statistic import LEADERS
 from .facts import Lowering
-from .finish import neighbours_of, norm_of, rotary_of
-from .layer_model import LayerModel, ProductModel
+from .finish import rotary_of
+from .layer_model import LayerModel
 from .model import AttentionModel, Lines, Names
+from .products import input_products, layer_doc, output_product, prepare_doc
 from .render import INDENT, LINE_LENGTH
+from .shapes import AXES, axes_text, shape_text
 from .statistics import blind_statistics
 
-Axis = int | str
-AXES: dict[Layout, Callable[[Axis, Axis, Axis], tuple[Axis, ...]]] = {
-    Layout.BHSD: lambda heads, length, dim: ("batch", heads, length, dim),
-    Layout.BSHD: lambda heads, length, dim: ("batch", length, heads, dim),
-}
 HEADS = ("query", "key", "value", "out")
+PREPARES = "Pack the weights of the layer once, for many calls of layer()."
 HEADS_FIRST = ".transpose(0, 2, 1, 3)"
 # What stands behind statistics that are no numbers of queries.
 SHAPE_NOTES = {
@@ -32,26 +26,8 @@ SHAPE_NOTES = {
 EMPTY_LAYER = LayerModel((), (), (), (), (), (), (), (), "")
 
 
-def quoted(axis: int | str) -> str:
-    """An axis as the text that bind() takes: a constant of the module, a number, or a quoted length."""
-    if axis in ("batch", "queries", "keys"):
-        return f'"{axis}"'
-    return axis.upper() if isinstance(axis, str) else str(axis)
-
-
-def axes_text(axes: tuple[int | str, ...]) -> str:
-    inside = ", ".join(axis if isinstance(axis, str) and axis.isupper() else quoted(axis) for axis in axes)
-    return f"({inside},)" if len(axes) == 1 else f"({inside})"
-
-
 def bind_line(name: str, dtype: str, axes: tuple[int | str, ...], bind: str = "bind") -> str:
     return f'{name} = {bind}("{name}", {name}, "{dtype}", {axes_text(axes)}, sizes)'
-
-
-def shape_text(axes: tuple[int | str, ...]) -> str:
-    """A shape for a docstring: plain numbers and names."""
-    inside = ", ".join(str(axis) for axis in axes)
-    return f"({inside},)" if len(axes) == 1 else f"({inside})"
 
 
 def input_lines(facts: Lowering) -> Lines:
@@ -173,15 +149,20 @@ def layer_model(facts: Lowering) -> LayerModel:
     graph, cross, statistics = facts.program.self_layer, facts.program.cross_layer, facts.statistics
     if graph is None or cross is None:
         return EMPTY_LAYER
-    products = (*input_products(graph), *input_products(cross), output_product(facts, graph))
+    depth = f"{'KEPT_HEADS' if facts.packs_heads else 'QUERY_HEADS'} * VALUE_DIM"
+    products = (
+        *input_products(graph),
+        *input_products(cross),
+        output_product(graph, depth, prunes=facts.packs_heads),
+    )
     operands, dtype = tuple(facts.captured), facts.numbers.stored.value
     turns = ", turns" if rotary_of(graph) is not None else ""
     merged = "LINEAR.merge_heads(OUTPUT, prepared, out)"
     return LayerModel(
         products=products,
         prepare_arguments=tuple(product.name for product in products),
-        prepare_doc_lines=prepare_doc(facts, graph),
-        doc_lines=layer_doc(facts, graph),
+        prepare_doc_lines=prepare_doc(graph, PREPARES, dtype_words(facts)),
+        doc_lines=layer_doc(graph, facts.inputs.values(), offset_units(facts.graph), layer_result(facts)),
         parameters=("x", "weights", "*", "context=None", *facts.inputs, f"{QUERY_OFFSET}=None"),
         bind_lines=(
             bind_line("x", dtype, ("batch", "queries", "MODEL_DIM")),
@@ -205,106 +186,11 @@ def layer_model(facts: Lowering) -> LayerModel:
     )
 
 
-def part_text(graph: Graph, weight: str, bias: str | None, skipped: tuple[int, ...]) -> str:
-    dim = {"wq": "DIM", "wk": "DIM", "wv": "VALUE_DIM"}[weight]
-    heads = "QUERY_HEADS" if weight == "wq" else "KEY_VALUE_HEADS"
-    named = f'"{bias}"' if bias is not None else "None"
-    made = "KEPT" if weight == "wq" else "KEPT_KEY_VALUE"
-    told = (f", kept={made}" if skipped else "") + finish_text(graph, weight)
-    return f'Part("{weight}", {named}, heads={heads}, dim={dim}{told})'
-
-
-def finish_text(graph: Graph, weight: str) -> str:
-    """What a part is told of the norms and turns of its heads."""
-    norm, rotary = norm_of(graph), rotary_of(graph)
-    if weight == "wv" or (norm is None and rotary is None):
-        return ""
-    role = ", role=QUERIES" if weight == "wq" else ", role=KEYS"
-    named = "" if norm is None else f', norm="{weight[1]}_norm"'
-    neighbours = neighbours_of(graph)
-    return role + named + (f", neighbours={neighbours}" if neighbours else "")
-
-
-PRODUCT_NAMES = {("wq", "wk", "wv"): "QUERY_KEY_VALUE", ("wq",): "QUERY", ("wk", "wv"): "KEY_VALUE"}
-
-
-def input_products(graph: Graph) -> tuple[ProductModel, ...]:
-    """The products in front of the attention: one when x is its own context, else two."""
-    products = []
-    for node in graph.nodes:
-        if isinstance(node.op, ProjectHeads):
-            projections = node.op.projections(node.operands[1:])
-            name = PRODUCT_NAMES[tuple(names[0] for names in projections)]
-            skips = node.op.skips or ((),) * len(projections)
-            parts = tuple(
-                part_text(graph, names[0], names[1] if len(names) > 1 else None, skipped)
-                for names, skipped in zip(projections, skips, strict=True)
-            )
-            products.append(ProductModel(name, "MODEL_DIM", parts))
-    return tuple(products)
-
-
-def output_node(graph: Graph) -> Node:
-    (node,) = (node for node in graph.nodes if isinstance(node.op, OutputLinear))
-    return node
-
-
-def output_product(facts: Lowering, graph: Graph) -> ProductModel:
-    """The product behind the attention. Of pruned heads there is nothing in its input."""
-    _, weight, *bias = output_node(graph).operands
-    named = f'"{bias[0]}"' if bias else "None"
-    if not facts.packs_heads:
-        part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM)'
-        return ProductModel("OUTPUT", "QUERY_HEADS * VALUE_DIM", (part,))
-    inputs = "Inputs(QUERY_HEADS, VALUE_DIM, kept=KEPT)"
-    part = f'Part("{weight}", {named}, heads=1, dim=MODEL_DIM, inputs={inputs})'
-    return ProductModel("OUTPUT", "KEPT_HEADS * VALUE_DIM", (part,))
-
-
-def prepare_doc(facts: Lowering, graph: Graph) -> Lines:
-    nodes = [node for node in graph.nodes if isinstance(node.op, ProjectHeads | OutputLinear)]
-    weights = [name for node in nodes for name in node.operands[1:]]
-    weights += [node.operands[1] for node in graph.nodes if isinstance(node.op, NormalizeHeads)]
-    shapes = [f"{name} {shape_text(graph.types[name].shape)}" for name in weights]
-    return (
-        "Pack the weights of the layer once, for many calls of layer().",
-        "",
-        f"    Shapes   {', '.join(shapes[:3])}",
-        *(f"             {', '.join(shapes[i : i + 3])}" for i in range(3, len(shapes), 3)),
-        f"             {dtype_words(facts)}, as torch.nn.Linear has them; a mapping of these names",
-        f"             {packed_words(graph)}",
-        "    Raises   InputError for a missing, unknown or wrongly shaped array",
-    )
-
-
-def packed_words(graph: Graph) -> str:
-    """How weights may come that are packed: as torch.nn.MultiheadAttention.in_proj_weight."""
-    has_biases = any(value.name == "bq" for value in graph.inputs)
-    biases = ", bqkv for their biases" if has_biases else ""
-    return f"wqkv{biases}: those of query, key and value as one array, in place of the three"
-
-
-def layer_doc(facts: Lowering, graph: Graph) -> Lines:
-    model_dim = model_dim_of(graph)
-    inputs = [f"{a.name} {shape_text(a.shape)} {a.dtype.value}" for a in facts.inputs.values()]
-    return (
-        "The whole layer: projections, attention, output linear.",
-        "",
-        f"    Shapes   x (batch, queries, {model_dim})",
-        f"             context (batch, keys, {model_dim}), or None for x itself",
-        *(f"             {text}" for text in inputs),
-        "             weights: a mapping as prepare() takes it, or what prepare() returned",
-        f"    Units    {offset_units(facts.graph)}",
-        f"    Returns  (batch, queries, {model_dim}) {facts.numbers.stored.value}"
-        + (f", in Attention(out, {', '.join(facts.work.op.statistics)})" if facts.work.op.statistics else ""),
-        "    Raises   InputError, naming the argument, what it has and what it needs",
-    )
-
-
-def model_dim_of(graph: Graph) -> int:
-    width = graph.types["x"].shape[2]
-    assert isinstance(width, int)
-    return width
+def layer_result(facts: Lowering) -> str:
+    """What layer() returns, behind its shape."""
+    statistics = facts.work.op.statistics
+    more = f", in Attention(out, {', '.join(statistics)})" if statistics else ""
+    return f"{facts.numbers.stored.value}{more}"
 
 
 def inputs_lines(entries: Names) -> Names:

@@ -126,9 +126,9 @@ def neighbours_of(graph: Graph) -> int:
     return 0 if rotary is None or rotary.layout is RotaryLayout.HALF else rotary.dim
 
 
-def turning_arguments(facts: Lowering) -> Names:
+def turning_arguments(graph: Graph | None) -> Names:
     """How fast pairs turn, as far as it is not the default."""
-    rotary = rotary_of(facts.program.self_layer)
+    rotary = rotary_of(graph)
     if rotary is None:
         return ()
     given = ((each.name, getattr(rotary, each.name), each.default) for each in fields(Turning))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from ..ir.graph import QUERY_OFFSET
 from ..spec.fields import Align
 from ..spec.statistic import LEADERS
-from .entry import AXES, SHAPE_NOTES, axes_text, offset_units, shape_text, statistic_shapes
+from .entry import SHAPE_NOTES, offset_units, statistic_shapes
 from .gpu_facts import GpuLowering
 from .gpu_model import GpuEntryModel
 from .model import Lines, Names
 from .render import layout
+from .shapes import AXES, axes_text, shape_text
 
 HEADS = ("query", "key", "value", "out")
 LENGTHS = ("batch", "queries", "keys")

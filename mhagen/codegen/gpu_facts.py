@@ -27,19 +27,20 @@ from .tiles import TileCode, emit_visibility
 # fmt: off
 GPU_RESERVED = frozenset(
     {
-        "ALIGNED", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "BUNDLES", "CACHED_KEYS", "CLEARERS",
-        "CLEARING", "COLUMNS", "CONSTANTS", "CONSUMERS", "DECODE_QUERIES", "DECODE_SHARED_BYTES",
-        "DECODE_THREADS", "DECODE_TILE", "DECODING", "DIM", "FEW_PARTS", "FLAGS", "FRAGMENT", "FRAGMENTS",
-        "GATE", "GROUP_SIZE", "HEADS", "KERNEL", "KEYS", "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS",
-        "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS",
-        "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE_HEADS", "LAZINESS",
-        "LEADER", "LEADERS", "LEADER_KEY", "LEADING", "LISTS", "LN_2", "LOG2_E", "LONG_PART_KEYS",
-        "LOOKERS", "LOWEST", "MEMBERS", "MERGING", "MINUS_INFINITY", "MOST_PARTS", "OUTS", "OUT_OCTETS",
-        "PARTS", "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "PRUNED_HEADS", "QUERIES_EMPTY", "QUERIES_FULL",
-        "QUERY_HEADS", "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "READ_COLUMNS", "READ_PARTS",
-        "RECEIVING", "RISEN", "ROWS", "ROW_TILES", "SCORES", "SECOND", "SECOND_SHARED_BYTES", "SECOND_SUMS",
-        "SECOND_THREADS", "SECOND_TILE", "SHARED_BYTES", "STAGE", "STAGES", "TASKS", "TASKS_FULL",
-        "THREADS", "TILE_QUERIES", "UNALIGNED", "UNALIGNED_LEADING", "UNALIGNED_PARTS",
+        "ALIGNED", "AS_KEYS", "AS_QUERIES", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "BUNDLES",
+        "CACHED_KEYS", "CLEARERS", "CLEARING", "COLUMNS", "CONSTANTS", "CONSUMERS", "DECODE_QUERIES",
+        "DECODE_SHARED_BYTES", "DECODE_THREADS", "DECODE_TILE", "DECODING", "DIM", "FEW_PARTS", "FLAGS",
+        "FRAGMENT", "FRAGMENTS", "GATE", "GROUP_SIZE", "HEADS", "KEPT", "KEPT_KEY_VALUE", "KERNEL", "KEYS",
+        "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS", "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS",
+        "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP",
+        "KEY_STEPS", "KEY_VALUE", "KEY_VALUE_HEADS", "LAZINESS", "LEADER", "LEADERS", "LEADER_KEY",
+        "LEADING", "LINEAR", "LISTS", "LN_2", "LOG2_E", "LONG_PART_KEYS", "LOOKERS", "LOWEST", "MEMBERS",
+        "MERGING", "MINUS_INFINITY", "MODEL_DIM", "MOST_PARTS", "OUTPUT", "OUTS", "OUT_OCTETS", "PARTS",
+        "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "PRUNED_HEADS", "QUERIES_EMPTY", "QUERIES_FULL", "QUERY",
+        "QUERY_HEADS", "QUERY_KEY_VALUE", "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "READ_COLUMNS",
+        "READ_PARTS", "RECEIVING", "RISEN", "ROWS", "ROW_TILES", "SCORES", "SECOND", "SECOND_SHARED_BYTES",
+        "SECOND_SUMS", "SECOND_THREADS", "SECOND_TILE", "SHARED_BYTES", "STAGE", "STAGES", "TASKS",
+        "TASKS_FULL", "THREADS", "TILE_QUERIES", "UNALIGNED", "UNALIGNED_LEADING", "UNALIGNED_PARTS",
         "UNALIGNED_RECEIVING", "VALUES", "VALUES_EMPTY", "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR",
         "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PANELS", "VALUE_PERIOD",
         "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_STEPS",
@@ -276,11 +277,6 @@ class GpuLowering:
 def check_supported(program: Program) -> None:
     """Raises   UnsupportedError for a program that no CUDA kernel is written for yet"""
     work = workload_of(program.attention)
-    if program.self_layer is not None:
-        raise UnsupportedError(
-            "the CUDA backend has no layer() yet: leave out [projections], and multiply by the weights with "
-            "the library that your arrays are from"
-        )
     if work.dtype not in HALVES:
         raise UnsupportedError(
             f"the CUDA backend computes in float16 and bfloat16, not yet in {work.dtype.value}: choose one "

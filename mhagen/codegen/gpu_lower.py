@@ -13,6 +13,7 @@ from .gpu_decode import decode_constants, decode_facts, decode_model, decoded_ki
 from .gpu_entry import entry_model, kernel_parameters, signature
 from .gpu_facts import GpuLowering, check_supported
 from .gpu_finish import finish_model
+from .gpu_layer import gpu_layer_model, layer_constants
 from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuKindModel, GpuModuleModel
 from .gpu_order import order_model
 from .gpu_prose import gpu_doc
@@ -63,7 +64,8 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         weighed=facts.weighed,
         entry=entry_model(facts, "attend_tile", counts_tasks=False),
     )
-    return GpuModuleModel(gpu_doc(facts), constants, kernel)
+    constants = (*constants, *layer_constants(facts))
+    return GpuModuleModel(gpu_doc(facts), constants, kernel, gpu_layer_model(facts))
 
 
 def kind_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> GpuKindModel:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .gpu_cells import RowValue
 from .gpu_second_model import GpuSecondModel, LeaderModel, SecondKindModel
+from .layer_model import ProductModel
 from .model import ConstantGroup, ConstantLine, Lines, Names, SupportImport
 
 
@@ -261,12 +262,30 @@ class GpuKernelModel:
 
 
 @dataclass(frozen=True)
+class GpuLayerModel:
+    """The functions layer() and prepare() around attention()."""
+
+    is_there: bool
+    products: tuple[ProductModel, ...]
+    linear_arguments: Names
+    prepare_arguments: Names
+    prepare_doc_lines: Lines
+    doc_lines: Lines
+    parameters: Names
+    bind_lines: Lines
+    attends: str
+    attention_arguments: Names
+    returns: str
+
+
+@dataclass(frozen=True)
 class GpuModuleModel:
     """A module of a CUDA kernel."""
 
     doc_lines: Lines
     constants: tuple[ConstantGroup, ...]
     kernel: GpuKernelModel
+    layer: GpuLayerModel
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from .gpu_decode import decode_constants, decode_facts, decode_model, decoded_ki
 from .gpu_entry import entry_model, kernel_parameters, signature
 from .gpu_facts import GpuLowering, check_supported
 from .gpu_finish import finish_model
+from .gpu_layer import gpu_layer_model, layer_constants
 from .gpu_lower import EXPONENTS, block_copies, cell_functions, infinity_functions
 from .gpu_model import CellsModel
 from .gpu_order import order_model
@@ -38,7 +39,8 @@ def lower_hopper(program: Program, schedule: HopperSchedule, target: Gpu) -> Hop
     doc = doc_of(facts, schedule_text(facts, schedule))
     of_second = second_plan(facts, decode_facts(facts).plan.keeps_queries)
     constants = (*hopper_constants(facts, schedule), *second_group(facts, of_second))
-    return HopperModuleModel(doc, constants, kernel_model(facts, schedule, of_second, constants))
+    kernel = kernel_model(facts, schedule, of_second, constants)
+    return HopperModuleModel(doc, (*constants, *layer_constants(facts)), kernel, gpu_layer_model(facts))
 
 
 def kernel_model(

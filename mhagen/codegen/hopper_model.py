@@ -13,6 +13,7 @@ from .gpu_model import (
     DecodeModel,
     FinishModel,
     GpuEntryModel,
+    GpuLayerModel,
     GpuOrderModel,
     ViewModel,
 )
@@ -95,3 +96,4 @@ class HopperModuleModel:
     doc_lines: Lines
     constants: tuple[ConstantGroup, ...]
     kernel: HopperKernelModel
+    layer: GpuLayerModel

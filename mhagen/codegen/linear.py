@@ -40,7 +40,7 @@ def linear_model(facts: Lowering) -> LinearModel:
             "columns - column" if finishes else "columns",
         ),
         functions=("linear_tile", *finish_functions(facts), "linear_tasks"),
-        turning_arguments=turning_arguments(facts),
+        turning_arguments=turning_arguments(facts.program.self_layer),
     )
 
 

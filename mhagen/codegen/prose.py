@@ -11,10 +11,10 @@ from ..base.dtypes import DType
 from ..base.turning import Scaling
 from ..schedule.table import Entry
 from .constants import LOG2_E
-from .entry import model_dim_of
 from .facts import Lowering
 from .finish import norm_of, rotary_of
 from .model import Lines
+from .products import model_dim_of
 from .wrapped import expression_lines
 
 WIDTH = 108

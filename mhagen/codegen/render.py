@@ -56,7 +56,7 @@ SUPPORT: dict[str, frozenset[str]] = {
         )
     ),
     "launch": frozenset(("Kernel",)),
-    "linear": frozenset(("Inputs", "KEYS", "LinearKernel", "Part", "Prepared", "Product", "QUERIES")),
+    "linear": frozenset(("AS_KEYS", "AS_QUERIES", "Inputs", "LinearKernel", "Part", "Prepared", "Product")),
     "rotary": frozenset(("Rotation", "Scaling", "Turning")),
     "simd": words_of(simd),
     "simd_formats": words_of(simd_formats),
@@ -74,11 +74,14 @@ GPU_SUPPORT: dict[str, frozenset[str]] = {
     ),
     "gpu_divisions": functions_of("gpu_divisions"),
     "gpu_launch": frozenset(("GpuKernel",)),
+    "gpu_linear": frozenset(("GpuLinear", "GpuPrepared")),
     "gpu_words": functions_of("gpu_words"),
+    "linear": frozenset(("AS_KEYS", "AS_QUERIES", "Inputs", "Part", "Product")),
     "ptx": functions_of("ptx"),
     "ptx_hopper": functions_of("ptx_hopper"),
     "ptx_memory": functions_of("ptx_memory"),
     "ptx_reals": functions_of("ptx_reals"),
+    "rotary": frozenset(("Scaling", "Turning")),
     "sizes": frozenset(("Sizes",)),
 }
 NUMBA_NAMES = frozenset(("boolean", "cuda", "float32", "int32", "int64", "uint32", "uint64"))
@@ -131,6 +134,7 @@ def render_gpu(model: GpuModuleModel | HopperModuleModel) -> str:
     """The source of a module of a CUDA kernel; so is all that is said of `render`."""
     is_hopper = isinstance(model, HopperModuleModel)
     body = filled("cuda/hopper/body.py.j2" if is_hopper else "cuda/body.py.j2", model.kernel)
+    body += filled("cuda/layer.py.j2", model.layer)
     frame = GpuFrameModel(
         doc_lines=model.doc_lines,
         names_results=model.kernel.entry.has_statistics,

@@ -333,19 +333,27 @@ def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuA
     found = array_of(name, array)
     if found.dtype != dtype and not (found.dtype == "uint16" and dtype in ("bfloat16", "float16")):
         raise InputError(f"{name} has dtype {found.dtype}; needs {dtype}")
-    if len(found.shape) != len(axes):
-        raise InputError(f"{name} has shape {found.shape}; needs {len(axes)} axes: {axes}")
-    for axis, length in zip(axes, found.shape, strict=True):
-        needed = axis if isinstance(axis, int) else sizes.get(axis, length)
-        if needed != length:
-            raise InputError(f"{name} has shape {found.shape}; needs {needed} along the axis {axis!r}")
-        if length >= LIMIT:
-            raise InputError(f"{name} has shape {found.shape}; needs fewer than 2**29 along each axis")
-        if isinstance(axis, str):
-            sizes.learn(axis, length, name)
+    learn_shape(name, found.shape, axes, sizes)
     if any(stride < 0 for stride in found.strides):
         raise InputError(f"{name} has strides {found.strides} in bytes; needs none below 0")
     return found
+
+
+def learn_shape(name: str, shape: tuple[int, ...], axes: Axes, sizes: Sizes) -> None:
+    """Note the lengths that this array is the first to have.
+
+    Raises   InputError where others have other lengths
+    """
+    if len(shape) != len(axes):
+        raise InputError(f"{name} has shape {shape}; needs {len(axes)} axes: {axes}")
+    for axis, length in zip(axes, shape, strict=True):
+        needed = axis if isinstance(axis, int) else sizes.get(axis, length)
+        if needed != length:
+            raise InputError(f"{name} has shape {shape}; needs {needed} along the axis {axis!r}")
+        if length >= LIMIT:
+            raise InputError(f"{name} has shape {shape}; needs fewer than 2**29 along each axis")
+        if isinstance(axis, str):
+            sizes.learn(axis, length, name)
 
 
 def is_contiguous(found: GpuArray) -> bool:

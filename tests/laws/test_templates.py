@@ -13,7 +13,7 @@ from jinja2 import meta, nodes
 from laws.house import TEMPLATES, told
 from mhagen.codegen import gpu_model, gpu_second_model, hopper_model, layer_model, part_model, second_model
 from mhagen.codegen import model as models
-from mhagen.codegen.gpu_model import GpuFrameModel, GpuKernelModel, GpuModuleModel
+from mhagen.codegen.gpu_model import GpuFrameModel, GpuKernelModel, GpuLayerModel, GpuModuleModel
 from mhagen.codegen.hopper_model import HopperKernelModel, HopperModuleModel
 from mhagen.codegen.model import FrameModel, KernelModel, ModuleModel
 from mhagen.codegen.render import environment
@@ -23,6 +23,7 @@ FILLED = {
     "cpu/body.py.j2": KernelModel,
     "cpu/module.py.j2": FrameModel,
     "cuda/body.py.j2": GpuKernelModel,
+    "cuda/layer.py.j2": GpuLayerModel,
     "cuda/hopper/body.py.j2": HopperKernelModel,
     "cuda/module.py.j2": GpuFrameModel,
 }
@@ -163,9 +164,11 @@ def test_templates_read_all_that_the_model_has(first: str, model: type) -> None:
     ],
 )
 def test_a_module_is_what_its_templates_are_filled_with(whole: type, frame: type, kernel: type) -> None:
-    """All of it reaches a template: the kernel as it is, the rest as fields of the frame."""
+    """All of it reaches a template: kernel and layer fill their own, the rest are fields of the frame."""
     module = get_type_hints(whole)
     assert module.pop("kernel") is kernel
+    assert module.pop("layer", GpuLayerModel) is GpuLayerModel
+    assert {kernel, GpuLayerModel} <= set(FILLED.values())
     assert module.items() <= get_type_hints(frame).items()
 
 

@@ -1,0 +1,280 @@
+"""The products of a layer on a GPU: by the library of its arrays, PyTorch or CuPy, and so by cuBLAS.
+
+Heads are normalised and turned in float32, by the same library, and rounded once on their way to the kernel.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from .errors import InputError, UnsupportedError
+from .turning import Turning
+from .gpu_arrays import learn_shape, library_of, stream_of
+from .linear import AS_QUERIES, PLAIN, Part, Product, require_names, taken_apart
+from .sizes import Axes, Sizes
+
+
+class Library(Protocol):
+    """What a layer needs of the library that its arrays are from."""
+
+    def linear(self, x: Any, weight: Any, bias: Any) -> Any:
+        """x (..., inputs) times weight (outputs, inputs), and bias (outputs,) or None added."""
+
+    def cast(self, x: Any, dtype: str) -> Any:
+        """The same numbers in another format."""
+
+    def array(self, values: np.ndarray, like: Any) -> Any:
+        """These numbers where `like` is."""
+
+    def empty(self, shape: tuple[int, ...], like: Any) -> Any:
+        """A new array where `like` is, and of its dtype."""
+
+    def copy(self, x: Any) -> Any: ...
+
+    def turns(self, angles: Any) -> tuple[Any, Any]:
+        """Cosines and sines."""
+
+    def used(self, like: Any, stream: Any) -> Any:
+        """While it lasts, the library works on the stream, and keeps nothing for gradients."""
+
+
+class TorchLibrary:
+    """PyTorch's tensors."""
+
+    def __init__(self) -> None:
+        self.torch: Any = sys.modules["torch"]
+
+    def linear(self, x: Any, weight: Any, bias: Any) -> Any:
+        return self.torch.nn.functional.linear(x, weight, bias)
+
+    def cast(self, x: Any, dtype: str) -> Any:
+        return x.to(getattr(self.torch, dtype))
+
+    def array(self, values: np.ndarray, like: Any) -> Any:
+        return self.torch.from_numpy(values).to(like.device)
+
+    def empty(self, shape: tuple[int, ...], like: Any) -> Any:
+        return self.torch.empty(shape, dtype=like.dtype, device=like.device)
+
+    def copy(self, x: Any) -> Any:
+        return x.detach().clone()
+
+    def turns(self, angles: Any) -> tuple[Any, Any]:
+        return angles.cos(), angles.sin()
+
+    @contextmanager
+    def used(self, like: Any, stream: Any) -> Iterator[None]:
+        with self.torch.no_grad():
+            if stream is None:
+                yield
+                return
+            cuda = self.torch.cuda
+            with cuda.stream(cuda.ExternalStream(stream_of(stream, like), device=like.device)):
+                yield
+
+
+class ArrayLibrary:
+    """Arrays of CuPy, or of another library with NumPy's functions."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def linear(self, x: Any, weight: Any, bias: Any) -> Any:
+        product = self.module.matmul(x, weight.T)
+        return product if bias is None else product + bias
+
+    def cast(self, x: Any, dtype: str) -> Any:
+        return x.astype(dtype, copy=False)
+
+    def array(self, values: np.ndarray, like: Any) -> Any:
+        return self.module.asarray(values)
+
+    def empty(self, shape: tuple[int, ...], like: Any) -> Any:
+        return self.module.empty(shape, like.dtype)
+
+    def copy(self, x: Any) -> Any:
+        return x.copy()
+
+    def turns(self, angles: Any) -> tuple[Any, Any]:
+        return self.module.cos(angles), self.module.sin(angles)
+
+    @contextmanager
+    def used(self, like: Any, stream: Any) -> Iterator[None]:
+        if stream is None:
+            yield
+            return
+        with self.module.cuda.ExternalStream(stream_of(stream, like), like.device.id):
+            yield
+
+
+@dataclass(frozen=True)
+class Held:
+    """The arrays of one part, in the caller's library. Of heads that are pruned there are zeros."""
+
+    weight: Any
+    bias: Any
+    gains: Any
+
+
+@dataclass(frozen=True, repr=False)
+class GpuPrepared:
+    """The weights of a layer, checked; made by prepare(), for many calls."""
+
+    dtype: str
+    parts: Mapping[Part, Held]
+
+    def __repr__(self) -> str:
+        return f"<GpuPrepared {', '.join(dict.fromkeys(part.weight for part in self.parts))}>"
+
+    def of(self, part: Part, dtype: str) -> Held:
+        """Raises   InputError where weights were prepared for another layer or dtype"""
+        held = self.parts.get(part)
+        if held is None or self.dtype != dtype:
+            raise InputError("weights were prepared for another layer or dtype; call this module's prepare()")
+        return held
+
+
+@dataclass(frozen=True)
+class HeadTurns:
+    """Cosines and sines of the positions of queries and of keys: (batch or 1, length, 1, pairs) float32."""
+
+    of_queries: tuple[Any, Any]
+    of_keys: tuple[Any, Any]
+
+
+class GpuLinear:
+    """The products of a module's layer, and what happens to heads behind them."""
+
+    def __init__(
+        self, *, dtype: str, heads_first: bool, norm_eps: float = 0.0, turning: Turning | None = None
+    ) -> None:
+        self.dtype, self.heads_first, self.norm_eps, self.turning = dtype, heads_first, norm_eps, turning
+
+    def prepare(self, products: tuple[Product, ...], weights: Mapping[str, Any]) -> GpuPrepared:
+        """Check the weights of all products; wqkv and bqkv may stand for those of query, key and value.
+
+        Raises   InputError for a missing, unknown or wrongly shaped array
+        """
+        if not isinstance(weights, Mapping):
+            raise InputError(f"weights is a {type(weights).__name__}; needs a mapping of names to arrays")
+        weights = taken_apart(weights, products[0], self.checked)
+        require_names(products, weights)
+        parts = ((part, product.depth) for product in products for part in product.parts)
+        return GpuPrepared(self.dtype, {part: self.held(part, depth, weights) for part, depth in parts})
+
+    def held(self, part: Part, depth: int, weights: Mapping[str, Any]) -> Held:
+        inputs, outputs = part.inputs, part.heads * part.dim
+        given = depth if inputs is None else inputs.heads * inputs.dim
+        weight = self.checked(part.weight, weights[part.weight], (outputs, given))
+        if part.kept is not None or inputs is not None:
+            weight = self.library(weight).copy(weight)
+        for head in sorted(set(range(part.heads)) - set(part.made)):
+            weight[head * part.dim : (head + 1) * part.dim] = 0
+        if inputs is not None:
+            for head in sorted(set(range(inputs.heads)) - set(inputs.kept)):
+                weight[:, head * inputs.dim : (head + 1) * inputs.dim] = 0
+        bias = None if part.bias is None else self.checked(part.bias, weights[part.bias], (outputs,))
+        gains = None if part.norm is None else self.checked(part.norm, weights[part.norm], (part.dim,))
+        return Held(weight, bias, gains)
+
+    def checked(self, name: str, array: Any, axes: Axes, sizes: Sizes | None = None) -> Any:
+        """The array, if its shape and dtype are right; where it lies, the kernel asks.
+
+        Raises   InputError
+        """
+        shape = getattr(array, "shape", None)
+        if shape is None or not hasattr(array, "dtype"):
+            raise InputError(f"{name} is a {type(array).__name__}; needs an array on a GPU")
+        dtype = str(array.dtype).removeprefix("torch.")
+        if dtype != self.dtype:
+            raise InputError(f"{name} has dtype {dtype}; needs {self.dtype}")
+        learn_shape(name, tuple(shape), axes, Sizes() if sizes is None else sizes)
+        return array
+
+    def library(self, x: Any) -> Library:
+        """Raises   UnsupportedError for a library that multiplies no arrays of the layer's dtype"""
+        name = library_of(x)
+        match name:
+            case "torch":
+                return TorchLibrary()
+            case "cupy" if self.dtype != "bfloat16":
+                return ArrayLibrary(sys.modules["cupy"])
+            case "numpy":
+                return ArrayLibrary(np)
+        raise UnsupportedError(
+            f"layer() multiplies by PyTorch, or by CuPy if the dtype is not bfloat16: x is an array of {name}"
+        )
+
+    def turns(self, x: Any, queries: int, keys: int, query_offset: Any) -> HeadTurns | None:
+        """Units   query_offset is an int, or an int64 array (batch,) of the library that x is from."""
+        if self.turning is None:
+            return None
+        library = self.library(x)
+        rates = library.array(np.array(self.turning.rates(keys)), x)
+
+        def turned(length: int, offset: Any) -> tuple[Any, Any]:
+            positions = library.array(np.arange(length, dtype=np.float64), x)[None, :, None, None]
+            if not isinstance(offset, int):
+                offset = library.cast(offset, "float64")[:, None, None, None]
+            cosines, sines = library.turns((positions + offset) * rates)
+            factor = self.turning.attention_factor if self.turning is not None else 1.0
+            return library.cast(factor * cosines, "float32"), library.cast(factor * sines, "float32")
+
+        return HeadTurns(turned(queries, query_offset), turned(keys, 0))
+
+    def project(
+        self, product: Product, prepared: GpuPrepared, x: Any, turns: HeadTurns | None
+    ) -> tuple[Any, ...]:
+        """The heads of every part, with the axes of the module's layout.
+
+        Shapes   x (batch, length, depth)
+        """
+        library, results = self.library(x), []
+        for part in product.parts:
+            held = prepared.of(part, self.dtype)
+            heads = library.linear(x, held.weight, held.bias).reshape(*x.shape[:2], part.heads, part.dim)
+            if part.role != PLAIN:
+                heads = self.finished(library, heads, part, held, turns)
+            results.append(heads.swapaxes(1, 2) if self.heads_first else heads)
+        return tuple(results)
+
+    def finished(self, library: Library, heads: Any, part: Part, held: Held, turns: HeadTurns | None) -> Any:
+        """Queries or keys, normalised and turned. Shapes   heads (batch, length, heads, dim)."""
+        numbers = library.cast(heads, "float32")
+        if held.gains is not None:
+            squares = (numbers * numbers).mean(-1)[..., None]
+            numbers = numbers / (squares + self.norm_eps) ** 0.5 * library.cast(held.gains, "float32")
+        if turns is not None:
+            own = turns.of_queries if part.role == AS_QUERIES else turns.of_keys
+            numbers = turned_heads(library, numbers, part, *own)
+        return library.cast(numbers, self.dtype)
+
+    def new_heads(self, x: Any, shape: tuple[int, int, int, int]) -> Any:
+        """A new array (batch, length, heads, dim), with the axes of the module's layout."""
+        heads = self.library(x).empty(shape, x)
+        return heads.swapaxes(1, 2) if self.heads_first else heads
+
+    def merge_heads(self, product: Product, prepared: GpuPrepared, heads: Any) -> Any:
+        """The output linear: heads as new_heads() made them to (batch, length, outputs)."""
+        (part,) = product.parts
+        held = prepared.of(part, self.dtype)
+        rows = heads.swapaxes(1, 2) if self.heads_first else heads
+        return self.library(rows).linear(rows.reshape(*rows.shape[:2], -1), held.weight, held.bias)
+
+
+def turned_heads(library: Library, heads: Any, part: Part, cosines: Any, sines: Any) -> Any:
+    """Pairs of the first numbers of each head, turned; the others as they are."""
+    pairs = cosines.shape[-1]
+    firsts, seconds = slice(0, pairs), slice(pairs, 2 * pairs)
+    if part.neighbours:
+        firsts, seconds = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
+    turned = library.copy(heads)
+    turned[..., firsts] = heads[..., firsts] * cosines - heads[..., seconds] * sines
+    turned[..., seconds] = heads[..., seconds] * cosines + heads[..., firsts] * sines
+    return turned
