@@ -118,6 +118,8 @@ KEY_VALUE_HEADS = 8
 GROUP_SIZE = 4  # query heads that share a key/value head
 DIM = 128  # of queries and keys
 VALUE_DIM = 128
+BYTES = 2  # of a number in memory
+CHUNK_NUMBERS = 8  # that are copied at once
 
 # The schedule: who computes what.
 ROW_TILES = 2  # tiles of 16 queries that a warp has
@@ -153,6 +155,7 @@ VALUE_SPAN = 128  # and their bytes
 VALUE_ROUNDS = 8
 LOOKERS = 128  # threads that look for values that are not finite, each through
 VALUE_WORDS = 8  # chunks of a block of values
+BLOCK_CHUNKS = 1024  # of 16 bytes
 
 # Tiles in registers: numbers of one thread, and steps of products.
 ROWS = 4  # rows of a tile
@@ -205,6 +208,79 @@ def copy_numbers(place, source, count):
     st_shared_v4(place, word0, word1, word2, word3)
 
 
+def signs_of_strange(word):
+    """The highest bit of each of two numbers: is its exponent all ones, as of what is not finite?"""
+    return ((word & uint32(0x7F807F80)) + uint32(0x00800080)) & uint32(0x80008000)
+
+
+def made_finite(word):
+    """Two numbers, 0 in place of what is not finite."""
+    return word & ~((signs_of_strange(word) >> uint32(15)) * uint32(0xFFFF))
+
+
+def two_values(place, key, octet, lane):
+    """Those of a key that this lane has of an octet of columns. Rows lie in panels, side by side."""
+    turned = uint32(key) >> uint32(VALUE_SHIFT) & uint32(VALUE_MASK)
+    at = uint32(key * VALUE_ROW) + ((uint32(octet % VALUE_CHUNKS) ^ turned) << uint32(4))
+    at += uint32(octet // VALUE_CHUNKS * BLOCK_KEYS * VALUE_ROW) + (lane & uint32(3)) * uint32(4)
+    return unpack_bf16(ld_shared_b32(place + at))
+
+
+def column_of(octet, lane):
+    """The first of the two columns of an octet that a lane has."""
+    return int32(8 * octet + int32(lane & uint32(3)) * 2)
+
+
+def round_weights(scores, weights):
+    """To the format of the values that they meet."""
+    for i in range(WEIGHTS):
+        weights[i] = pack_bf16(scores[2 * i], scores[2 * i + 1])
+
+
+def store_number(place, x):
+    """A result, rounded."""
+    st_global_b16(place, to_bf16(x))
+
+
+def exchanged(x0, x1, x2, x3, lane):
+    """Four words of each of four lanes, turned: the lane at place j gets the words at place j of all."""
+    is_odd, is_upper = lane & uint32(1) == uint32(1), lane & uint32(2) == uint32(2)
+    near = shfl_bfly_b32(x0 if is_upper else x2, uint32(2))
+    far = shfl_bfly_b32(x1 if is_upper else x3, uint32(2))
+    low0, low1 = near if is_upper else x0, far if is_upper else x1
+    high0, high1 = x2 if is_upper else near, x3 if is_upper else far
+    low = shfl_bfly_b32(low0 if is_odd else low1, uint32(1))
+    high = shfl_bfly_b32(high0 if is_odd else high1, uint32(1))
+    first, second = low if is_odd else low0, low1 if is_odd else low
+    third, fourth = high if is_odd else high0, high1 if is_odd else high
+    return first, second, third, fourth
+
+
+def rounded_pair(outs, i, share):
+    return pack_bf16(outs[i] * share, outs[i + 1] * share)
+
+
+def write_row(outs, row, share, place, lane, is_there):
+    """What this lane has of a row, two numbers of each octet, exchanged for whole octets where it can."""
+    start, own = row // 2 * VALUE_OCTETS * 4 + row % 2 * 2, lane & uint32(3)
+    quads = OUT_OCTETS // 4 if ALIGNED else 0
+    for quad in range(quads):
+        i = start + 16 * quad
+        pair0, pair1 = rounded_pair(outs, i, share), rounded_pair(outs, i + 4, share)
+        pair2, pair3 = rounded_pair(outs, i + 8, share), rounded_pair(outs, i + 12, share)
+        word0, word1, word2, word3 = exchanged(pair0, pair1, pair2, pair3, lane)
+        at = place + uint64(64 * quad) + uint64(own) * uint64(16)
+        if is_there:
+            st_global_v4(at, word0, word1, word2, word3)
+    for octet in range(4 * quads, OUT_OCTETS):
+        i, at = start + 4 * octet, place + uint64(16 * octet) + uint64(own) * uint64(4)
+        column = column_of(octet, lane)
+        if is_there and column < VALUE_DIM:
+            store_number(at, outs[i] * share)
+        if is_there and column + 1 < VALUE_DIM:
+            store_number(at + uint64(2), outs[i + 1] * share)
+
+
 def copy_queries(shared, thread, source, stride, first, queries):
     """Begin to copy a tile of queries, from row `first` on; rows behind the last become zeros."""
     row = int32(thread // uint32(KEY_CHUNKS))
@@ -220,7 +296,7 @@ def copy_queries(shared, thread, source, stride, first, queries):
         if ALIGNED:
             cp_async_16(place, here, uint32(16) if is_there else uint32(0))
         else:
-            count = int32(DIM - 8 * int32(chunk))
+            count = int32(DIM - CHUNK_NUMBERS * int32(chunk))
             copy_numbers(place, here, count if is_there else int32(0))
 
 
@@ -239,7 +315,7 @@ def copy_keys(shared, thread, source, stride, first, keys):
         if ALIGNED:
             cp_async_16(place, here, uint32(16) if is_there else uint32(0))
         else:
-            count = int32(DIM - 8 * int32(chunk))
+            count = int32(DIM - CHUNK_NUMBERS * int32(chunk))
             copy_numbers(place, here, count if is_there else int32(0))
 
 
@@ -258,7 +334,7 @@ def copy_values(shared, thread, source, stride, first, keys):
         if ALIGNED:
             cp_async_16(place, here, uint32(16) if is_there else uint32(0))
         else:
-            count = int32(VALUE_DIM - 8 * int32(chunk))
+            count = int32(VALUE_DIM - CHUNK_NUMBERS * int32(chunk))
             copy_numbers(place, here, count if is_there else int32(0))
 
 
@@ -274,6 +350,20 @@ def place_of_row(base, row, row_bytes, chunk, shift, mask):
     """Where a lane's row of a tile begins, at a chunk of its first step: see the swizzle at the top."""
     turned = chunk ^ (row >> uint32(shift) & uint32(mask))
     return base + row * uint32(row_bytes) + (turned << uint32(4))
+
+
+def place_of_queries(own_rows, lane):
+    """Where what a lane reads of the queries of its warp begins, for ldmatrix."""
+    return place_of_row(own_rows, lane & uint32(15), KEY_ROW, lane >> uint32(4), KEY_SHIFT, KEY_MASK)
+
+
+def place_of_keys(keys, lane):
+    row, second = (lane & uint32(7)) + (lane >> uint32(4) << uint32(3)), lane >> uint32(3) & uint32(1)
+    return place_of_row(keys, row, KEY_ROW, second, KEY_SHIFT, KEY_MASK)
+
+
+def place_of_values(values, lane):
+    return place_of_row(values, lane & uint32(15), VALUE_ROW, lane >> uint32(4), VALUE_SHIFT, VALUE_MASK)
 
 
 def read_queries(fragments, first, place, step):
@@ -410,12 +500,6 @@ def rescale(outs, shrinks):
                 outs[i + 1] = outs[i + 1] * shrinks[row]
 
 
-def round_weights(scores, weights):
-    """To the format of the values that they meet."""
-    for i in range(WEIGHTS):
-        weights[i] = pack_bf16(scores[2 * i], scores[2 * i + 1])
-
-
 def visibility(q_low, q_high, k_low, k_high):
     """0 where no query of the tile sees a key of the block, 2 where all see all, else 1."""
     # keep: k <= q
@@ -441,17 +525,12 @@ def reached_keys(q_low, q_high, keys):
     return 0, min(keys, q_high + 1)
 
 
-def signs_of_strange(word):
-    """The highest bit of each of two numbers: is its exponent all ones, as of what is not finite?"""
-    return ((word & uint32(0x7F807F80)) + uint32(0x00800080)) & uint32(0x80008000)
-
-
 def values_are_finite(place, flags, thread):
     """Are all values of a block finite? Each thread looks at some, each warp leaves a flag."""
     strange = uint32(0)
     for i in range(VALUE_WORDS):
         at = thread + uint32(i * LOOKERS)
-        if at < uint32(BLOCK_KEYS * VALUE_OCTETS):
+        if BLOCK_CHUNKS % LOOKERS == 0 or at < uint32(BLOCK_CHUNKS):
             word0, word1, word2, word3 = ld_shared_v4(place + at * uint32(16))
             strange |= signs_of_strange(word0) | signs_of_strange(word1)
             strange |= signs_of_strange(word2) | signs_of_strange(word3)
@@ -464,15 +543,10 @@ def values_are_finite(place, flags, thread):
     return found == uint32(0)
 
 
-def made_finite(word):
-    """Two numbers, 0 in place of what is not finite."""
-    return word & ~((signs_of_strange(word) >> uint32(15)) * uint32(0xFFFF))
-
-
 def make_values_finite(place, thread):
     for i in range(VALUE_WORDS):
         at = thread + uint32(i * LOOKERS)
-        if at < uint32(BLOCK_KEYS * VALUE_OCTETS):
+        if BLOCK_CHUNKS % LOOKERS == 0 or at < uint32(BLOCK_CHUNKS):
             word0, word1, word2, word3 = ld_shared_v4(place + at * uint32(16))
             st_shared_v4(
                 place + at * uint32(16),
@@ -485,18 +559,13 @@ def make_values_finite(place, thread):
 
 def add_infinities(outs, place, lane, q_first, k_block, keys):
     """Add to each query the values it sees that are not finite: under whatever weight, they are the sum."""
-    chunk = (lane & uint32(3)) * uint32(4)
     for key in range(BLOCK_KEYS):
         k = int32(k_block + key)
-        start = uint32(key * VALUE_ROW)
-        turned = uint32(key) >> uint32(VALUE_SHIFT) & uint32(VALUE_MASK)
         for row in range(ROWS):
             q = int32(q_first + row // 2 * 16 + row % 2 * 8)
             if k <= q and k < keys:
                 for octet in range(VALUE_OCTETS):
-                    at = start + ((uint32(octet % VALUE_CHUNKS) ^ turned) << uint32(4)) + chunk
-                    at += uint32(octet // VALUE_CHUNKS * BLOCK_KEYS * VALUE_ROW)
-                    value0, value1 = unpack_bf16(ld_shared_b32(place + at))
+                    value0, value1 = two_values(place, key, octet, lane)
                     i = (row // 2 * VALUE_OCTETS + octet) * 4 + row % 2 * 2
                     outs[i] = outs[i] if value0 - value0 == float32(0.0) else outs[i] + value0
                     outs[i + 1] = outs[i + 1] if value1 - value1 == float32(0.0) else outs[i + 1] + value1
@@ -504,18 +573,13 @@ def add_infinities(outs, place, lane, q_first, k_block, keys):
 
 def add_infinities_of_rows(outs, place, lane, q_of_rows, k_block, keys):
     """Add to each query the values it sees that are not finite: under whatever weight, they are the sum."""
-    chunk = (lane & uint32(3)) * uint32(4)
     for key in range(BLOCK_KEYS):
         k = int32(k_block + key)
-        start = uint32(key * VALUE_ROW)
-        turned = uint32(key) >> uint32(VALUE_SHIFT) & uint32(VALUE_MASK)
         for row in range(ROWS):
             q = q_of_rows[row]
             if k <= q and k < keys:
                 for octet in range(VALUE_OCTETS):
-                    at = start + ((uint32(octet % VALUE_CHUNKS) ^ turned) << uint32(4)) + chunk
-                    at += uint32(octet // VALUE_CHUNKS * BLOCK_KEYS * VALUE_ROW)
-                    value0, value1 = unpack_bf16(ld_shared_b32(place + at))
+                    value0, value1 = two_values(place, key, octet, lane)
                     i = (row // 2 * VALUE_OCTETS + octet) * 4 + row % 2 * 2
                     outs[i] = outs[i] if value0 - value0 == float32(0.0) else outs[i] + value0
                     outs[i + 1] = outs[i + 1] if value1 - value1 == float32(0.0) else outs[i + 1] + value1
@@ -564,45 +628,6 @@ def finish_rows(outs, maxima, sums, lane, own_row, queries, out, out_row, lse, b
         if own < queries and lane & uint32(3) == uint32(0):
             at = 4 * ((int64(b) * QUERY_HEADS + h) * queries + own)
             st_global_f32(uint64(lse + at), lse_of_row)
-
-
-def exchanged(x0, x1, x2, x3, lane):
-    """Four words of each of four lanes, turned: the lane at place j gets the words at place j of all."""
-    is_odd, is_upper = lane & uint32(1) == uint32(1), lane & uint32(2) == uint32(2)
-    near = shfl_bfly_b32(x0 if is_upper else x2, uint32(2))
-    far = shfl_bfly_b32(x1 if is_upper else x3, uint32(2))
-    low0, low1 = near if is_upper else x0, far if is_upper else x1
-    high0, high1 = x2 if is_upper else near, x3 if is_upper else far
-    low = shfl_bfly_b32(low0 if is_odd else low1, uint32(1))
-    high = shfl_bfly_b32(high0 if is_odd else high1, uint32(1))
-    first, second = low if is_odd else low0, low1 if is_odd else low
-    third, fourth = high if is_odd else high0, high1 if is_odd else high
-    return first, second, third, fourth
-
-
-def rounded_pair(outs, i, share):
-    return pack_bf16(outs[i] * share, outs[i + 1] * share)
-
-
-def write_row(outs, row, share, place, lane, is_there):
-    """What this lane has of a row, two numbers of each octet, exchanged for whole octets where it can."""
-    start, own = row // 2 * VALUE_OCTETS * 4 + row % 2 * 2, lane & uint32(3)
-    quads = OUT_OCTETS // 4 if ALIGNED else 0
-    for quad in range(quads):
-        i = start + 16 * quad
-        pair0, pair1 = rounded_pair(outs, i, share), rounded_pair(outs, i + 4, share)
-        pair2, pair3 = rounded_pair(outs, i + 8, share), rounded_pair(outs, i + 12, share)
-        word0, word1, word2, word3 = exchanged(pair0, pair1, pair2, pair3, lane)
-        at = place + uint64(64 * quad) + uint64(own) * uint64(16)
-        if is_there:
-            st_global_v4(at, word0, word1, word2, word3)
-    for octet in range(4 * quads, OUT_OCTETS):
-        i, at = start + 4 * octet, place + uint64(16 * octet) + uint64(own) * uint64(4)
-        column = 8 * octet + int32(own) * 2
-        if is_there and column < VALUE_DIM:
-            st_global_b16(at, to_bf16(outs[i] * share))
-        if is_there and column + 1 < VALUE_DIM:
-            st_global_b16(at + uint64(2), to_bf16(outs[i + 1] * share))
 
 
 def fetch_keys(shared, thread, block, end, key, key_row, keys):
@@ -675,13 +700,11 @@ def attend_tile(
     own_row = int32(first + int32(warp) * (16 * ROW_TILES) + int32(lane >> uint32(2)))
     q_first = int32(own_row + query_offset)
 
-    # Where this lane's rows of matrices begin, for ldmatrix.
-    row_of_16, upper = lane & uint32(15), lane >> uint32(4)
-    row_of_8, second = (lane & uint32(7)) + (upper << uint32(3)), lane >> uint32(3) & uint32(1)
+    # Where what this lane reads of tiles begins.
     own_rows = shared + warp * uint32(16 * ROW_TILES * KEY_ROW)
-    queries_at = place_of_row(own_rows, row_of_16, KEY_ROW, upper, KEY_SHIFT, KEY_MASK)
-    keys_at = place_of_row(shared + uint32(KEYS), row_of_8, KEY_ROW, second, KEY_SHIFT, KEY_MASK)
-    values_at = place_of_row(shared + uint32(VALUES), row_of_16, VALUE_ROW, upper, VALUE_SHIFT, VALUE_MASK)
+    queries_at = place_of_queries(own_rows, lane)
+    keys_at = place_of_keys(shared + uint32(KEYS), lane)
+    values_at = place_of_values(shared + uint32(VALUES), lane)
     stage = uint32(0)
     while block0 < end:
         # What was copied is there for all threads, and nobody still reads the stage that is filled next.
@@ -714,9 +737,6 @@ def attend_tile(
     finish_rows(outs, maxima, sums, lane, own_row, queries, out, out_row, lse, b, h)
 
 
-wait_for_part = cp_async_wait_group(1)
-
-
 def copy_rows(shared, thread, query, query_head, query_row, first_head, first, rows):
     """Begin to copy a tile of rows; those behind the last become zeros."""
     place_row = int32(thread // uint32(KEY_CHUNKS))
@@ -731,11 +751,15 @@ def copy_rows(shared, thread, query, query_head, query_row, first_head, first, r
             h = first_head + member
             start = query + number // GROUP_SIZE * query_row + h * query_head
             source = uint64(start) + uint64(chunk * uint32(16))
-            is_there = number < rows and chunk * uint32(8) < uint32(DIM)
+            is_there = number < rows and chunk * uint32(CHUNK_NUMBERS) < uint32(DIM)
+            count = int32(DIM - CHUNK_NUMBERS * int32(chunk))
             if ALIGNED:
                 cp_async_16(place, source, uint32(16) if is_there else uint32(0))
             else:
-                copy_numbers(place, source, int32(DIM - 8 * int32(chunk)) if is_there else int32(0))
+                copy_numbers(place, source, count if is_there else int32(0))
+
+
+wait_for_part = cp_async_wait_group(1)
 
 
 def leave_part(outs, maxima, sums, lane, first_number, first_head, b, batch, queries, part, parts, workspace):
@@ -753,7 +777,7 @@ def leave_part(outs, maxima, sums, lane, first_number, first_head, b, batch, que
             place = ((int64(b) * QUERY_HEADS + h) * queries + own) * parts + part
             for octet in range(OUT_OCTETS):
                 i = octet * 4 + row * 2
-                column = 8 * octet + int32(lane & uint32(3)) * 2
+                column = column_of(octet, lane)
                 at = uint64(workspace + 4 * (place * VALUE_DIM + column))
                 if column < VALUE_DIM:
                     st_global_f32(at, outs[i])
@@ -840,11 +864,9 @@ def attend_part(
         h = int32(first_head + member)
         q_of_rows[row], h_of_rows[row] = q, h
 
-    row_of_16, upper = lane & uint32(15), lane >> uint32(4)
-    row_of_8, second = (lane & uint32(7)) + (upper << uint32(3)), lane >> uint32(3) & uint32(1)
-    queries_at = place_of_row(shared, row_of_16, KEY_ROW, upper, KEY_SHIFT, KEY_MASK)
-    keys_at = place_of_row(shared + uint32(KEYS), row_of_8, KEY_ROW, second, KEY_SHIFT, KEY_MASK)
-    values_at = place_of_row(shared + uint32(VALUES), row_of_16, VALUE_ROW, upper, VALUE_SHIFT, VALUE_MASK)
+    queries_at = place_of_queries(shared, lane)
+    keys_at = place_of_keys(shared + uint32(KEYS), lane)
+    values_at = place_of_values(shared + uint32(VALUES), lane)
     stage = uint32(0)
     while block0 < end:
         wait_for_part()
@@ -889,7 +911,7 @@ def write_columns(outs, share, place, lane):
     for i in range(COLUMNS):
         column = lane + 32 * i
         if column < VALUE_DIM:
-            st_global_b16(uint64(place + 2 * column), to_bf16(outs[i] * share))
+            store_number(uint64(place + BYTES * column), outs[i] * share)
 
 
 def read_part(values, slot, place, lane):
@@ -984,6 +1006,7 @@ DECODING = {
     "VALUE_ROUNDS": 16,
     "LOOKERS": 32,  # threads that look for values that are not finite, each through
     "VALUE_WORDS": 16,  # chunks of a block of values
+    "BLOCK_CHUNKS": 512,  # of 16 bytes
     "ROWS": 2,  # rows of a tile
     "KEY_PAIRS": 2,  # of octets of keys
     "KEY_OCTETS": 4,

@@ -336,6 +336,8 @@ def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuA
     learn_shape(name, found.shape, axes, sizes)
     if any(stride < 0 for stride in found.strides):
         raise InputError(f"{name} has strides {found.strides} in bytes; needs none below 0")
+    if any(place % SIZES[dtype] for place in (found.address, *found.strides)):
+        raise InputError(f"{name} has elements between multiples of their {SIZES[dtype]} bytes")
     return found
 
 

@@ -8,14 +8,16 @@ from typing import assert_never
 
 from ..base.digest import digest
 from ..base.target import Gpu
+from ..codegen.fma_lower import lower_fma
 from ..codegen.gpu_facts import check_supported as check_supported
 from ..codegen.gpu_lower import lower_gpu
 from ..codegen.hopper_lower import lower_hopper
 from ..codegen.render import GPU_SUPPORT, render_gpu
 from ..ir.program import Program
 from ..runtime.gpu_launch import GpuKernel
-from ..schedule.gpu_plan import GpuSchedule
+from ..schedule.gpu_plan import GpuSchedule, sizes_of
 from ..schedule.hopper_plan import HopperSchedule
+from ..schedule.workload import workload_of
 from .cpu import PACKAGE, load_text
 
 UNALIGNED = "UNALIGNED"  # so begin the names of kernels for arrays that are not aligned
@@ -42,6 +44,8 @@ def generate_gpu(program: Program, schedule: GpuSchedule | HopperSchedule, targe
     Raises   UnsupportedError for what no CUDA kernel is written for yet
     """
     match schedule:
+        case GpuSchedule() if sizes_of(workload_of(program.attention)).uses_fma:
+            text = render_gpu(lower_fma(program, schedule, target))
         case GpuSchedule():
             text = render_gpu(lower_gpu(program, schedule, target))
         case HopperSchedule():

@@ -11,9 +11,9 @@ from ..schedule.gpu_decode_plan import (
     choose_decode_schedule,
     most_queries,
 )
-from ..schedule.gpu_plan import BYTES, FLAG_BYTES, WARP
+from ..schedule.gpu_plan import FLAG_BYTES, NUMBERS_AT_ONCE, WARP
 from .constants import LOG2_E, line
-from .gpu_facts import GpuLowering
+from .gpu_facts import CHUNK, GpuLowering
 from .gpu_order import order_lines
 from .model import ConstantGroup, ConstantLine
 
@@ -25,13 +25,14 @@ LN_2 = 0.6931471805599453
 
 def gpu_constants(facts: GpuLowering) -> tuple[ConstantGroup, ...]:
     """All constants, those of the spec first."""
+    tiles = "Tiles in shared memory: bytes, and how their chunks are turned."
+    registers = "Tiles in registers: numbers of one thread, and steps of products."
+    of_registers = fma_register_lines if facts.sizes.uses_fma else register_lines
     return (
         ConstantGroup("The layer.", layer_lines(facts)),
         ConstantGroup("The schedule: who computes what.", schedule_lines(facts)),
-        ConstantGroup("Tiles in shared memory: bytes, and how their chunks are turned.", tile_lines(facts)),
-        ConstantGroup(
-            "Tiles in registers: numbers of one thread, and steps of products.", register_lines(facts)
-        ),
+        ConstantGroup(tiles, tile_lines(facts)),
+        ConstantGroup(registers, of_registers(facts)),
         ConstantGroup("Numbers of the softmax.", number_lines(facts)),
         ConstantGroup("Few queries: keys are split into parts.", decode_lines(facts)),
     )
@@ -66,6 +67,8 @@ def layer_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
         line("GROUP_SIZE", work.op.group, "query heads that share a key/value head"),
         line("DIM", work.dim, "of queries and keys"),
         line("VALUE_DIM", work.value_dim),
+        line("BYTES", facts.sizes.bytes, "of a number in memory"),
+        line("CHUNK_NUMBERS", facts.chunk_numbers, "that are copied at once"),
         *order_lines(facts),
         *(line(facts.constant_names[name], c.value) for name, c in facts.spec_constants.items()),
     )
@@ -86,27 +89,35 @@ def schedule_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
 
 def cached_line(facts: GpuLowering) -> ConstantLine:
     """How many keys, with their values, are read by many blocks of threads while a cache holds them."""
-    return line(
-        "CACHED_KEYS", CACHE_BYTES // (BYTES * (facts.sizes.dim + facts.sizes.value_dim)), "in a cache"
-    )
+    row = facts.sizes.bytes * (facts.sizes.dim + facts.sizes.value_dim)
+    return line("CACHED_KEYS", CACHE_BYTES // row, "in a cache")
 
 
 def tile_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
     plan, sizes = facts.plan, facts.sizes
     query, stage = sizes.query_bytes(plan), sizes.stage_bytes(plan)
-    key_row, value_row = 2 * sizes.dim, 2 * sizes.value_dim
+    key_row, value_row = sizes.bytes * sizes.dim, sizes.bytes * sizes.value_dim
     return (
         line("KEYS", query, "behind the tile of queries"),
         line("VALUES", query + plan.block_keys * key_row),
         line("STAGE", stage, "a block of keys and its values"),
+        *weight_lines(facts, query + plan.stages * stage),
         *((line("FLAGS", sizes.shared_bytes(plan) - FLAG_BYTES, "of warps"),) if facts.masked else ()),
         line("SHARED_BYTES", sizes.shared_bytes(plan)),
         *turning_lines(facts, "KEY", key_row),
+        *(straight_lines(value_row) if sizes.uses_fma else round_lines(facts, value_row)),
+        *words_lines(facts, value_row),
+    )
+
+
+def round_lines(facts: GpuLowering, value_row: int) -> tuple[ConstantLine, ...]:
+    """How often threads copy; and how values are turned."""
+    plan, sizes = facts.plan, facts.sizes
+    return (
         line("QUERY_ROUNDS", rounds(facts, plan.tile_queries, sizes.dim), "copies by each thread"),
         line("KEY_ROUNDS", rounds(facts, plan.block_keys, sizes.dim)),
         *turning_lines(facts, "VALUE", value_row),
         line("VALUE_ROUNDS", rounds(facts, plan.block_keys, sizes.value_dim)),
-        *words_lines(facts, value_row),
     )
 
 
@@ -114,26 +125,52 @@ def rounds(facts: GpuLowering, rows: int, width: int) -> int:
     return -(-rows // (facts.plan.threads // (width // 8)))
 
 
+def weight_lines(facts: GpuLowering, place: int) -> tuple[ConstantLine, ...]:
+    """Where weights are that go by way of shared memory."""
+    if not facts.sizes.uses_fma:
+        return ()
+    return (
+        line("WEIGHTS", place, "of all queries and a block of keys, behind all stages"),
+        line("WEIGHT_ROW", facts.sizes.weight_row(facts.plan), "bytes, so that rows begin in other banks"),
+    )
+
+
 def words_lines(facts: GpuLowering, value_row: int) -> tuple[ConstantLine, ...]:
     if not facts.masked:
         return ()
-    words = -(-facts.plan.block_keys * value_row // (16 * facts.plan.threads))
+    return looking_lines(facts.plan.threads, facts.plan.block_keys * value_row // CHUNK)
+
+
+def looking_lines(lookers: int, chunks: int) -> tuple[ConstantLine, ...]:
+    """Who looks at a block of values, and at how much of it."""
     return (
-        line("LOOKERS", facts.plan.threads, "threads that look for values that are not finite, each through"),
-        line("VALUE_WORDS", words, "chunks of a block of values"),
+        line("LOOKERS", lookers, "threads that look for values that are not finite, each through"),
+        line("VALUE_WORDS", -(-chunks // lookers), "chunks of a block of values"),
+        line("BLOCK_CHUNKS", chunks, "of 16 bytes"),
+    )
+
+
+def straight_lines(row: int) -> tuple[ConstantLine, ...]:
+    """Of values that are read row by row, which needs no turning."""
+    return (
+        line("VALUE_ROW", row, "bytes, filled up to whole steps of 16 numbers"),
+        line("VALUE_CHUNKS", row // CHUNK, "of 16 bytes"),
     )
 
 
 def turning_lines(facts: GpuLowering, name: str, row: int) -> tuple[ConstantLine, ...]:
     swizzle = facts.value_swizzle if name == "VALUE" else facts.key_swizzle
+    uses_fma = facts.sizes.uses_fma
+    period, step = (swizzle.turned, CHUNK) if uses_fma else (swizzle.period, 2 * CHUNK)
+    at_once = line(f"{name}_STEP", facts.plan.threads // swizzle.chunks, "rows that are copied at once")
     return (
         line(f"{name}_ROW", row, "bytes, filled up to whole steps of 16 numbers"),
         line(f"{name}_CHUNKS", swizzle.chunks, "of 16 bytes"),
-        line(f"{name}_STEP", facts.plan.threads // swizzle.chunks, "rows that are copied at once"),
+        *(() if uses_fma else (at_once,)),
         line(f"{name}_SHIFT", swizzle.shift, "chunk c of row r lies at c ^ (r >> SHIFT & MASK)"),
         line(f"{name}_MASK", swizzle.mask),
-        line(f"{name}_PERIOD", swizzle.period, "steps among which chunks are turned,"),
-        line(f"{name}_SPAN", 32 * swizzle.period, "and their bytes"),
+        line(f"{name}_PERIOD", period, "steps among which chunks are turned,"),
+        line(f"{name}_SPAN", step * period, "and their bytes"),
     )
 
 
@@ -154,6 +191,22 @@ def register_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
         line("SCORES", 4 * plan.row_tiles * octets),
         line("WEIGHTS", 2 * plan.row_tiles * octets, "pairs"),
         line("OUTS", 4 * plan.row_tiles * (sizes.value_dim // 8)),
+    )
+
+
+def fma_register_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
+    plan, sizes = facts.plan, facts.sizes
+    rows, octets = 2 * plan.row_tiles, plan.block_keys // 8
+    return (
+        line("ROWS", rows, "rows of a tile"),
+        line("KEY_STEPS", sizes.dim // NUMBERS_AT_ONCE, "of 4 numbers, of a product of queries and keys"),
+        line("KEY_OCTETS", octets),
+        line("VALUE_PAIRS", sizes.value_dim // 16, "of octets of columns of values"),
+        line("VALUE_OCTETS", sizes.value_dim // 8),
+        line("OUT_OCTETS", sizes.value_dim // 8, "those that are written"),
+        line("FRAGMENTS", NUMBERS_AT_ONCE * rows, "of queries, or of weights"),
+        line("SCORES", 2 * rows * octets),
+        line("OUTS", 2 * rows * (sizes.value_dim // 8)),
     )
 
 

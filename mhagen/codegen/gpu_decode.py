@@ -14,7 +14,7 @@ from .gpu_entry import kernel_parameters, signature
 from .gpu_facts import GpuLowering
 from .gpu_finish import finish_parameters, lines_of_sums, stores
 from .gpu_model import CellsModel, DecodedKindModel, DecodeModel
-from .gpu_stages import Stages, before_model, pipeline_model, row_stages, view_place
+from .gpu_stages import Stages, before_model, pipeline_model, products_model, row_stages, view_place
 from .model import ConstantGroup, ConstantLine, Names
 
 Groups = tuple[ConstantGroup, ...]
@@ -33,6 +33,7 @@ def decode_model(facts: GpuLowering, constants: tuple[ConstantLine, ...]) -> Dec
         parameters=(*kernel_parameters(facts), "workspace", "parts"),
         constants=constants,
         unfinished=facts.plan.stages - 2,
+        products=products_model(facts, "lane"),
         has_stores=bool(facts.statistics),
     )
 

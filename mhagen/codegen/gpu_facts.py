@@ -27,28 +27,31 @@ from .tiles import TileCode, emit_visibility
 # fmt: off
 GPU_RESERVED = frozenset(
     {
-        "ALIGNED", "AS_KEYS", "AS_QUERIES", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS", "BUNDLES",
-        "CACHED_KEYS", "CLEARERS", "CLEARING", "COLUMNS", "CONSTANTS", "CONSUMERS", "DECODE_QUERIES",
-        "DECODE_SHARED_BYTES", "DECODE_THREADS", "DECODE_TILE", "DECODING", "DIM", "FEW_PARTS", "FLAGS",
-        "FRAGMENT", "FRAGMENTS", "GATE", "GROUP_SIZE", "HEADS", "KEPT", "KEPT_KEY_VALUE", "KERNEL", "KEYS",
-        "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS", "KEY_DESCRIPTOR", "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS",
-        "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW", "KEY_SHIFT", "KEY_SPAN", "KEY_STEP",
-        "KEY_STEPS", "KEY_VALUE", "KEY_VALUE_HEADS", "LAZINESS", "LEADER", "LEADERS", "LEADER_KEY",
-        "LEADING", "LINEAR", "LISTS", "LN_2", "LOG2_E", "LONG_PART_KEYS", "LOOKERS", "LOWEST", "MEMBERS",
-        "MERGING", "MINUS_INFINITY", "MODEL_DIM", "MOST_PARTS", "OUTPUT", "OUTS", "OUT_OCTETS", "PARTS",
-        "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "PRUNED_HEADS", "QUERIES_EMPTY", "QUERIES_FULL", "QUERY",
-        "QUERY_HEADS", "QUERY_KEY_VALUE", "QUERY_PANEL", "QUERY_ROUNDS", "QUERY_SCALE", "READ_COLUMNS",
-        "READ_PARTS", "RECEIVING", "RISEN", "ROWS", "ROW_TILES", "SCORES", "SECOND", "SECOND_SHARED_BYTES",
-        "SECOND_SUMS", "SECOND_THREADS", "SECOND_TILE", "SHARED_BYTES", "STAGE", "STAGES", "TASKS",
-        "TASKS_FULL", "THREADS", "TILE_QUERIES", "UNALIGNED", "UNALIGNED_LEADING", "UNALIGNED_PARTS",
+        "ALIGNED", "AS_KEYS", "AS_QUERIES", "BLOCK_CHUNKS", "BLOCK_KEYS", "BLOCK_PANEL", "BLOCK_ROUNDS",
+        "BUNDLES", "BYTES", "CACHED_KEYS", "CHUNK_NUMBERS", "CLEARERS", "CLEARING", "COLUMNS", "CONSTANTS",
+        "CONSUMERS", "DECODE_QUERIES", "DECODE_SHARED_BYTES", "DECODE_THREADS", "DECODE_TILE", "DECODING",
+        "DIM", "FEW_PARTS", "FLAGS", "FRAGMENT", "FRAGMENTS", "GATE", "GROUP_SIZE", "HEADS", "KEPT",
+        "KEPT_KEY_VALUE", "KERNEL", "KEYS", "KEYS_EMPTY", "KEYS_FULL", "KEY_CHUNKS", "KEY_DESCRIPTOR",
+        "KEY_MASK", "KEY_OCTETS", "KEY_PAIRS", "KEY_PANELS", "KEY_PERIOD", "KEY_ROUNDS", "KEY_ROW",
+        "KEY_SHIFT", "KEY_SPAN", "KEY_STEP", "KEY_STEPS", "KEY_VALUE", "KEY_VALUE_HEADS", "LAZINESS",
+        "LEADER", "LEADERS", "LEADER_KEY", "LEADING", "LINEAR", "LISTS", "LN_2", "LOG2_E", "LONG_PART_KEYS",
+        "LOOKERS", "LOWEST", "MEMBERS", "MERGING", "MINUS_INFINITY", "MODEL_DIM", "MOST_PARTS", "OUTPUT",
+        "OUTS", "OUT_OCTETS", "PARTS", "PART_KEYS", "PART_NUMBERS", "PRODUCERS", "PRUNED_HEADS",
+        "QUERIES_EMPTY", "QUERIES_FULL", "QUERY", "QUERY_HEADS", "QUERY_KEY_VALUE", "QUERY_PANEL",
+        "QUERY_ROUNDS", "QUERY_SCALE", "READ_COLUMNS", "READ_PARTS", "RECEIVING", "RISEN", "ROWS",
+        "ROW_TILES", "SCORES", "SECOND", "SECOND_SHARED_BYTES", "SECOND_SUMS", "SECOND_THREADS",
+        "SECOND_TILE", "SHARED_BYTES", "STAGE", "STAGES", "TASKS", "TASKS_FULL", "THREADS", "TILE_QUERIES",
+        "UNALIGNED", "UNALIGNED_LEADING", "UNALIGNED_PARTS",
         "UNALIGNED_RECEIVING", "VALUES", "VALUES_EMPTY", "VALUES_FULL", "VALUE_CHUNKS", "VALUE_DESCRIPTOR",
         "VALUE_DIM", "VALUE_MASK", "VALUE_OCTETS", "VALUE_PAIRS", "VALUE_PANELS", "VALUE_PERIOD",
         "VALUE_ROUNDS", "VALUE_ROW", "VALUE_SHIFT", "VALUE_SPAN", "VALUE_STEP", "VALUE_STEPS",
-        "VALUE_WORDS", "WARPS", "WEIGHTS", "WEIGHT_SCALE",
+        "VALUE_WORDS", "WARPS", "WEIGHTS", "WEIGHT_ROW", "WEIGHT_SCALE",
     }
 )
 # fmt: on
 HALVES = {DType.FLOAT16: "f16", DType.BFLOAT16: "bf16"}
+FORMATS = (*HALVES, DType.FLOAT32)
+CHUNK = 16  # bytes that are copied and read at once
 WIDEST = 256
 ORDER = ("b", "h", "batch", "queries", "keys")
 BANKS = 8  # chunks of 16 bytes that shared memory gives at once
@@ -131,21 +134,26 @@ class GpuLowering:
 
     @property
     def half(self) -> str:
-        """How PTX calls the format."""
+        """How PTX calls the format, of 16 bits."""
         return HALVES[self.work.dtype]
+
+    @property
+    def chunk_numbers(self) -> int:
+        """Numbers of a chunk."""
+        return CHUNK // self.sizes.bytes
 
     @cached_property
     def key_swizzle(self) -> Swizzle:
-        return Swizzle(self.sizes.dim // 8)
+        return Swizzle(self.sizes.dim // self.chunk_numbers)
 
     @cached_property
     def value_swizzle(self) -> Swizzle:
-        return Swizzle(self.sizes.value_dim // 8)
+        return Swizzle(self.sizes.value_dim // self.chunk_numbers)
 
     @property
     def can_align(self) -> bool:
         """Can rows be copied 16 bytes at a time?"""
-        return self.work.dim % 8 == 0 and self.work.value_dim % 8 == 0
+        return self.work.dim % self.chunk_numbers == 0 and self.work.value_dim % self.chunk_numbers == 0
 
     @cached_property
     def captured(self) -> dict[str, Captured]:
@@ -277,10 +285,10 @@ class GpuLowering:
 def check_supported(program: Program) -> None:
     """Raises   UnsupportedError for a program that no CUDA kernel is written for yet"""
     work = workload_of(program.attention)
-    if work.dtype not in HALVES:
+    if work.dtype not in FORMATS:
         raise UnsupportedError(
-            f"the CUDA backend computes in float16 and bfloat16, not yet in {work.dtype.value}: choose one "
-            "of them as dtype, or --backend cpu"
+            f"the CUDA backend computes in float16, bfloat16 and float32, not yet in {work.dtype.value}: "
+            "choose one of them as dtype, or --backend cpu"
         )
     if max(work.dim, work.value_dim) > WIDEST:
         raise UnsupportedError(

@@ -18,7 +18,15 @@ from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuKindModel, GpuM
 from .gpu_order import order_model
 from .gpu_prose import gpu_doc
 from .gpu_second import second_group, second_kind, second_model, second_plan
-from .gpu_stages import before_model, pace_model, pipeline_model, reads_offset, tile_stages, view_model
+from .gpu_stages import (
+    before_model,
+    pace_model,
+    pipeline_model,
+    products_model,
+    reads_offset,
+    tile_stages,
+    view_model,
+)
 from .hopper_model import HopperKindModel
 
 # The bits of a number's exponent in both halves of a register, and what makes all of them overflow.
@@ -43,6 +51,7 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
         target=target.name,
         signature=signature(facts),
         parameters=kernel_parameters(facts),
+        products=products_model(facts, "thread"),
         mma=f"mma_m16n8k16_{facts.half}",
         pack=f"pack_{facts.half}",
         exponent=exponent,

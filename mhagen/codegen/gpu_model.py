@@ -119,6 +119,16 @@ class PaceModel:
 
 
 @dataclass(frozen=True)
+class ProductsModel:
+    """How weights come to the product with values."""
+
+    fragments: str  # Numba's type of what is held of queries
+    weights: str  # where they are
+    hand_over: str  # brings them there
+    add_values: str  # multiplies values with them
+
+
+@dataclass(frozen=True)
 class PipelineModel:
     """The blocks of keys that are on their way."""
 
@@ -153,6 +163,7 @@ class DecodeModel:
     parameters: Names  # of both
     constants: tuple[ConstantLine, ...]  # what the first is compiled with, in place of the module's
     unfinished: int  # groups of copies
+    products: ProductsModel
     has_stores: bool
 
 
@@ -232,22 +243,16 @@ class GpuKindModel:
 
 
 @dataclass(frozen=True)
-class GpuKernelModel:
-    """The kernels of all kinds of heads, and what people call."""
+class FmaKernelModel:
+    """The kernels of all kinds of heads, and what people call. Products are multiply-adds."""
 
     name: str
     target: str
     signature: str
     parameters: Names
-    mma: str
-    pack: str
-    exponent: str  # the bits of a number's exponent, in both halves
-    carry: str  # added to it, overflows where the exponent has all bits
-    unpack: str
-    to_bits: str
-    copies: tuple[CopyModel, ...]
     keeps_queries: bool
     pace: PaceModel
+    products: ProductsModel
     masked: bool  # has any kind of heads a mask?
     cell_functions: tuple[CellsModel, ...]  # of many and few queries, those that are there and differ
     infinity_functions: tuple[CellsModel, ...]  # of many and few queries, those that differ
@@ -259,6 +264,19 @@ class GpuKernelModel:
     started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
     entry: GpuEntryModel
+
+
+@dataclass(frozen=True)
+class GpuKernelModel(FmaKernelModel):
+    """The same for formats of 16 bits. Products are those of tensor cores."""
+
+    mma: str
+    pack: str
+    exponent: str  # the bits of a number's exponent, in both halves
+    carry: str  # added to it, overflows where the exponent has all bits
+    unpack: str
+    to_bits: str
+    copies: tuple[CopyModel, ...]
 
 
 @dataclass(frozen=True)
@@ -276,6 +294,16 @@ class GpuLayerModel:
     attends: str
     attention_arguments: Names
     returns: str
+
+
+@dataclass(frozen=True)
+class FmaModuleModel:
+    """A module of a CUDA kernel for float32."""
+
+    doc_lines: Lines
+    constants: tuple[ConstantGroup, ...]
+    kernel: FmaKernelModel
+    layer: GpuLayerModel
 
 
 @dataclass(frozen=True)

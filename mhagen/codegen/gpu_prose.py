@@ -86,6 +86,24 @@ def schedule(facts: GpuLowering) -> Lines:
     return paragraph(text)
 
 
+def fma_schedule(facts: GpuLowering) -> Lines:
+    """The schedule in words, of products that are multiply-adds."""
+    plan = facts.plan
+    kilobytes = facts.sizes.shared_bytes(plan) >> 10
+    stages = f"{plan.stages} stages of shared memory" if plan.stages > 1 else "shared memory"
+    text = (
+        f"Schedule: a block of {plan.threads} threads attends from {plan.tile_queries} queries of one head; "
+        f"each of its {plan.warps} warps has {16 * plan.row_tiles}, each thread {2 * plan.row_tiles}. Keys "
+        f"and values come in blocks of {plan.block_keys}, copied by cp.async into {stages} ({kilobytes} KB "
+        "with queries and weights). Products are multiply-adds of float32, of four numbers at once from "
+        "shared memory; scores and results stay in registers, weights go by way of shared memory to the "
+        "other threads of their row. "
+    )
+    if facts.masked:
+        text += "Blocks that `keep` hides whole are not fetched; blocks it shows whole are not masked."
+    return paragraph(text)
+
+
 def blind_lse(facts: GpuLowering) -> str:
     return "-inf" if facts.work.op.sink is None else "the sink's logit"
 
@@ -96,9 +114,10 @@ def second_passes(facts: GpuLowering) -> tuple[Lines, ...]:
         return ()
     named = " and ".join((*(("received",) if facts.receives else ()), *facts.leading))
     ordered = "; what a key receives is added up in the order of queries" if facts.receives else ""
+    products = "multiply-adds" if facts.sizes.uses_fma else "mma.sync"
     text = (
         f"For {named} all scores are computed once more, when the sums of all queries are known, by kernels "
-        f"of mma.sync that read queries and keys alone{ordered}."
+        f"of {products} that read queries and keys alone{ordered}."
     )
     return (paragraph(text),)
 
@@ -111,10 +130,11 @@ def numbers(facts: GpuLowering) -> Lines:
         "confidence": "0",
         **dict.fromkeys(LEADERS, "-1"),
     }
+    of_halves = ", weights are rounded to the format before they meet the values"
+    rounded = "" if facts.sizes.uses_fma else of_halves
     text = (
         f"Numbers: {facts.work.dtype.value} in memory; products are added up in float32, the softmax is "
-        "float32 with ex2.approx (2 ulp), weights are rounded to the format before they meet the values. A "
-        "query that sees no key gives exactly 0"
+        f"float32 with ex2.approx (2 ulp){rounded}. A query that sees no key gives exactly 0"
     )
     text += "".join(f" and {name} {blind[name]}" for name in facts.work.op.statistics if name in blind)
     text += ". A NaN or an infinity in a key or value reaches only the queries that see it."

@@ -1,7 +1,8 @@
 """Second passes over the scores: what keys receive, once the sums of all queries are known, and which of them
 score the most.
 
-Their kernels are of mma.sync in every module, and copy queries and keys alone, into tiles of as many rows.
+Their kernels are of the family that every GPU has, in every module, and copy queries and keys alone, into
+tiles of as many rows.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from .gpu_decode import texts_of
 from .gpu_entry import kernel_parameters, signature
 from .gpu_facts import GpuLowering
 from .gpu_second_model import GpuLeadModel, GpuReceiveModel, GpuSecondModel, LeaderModel, SecondKindModel
-from .gpu_stages import find_lines, view_place
+from .gpu_stages import find_lines, products_model, view_place
 from .model import ConstantGroup, ConstantLine, Lines, Names
 from .render import layout
 
 NO_LEAD = GpuLeadModel(False, (), (), (), "")
 NO_RECEIVE = GpuReceiveModel(False, (), (), (), (), "")
-NO_SECOND = GpuSecondModel(False, (), False, False, "", (), (), (), "", ())
+NO_SECOND = GpuSecondModel(False, "", (), False, False, "", (), (), (), "", ())
 # The constants of a schedule that its functions read.
 # fmt: off
 READ = frozenset(
@@ -82,6 +83,7 @@ def second_model(
     own = replace(facts, schedule=plans[0])
     return GpuSecondModel(
         is_there=True,
+        fragments=products_model(facts, "thread").fragments,
         constants=second_constants(own, groups),
         leads=bool(facts.leading),
         receives=facts.receives,

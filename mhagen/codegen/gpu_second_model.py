@@ -51,6 +51,7 @@ class GpuSecondModel:
     """Second passes over the scores. Not there: every statistic is made in the first."""
 
     is_there: bool
+    fragments: str  # Numba's type of what is held of queries
     constants: tuple[ConstantLine, ...]  # what they are compiled with, in place of the module's
     leads: bool  # does somebody ask for the keys with the greatest scores,
     receives: bool  # and for what keys receive?

@@ -9,7 +9,15 @@ from dataclasses import replace
 from .gpu_cells import Cells
 from .gpu_facts import GpuLowering
 from .gpu_finish import finish_parameters
-from .gpu_model import BeforeModel, CellsModel, FillModel, PaceModel, PipelineModel, ViewModel
+from .gpu_model import (
+    BeforeModel,
+    CellsModel,
+    FillModel,
+    PaceModel,
+    PipelineModel,
+    ProductsModel,
+    ViewModel,
+)
 from .model import Lines, Names
 from .render import layout
 from .wrapped import expression_lines
@@ -204,6 +212,23 @@ def pace_model(facts: GpuLowering) -> PaceModel:
     if facts.plan.stages == 1:
         return PaceModel(True, WAIT_IN_TURN, IN_TURN)
     return PaceModel(False, WAIT_AHEAD, AHEAD)
+
+
+def products_model(facts: GpuLowering, thread: str) -> ProductsModel:
+    """How the products of a kernel meet, in which `thread` is the number of a thread."""
+    if facts.sizes.uses_fma:
+        return ProductsModel(
+            fragments="float32",
+            weights=f"place_of_weights(shared, {thread})",
+            hand_over="leave_weights(scores, weights, lane)",
+            add_values="add_values(outs, fragments, weights, values_at + stage)",
+        )
+    return ProductsModel(
+        fragments="uint32",
+        weights="cuda.local.array(WEIGHTS, uint32)",
+        hand_over="round_weights(scores, weights)",
+        add_values="add_values(outs, weights, values_at + stage)",
+    )
 
 
 def pipeline_model(facts: GpuLowering) -> PipelineModel:

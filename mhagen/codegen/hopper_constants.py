@@ -14,7 +14,7 @@ from ..schedule.hopper_plan import (
     stage_bytes,
 )
 from .constants import line
-from .gpu_constants import cached_line, decode_lines, layer_lines, number_lines
+from .gpu_constants import cached_line, decode_lines, layer_lines, looking_lines, number_lines
 from .gpu_decode import constants_of_decoding, decode_facts
 from .gpu_facts import GpuLowering
 from .model import ConstantGroup, ConstantLine
@@ -71,22 +71,20 @@ def tile_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLine, 
         line("BLOCK_ROUNDS", plan.block_keys // ROWS_AT_ONCE, "or a block"),
         line("KEY_DESCRIPTOR", descriptor_of(0, 16, PATTERN), "of panels whose rows are multiplied"),
         line("VALUE_DESCRIPTOR", descriptor_of(0, panel, PATTERN), "of panels whose columns are"),
-        *looking_lines(facts, plan),
+        *panel_lines(facts, plan),
     )
 
 
-def looking_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLine, ...]:
+def panel_lines(facts: GpuLowering, plan: HopperSchedule) -> tuple[ConstantLine, ...]:
     if not facts.masked:
         return ()
     lookers = WARPGROUP * plan.consumers
-    words = -(-plan.block_keys * facts.sizes.value_dim // (8 * lookers))
     return (
         line("VALUE_ROW", ROW, "bytes of a row of a panel"),
         line("VALUE_CHUNKS", ROW // 16, "of 16 bytes"),
         line("VALUE_SHIFT", 0, "chunk c of row r lies at c ^ (r >> SHIFT & MASK)"),
         line("VALUE_MASK", 7),
-        line("LOOKERS", lookers, "threads that look for values that are not finite, each through"),
-        line("VALUE_WORDS", words, "chunks of a block of values"),
+        *looking_lines(lookers, plan.block_keys * facts.sizes.value_dim // facts.chunk_numbers),
         line("FLAGS", shared_bytes(plan, facts.sizes) - FLAG_BYTES, "of warps"),
     )
 

@@ -18,7 +18,7 @@ from .. import runtime
 from ..base.digest import digest
 from ..base.errors import InternalError
 from ..runtime import simd, simd_formats
-from .gpu_model import GpuFrameModel, GpuModuleModel
+from .gpu_model import FmaModuleModel, GpuFrameModel, GpuModuleModel
 from .hopper_model import HopperModuleModel
 from .model import FrameModel, ModuleModel, SupportImport
 
@@ -85,6 +85,11 @@ GPU_SUPPORT: dict[str, frozenset[str]] = {
     "sizes": frozenset(("Sizes",)),
 }
 NUMBA_NAMES = frozenset(("boolean", "cuda", "float32", "int32", "int64", "uint32", "uint64"))
+GPU_BODIES: dict[type, str] = {
+    GpuModuleModel: "cuda/body.py.j2",
+    FmaModuleModel: "cuda/fma/body.py.j2",
+    HopperModuleModel: "cuda/hopper/body.py.j2",
+}
 INDENT = 4
 
 
@@ -130,10 +135,9 @@ def render(model: ModuleModel) -> str:
     return filled("cpu/module.py.j2", frame)
 
 
-def render_gpu(model: GpuModuleModel | HopperModuleModel) -> str:
+def render_gpu(model: GpuModuleModel | FmaModuleModel | HopperModuleModel) -> str:
     """The source of a module of a CUDA kernel; so is all that is said of `render`."""
-    is_hopper = isinstance(model, HopperModuleModel)
-    body = filled("cuda/hopper/body.py.j2" if is_hopper else "cuda/body.py.j2", model.kernel)
+    body = filled(GPU_BODIES[type(model)], model.kernel)
     body += filled("cuda/layer.py.j2", model.layer)
     frame = GpuFrameModel(
         doc_lines=model.doc_lines,

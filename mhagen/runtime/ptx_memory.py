@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .ptx_instruction import F32, S32, U16, U32, U64, Memory, U32x2, U32x4, instruction
+from .ptx_instruction import F32, S32, U16, U32, U64, F32x4, Memory, U32x2, U32x4, instruction
 
 
 def read(memory: Memory, address: NDArray[Any], dtype: DTypeLike, count: int = 1) -> NDArray[Any]:
@@ -118,6 +118,12 @@ def ld_shared_v4(shared: Memory, address: U32) -> U32x4:
     return first, second, third, fourth
 
 
+@instruction("ld.shared.v4.f32 {$0,$1,$2,$3}, [$4];")
+def ld_shared_v4_f32(shared: Memory, address: U32) -> F32x4:
+    first, second, third, fourth = read(shared, address, np.float32, 4)
+    return first, second, third, fourth
+
+
 @instruction("st.shared.b16 [$0], $1;")
 def st_shared_b16(shared: Memory, address: U32, value: U16) -> None:
     write(shared, address, value)
@@ -131,6 +137,11 @@ def st_shared_b32(shared: Memory, address: U32, value: U32) -> None:
 @instruction("st.shared.f32 [$0], $1;")
 def st_shared_f32(shared: Memory, address: U32, value: F32) -> None:
     write(shared, address, value)
+
+
+@instruction("st.shared.v2.f32 [$0], {$1,$2};")
+def st_shared_v2_f32(shared: Memory, address: U32, x0: F32, x1: F32) -> None:
+    write(shared, address, x0, x1)
 
 
 @instruction("st.shared.v4.b32 [$0], {$1,$2,$3,$4};")

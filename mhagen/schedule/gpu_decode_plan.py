@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ..base.errors import InternalError
 from ..base.target import Gpu
+from .fma_plan import choose_fma_decoding
 from .gpu_plan import GpuSchedule, choose_gpu_schedule, gpu_violations, sizes_of
 from .hopper_plan import HopperSchedule
 from .workload import Workload
@@ -36,6 +37,8 @@ def choose_decode_schedule(work: Workload, beside: GpuSchedule | HopperSchedule,
     Raises   InternalError where a default breaks a rule
     """
     sizes = sizes_of(work)
+    if sizes.uses_fma:
+        return choose_fma_decoding(work, gpu)
     widest = max(sizes.dim, sizes.value_dim)
     chosen = next(schedule for width, schedule in DEFAULTS if widest <= width)
     if isinstance(beside, HopperSchedule):

@@ -12,11 +12,13 @@ from .workload import Workload
 
 ROWS_OF_PRODUCT = 16  # of mma.sync: 16 queries by 8 keys, 16 numbers deep
 DEPTH_OF_PRODUCT = 16
+NUMBERS_AT_ONCE = 4  # of each row that multiply-adds have in registers
 WARP = 32
 OTHER_REGISTERS = 48  # addresses, strides, positions: what ptxas needs beside tiles
 MOST_REGISTERS = 255  # that a thread can have
 FLAG_BYTES = 64  # a word for each warp of a block
 BYTES = 2  # of a number of 16 bits
+WEIGHT_PAD = 8  # numbers behind a row of weights in shared memory: rows begin in different banks
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,36 @@ class GpuSizes:
 
     dim: int  # filled up to whole products
     value_dim: int
+    bytes: int = BYTES  # of a number
+
+    @property
+    def uses_fma(self) -> bool:
+        """Are products multiply-adds? Tensor cores would round float32."""
+        return self.bytes > BYTES
 
     def query_bytes(self, s: GpuSchedule) -> int:
         """Of the tile of queries in shared memory."""
-        return s.tile_queries * self.dim * BYTES
+        return s.tile_queries * self.dim * self.bytes
 
     def stage_bytes(self, s: GpuSchedule) -> int:
         """Of a block of keys and its values."""
-        return s.block_keys * (self.dim + self.value_dim) * BYTES
+        return s.block_keys * (self.dim + self.value_dim) * self.bytes
+
+    def weight_row(self, s: GpuSchedule) -> int:
+        """Of the weights of a query, where they go by way of shared memory."""
+        return (s.block_keys + WEIGHT_PAD) * self.bytes if self.uses_fma else 0
 
     def shared_bytes(self, s: GpuSchedule) -> int:
         """Of all tiles in shared memory, and what warps tell each other."""
-        return self.query_bytes(s) + s.stages * self.stage_bytes(s) + FLAG_BYTES
+        tiles = self.query_bytes(s) + s.stages * self.stage_bytes(s)
+        return tiles + s.tile_queries * self.weight_row(s) + FLAG_BYTES
 
     def registers(self, s: GpuSchedule) -> int:
         """About how many a thread needs: its part of the scores, the results, the queries."""
-        queries = self.dim if s.keeps_queries else DEPTH_OF_PRODUCT
         parts = s.row_tiles * ROWS_OF_PRODUCT * (s.block_keys + self.value_dim) // WARP
+        if self.uses_fma:
+            return parts + 2 * s.row_tiles * NUMBERS_AT_ONCE + OTHER_REGISTERS
+        queries = self.dim if s.keeps_queries else DEPTH_OF_PRODUCT
         return parts + s.row_tiles * ROWS_OF_PRODUCT * queries // (2 * WARP) + OTHER_REGISTERS
 
 
@@ -76,7 +91,7 @@ def whole(width: int) -> int:
 
 def sizes_of(work: Workload) -> GpuSizes:
     """What decides the cost of a schedule."""
-    return GpuSizes(whole(work.dim), whole(work.value_dim))
+    return GpuSizes(whole(work.dim), whole(work.value_dim), work.dtype.bytes)
 
 
 @dataclass(frozen=True)
@@ -114,7 +129,11 @@ RULES = (
     ),
     GpuRule(
         "a row of a tile is copied by one round of the threads of a block",
-        lambda s, sizes, gpu: max(sizes.dim, sizes.value_dim) * BYTES <= 16 * s.threads,
+        lambda s, sizes, gpu: sizes.uses_fma or max(sizes.dim, sizes.value_dim) * BYTES <= 16 * s.threads,
+    ),
+    GpuRule(
+        "queries of float32 are read from shared memory: registers do not hold them",
+        lambda s, sizes, gpu: not (sizes.uses_fma and s.keeps_queries),
     ),
 )
 

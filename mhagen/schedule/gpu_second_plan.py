@@ -5,17 +5,18 @@ from __future__ import annotations
 from ..base.errors import InternalError
 from ..base.target import Gpu
 from ..spec.statistic import LEADERS
-from .gpu_plan import BYTES, GpuSchedule, sizes_of
+from .gpu_plan import GpuSchedule, sizes_of
 from .workload import Workload
 
 STAGES = 2
 PAIR = 8  # bytes of a score and the number of its key
-WARPS = (4, 2)  # 16 queries each, and as many keys together: the first that fits
+WARPS = (4, 2, 1)  # 16 queries each, and as many keys together: the first that fits
 
 
 def tile_bytes(plan: GpuSchedule, work: Workload) -> int:
     """Of a tile in shared memory, of queries or of keys: both have as many rows."""
-    return plan.block_keys * sizes_of(work).dim * BYTES
+    sizes = sizes_of(work)
+    return plan.block_keys * sizes.dim * sizes.bytes
 
 
 def list_bytes(plan: GpuSchedule, leaders: int) -> int:

@@ -8,6 +8,7 @@ from itertools import product
 
 from ..base.target import Gpu
 from ..expr.tree import Element, Expr, Name, walk
+from .fma_plan import choose_fma_schedule
 from .gpu_plan import BYTES, FLAG_BYTES, GpuSchedule, GpuSizes, choose_gpu_schedule, sizes_of
 from .workload import Workload
 
@@ -97,6 +98,10 @@ HOPPER_RULES = (
         lambda s, sizes, gpu: gpu.suffix == "a",
     ),
     HopperRule(
+        "wgmma would round float32",
+        lambda s, sizes, gpu: not sizes.uses_fma,
+    ),
+    HopperRule(
         "heads are whole rows of 128 bytes, as the swizzle of wgmma has them",
         lambda s, sizes, gpu: sizes.dim % PANEL == 0 and sizes.value_dim % PANEL == 0,
     ),
@@ -152,7 +157,7 @@ def choose_hopper_schedule(work: Workload, gpu: Gpu) -> HopperSchedule | None:
 
     Heads that differ have one for all: with the smallest blocks, and the fewest groups, that some need.
     """
-    if gpu.suffix != "a" or work.dim % PANEL or work.value_dim % PANEL:
+    if gpu.suffix != "a" or work.dim % PANEL or work.value_dim % PANEL or sizes_of(work).uses_fma:
         return None
     chosen = [schedule_of_kind(work.part(number)) for number in range(len(work.parts))]
     known = [each for each in chosen if each is not None]
@@ -183,7 +188,9 @@ def schedule_of_kind(work: Workload) -> HopperSchedule | None:
 
 
 def choose_gpu_family(work: Workload, gpu: Gpu) -> GpuSchedule | HopperSchedule:
-    """The default schedule of the family for Hopper where it computes such heads, else of the other one."""
+    """The default schedule of the family for Hopper where it computes such heads, else of another one."""
+    if sizes_of(work).uses_fma:
+        return choose_fma_schedule(work.most_demanding, gpu)
     of_hopper = choose_hopper_schedule(work, gpu)
     return choose_gpu_schedule(work.most_demanding, gpu) if of_hopper is None else of_hopper
 

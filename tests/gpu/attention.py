@@ -26,7 +26,11 @@ from mhagen.schedule.gpu_plan import GpuSchedule
 from mhagen.schedule.hopper_plan import HopperSchedule
 from mhagen.spec.statistic import LEADERS
 
-DTYPES = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+DTYPES = {
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float32": np.dtype(np.float32),
+}
 SECOND = frozenset({"received", *LEADERS})  # statistics that are made in second passes
 TINY: Mapping[str, Any] = {"dtype": "float16", "heads": {"query": 2, "key_value": 1, "dim": 32}}
 # Few threads and small tiles: the machine takes as long as there are instructions.
@@ -118,9 +122,8 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
             counts += attend(call, module, kind, plant, tuple(arguments), memory)
         counts += run_again(call, module, kind, tuple(arguments), results, memory)
     width = out.shape[-1] + call.gap
-    bits = memory.get(places[3], np.uint16, (*out.shape[:-1], width))[..., : out.shape[-1]]
     found = (
-        bits.copy().view(DTYPES[spec["dtype"]]),
+        memory.get(places[3], out.dtype, (*out.shape[:-1], width))[..., : out.shape[-1]],
         *(memory.get(place, *described(name, shape, call.keys)) for name, place in results.items()),
     )
     return Outcome(tuple(each.astype(np.float64) for each in found), reference(spec, call, arrays), counts)
@@ -256,7 +259,9 @@ def operands(spec: Mapping[str, Any], call: Call) -> tuple[NDArray[Any], ...]:
 
 def put(memory: GlobalMemory, array: NDArray[Any], call: Call) -> tuple[int, tuple[int, ...]]:
     """The address of an array, and its strides along batch, heads and rows, in bytes."""
-    padded = np.pad(array.view(np.uint16), ((0, 0), (0, 0), (0, 0), (0, call.gap)), constant_values=0x7FFF)
+    words = array.view(f"u{array.itemsize}")
+    nan = np.iinfo(words.dtype).max >> 1
+    padded = np.pad(words, ((0, 0), (0, 0), (0, 0), (0, call.gap)), constant_values=nan)
     batch, first, second, _ = padded.strides
     return memory.put(padded), (batch, first, second) if call.layout == "bhsd" else (batch, second, first)
 
@@ -272,7 +277,7 @@ def reference(
 
 def assert_right(outcome: Outcome, dtype: str) -> None:
     """Results are within the rounding of weights; what is not finite stands in the same places."""
-    out_error = {"float16": 2e-3, "bfloat16": 1.6e-2}[dtype]
+    out_error = {"float16": 2e-3, "bfloat16": 1.6e-2, "float32": 4e-6}[dtype]
     for number, (found, wanted) in enumerate(zip(outcome.found, outcome.wanted, strict=True)):
         known = np.isfinite(wanted)
         np.testing.assert_array_equal(np.isfinite(found), known)

@@ -13,7 +13,14 @@ from jinja2 import meta, nodes
 from laws.house import TEMPLATES, told
 from mhagen.codegen import gpu_model, gpu_second_model, hopper_model, layer_model, part_model, second_model
 from mhagen.codegen import model as models
-from mhagen.codegen.gpu_model import GpuFrameModel, GpuKernelModel, GpuLayerModel, GpuModuleModel
+from mhagen.codegen.gpu_model import (
+    FmaKernelModel,
+    FmaModuleModel,
+    GpuFrameModel,
+    GpuKernelModel,
+    GpuLayerModel,
+    GpuModuleModel,
+)
 from mhagen.codegen.hopper_model import HopperKernelModel, HopperModuleModel
 from mhagen.codegen.model import FrameModel, KernelModel, ModuleModel
 from mhagen.codegen.render import environment
@@ -23,6 +30,7 @@ FILLED = {
     "cpu/body.py.j2": KernelModel,
     "cpu/module.py.j2": FrameModel,
     "cuda/body.py.j2": GpuKernelModel,
+    "cuda/fma/body.py.j2": FmaKernelModel,
     "cuda/layer.py.j2": GpuLayerModel,
     "cuda/hopper/body.py.j2": HopperKernelModel,
     "cuda/module.py.j2": GpuFrameModel,
@@ -160,6 +168,7 @@ def test_templates_read_all_that_the_model_has(first: str, model: type) -> None:
     [
         (ModuleModel, FrameModel, KernelModel),
         (GpuModuleModel, GpuFrameModel, GpuKernelModel),
+        (FmaModuleModel, GpuFrameModel, FmaKernelModel),
         (HopperModuleModel, GpuFrameModel, HopperKernelModel),
     ],
 )
@@ -180,7 +189,7 @@ def test_every_part_of_the_model_reaches_a_template() -> None:
         if is_dataclass(each)
     }
     reached = {part for model in FILLED.values() for part in parts_of(model)}
-    assert known - {ModuleModel, GpuModuleModel, HopperModuleModel} == reached
+    assert known - {ModuleModel, GpuModuleModel, FmaModuleModel, HopperModuleModel} == reached
 
 
 def test_every_template_has_a_part_in_the_module() -> None:
