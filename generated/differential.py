@@ -1705,25 +1705,20 @@ def merge_row(partial, chunks, chunk_bytes, out):
         store(out + vector * VECTOR, share * out_lanes)
 
 
-def reached_chunks(position, row_block, all_rows, keys):
-    """The first chunk with a key that some row of a block may see, and the one behind the last."""
-    first_row = row_block * ROWS_OF_TASK
-    last_row = min(first_row + ROWS_OF_TASK, all_rows) - 1
-    first_key, end_key = reached_keys(
-        position + first_row // GROUP_SIZE, position + last_row // GROUP_SIZE, keys
-    )
+def reached_chunks(position, queries, keys):
+    """The first chunk with a key that some query of a batch entry may see, and the one behind the last."""
+    first_key, end_key = reached_keys(position, position + queries - 1, keys)
     first_chunk = first_key // CHUNK_KEYS
     return first_chunk, max(first_chunk, (end_key + CHUNK_KEYS - 1) // CHUNK_KEYS)
 
 
-def most_chunks(batch, row_blocks, all_rows, keys, offsets):
-    """How many chunks the block of rows has that sees the most: at least 1, for every block is written."""
+def most_chunks(batch, queries, keys, offsets):
+    """How many chunks the batch entry has that sees the most: at least 1, for every row is written."""
     most = 1
     for b in range(batch):
         position = load_int64(offsets + 8 * b)
-        for row_block in range(row_blocks):
-            first_chunk, end_chunk = reached_chunks(position, row_block, all_rows, keys)
-            most = max(most, end_chunk - first_chunk)
+        first_chunk, end_chunk = reached_chunks(position, queries, keys)
+        most = max(most, end_chunk - first_chunk)
     return most
 
 
@@ -1764,8 +1759,8 @@ def decode_tasks(
     all_rows = queries * GROUP_SIZE
     row_blocks = (all_rows + ROWS_OF_TASK - 1) // ROWS_OF_TASK
     chunk_bytes = all_rows * PARTIAL_ROW
-    # Only chunks that some row sees are tasks: so many for each head and block of rows.
-    span = most_chunks(batch, row_blocks, all_rows, keys, offsets)
+    # Only chunks that some query sees are tasks: so many for each set of rows.
+    span = most_chunks(batch, queries, keys, offsets)
     task = claim(counter)
     while task < batch * KEY_VALUE_HEADS * span * row_blocks:
         row_block = task % row_blocks
@@ -1775,7 +1770,7 @@ def decode_tasks(
         first_row = row_block * ROWS_OF_TASK
         rows = min(ROWS_OF_TASK, all_rows - first_row)
         position = load_int64(offsets + 8 * b)
-        first_chunk, end_chunk = reached_chunks(position, row_block, all_rows, keys)
+        first_chunk, end_chunk = reached_chunks(position, queries, keys)
         chunk = first_chunk + task // row_blocks % span
         first_key = chunk * CHUNK_KEYS
         chunk_keys = min(CHUNK_KEYS, keys - first_key)

@@ -2727,6 +2727,23 @@ def merge_row_like_head_0(partial, chunks, chunk_bytes, out):
         store(out + vector * VECTOR, share * out_lanes)
 
 
+def reached_chunks_like_head_0(position, queries, keys):
+    """The first chunk with a key that some query of a batch entry may see, and the one behind the last."""
+    first_key, end_key = reached_keys_like_head_0(position, position + queries - 1, keys)
+    first_chunk = first_key // CHUNK_KEYS
+    return first_chunk, max(first_chunk, (end_key + CHUNK_KEYS - 1) // CHUNK_KEYS)
+
+
+def most_chunks_like_head_0(batch, queries, keys, offsets):
+    """How many chunks the batch entry has that sees the most: at least 1, for every row is written."""
+    most = 1
+    for b in range(batch):
+        position = load_int64(offsets + 8 * b)
+        first_chunk, end_chunk = reached_chunks_like_head_0(position, queries, keys)
+        most = max(most, end_chunk - first_chunk)
+    return most
+
+
 def score_rows_like_head_1(
     scratch, key, key_stride, first, count, first_row, rows, position, first_key, members
 ):
@@ -2856,6 +2873,23 @@ def merge_row_like_head_1(partial, chunks, chunk_bytes, out):
         store(out + vector * VECTOR, share * out_lanes)
 
 
+def reached_chunks_like_head_1(position, queries, keys):
+    """The first chunk with a key that some query of a batch entry may see, and the one behind the last."""
+    first_key, end_key = reached_keys_like_head_1(position, position + queries - 1, keys)
+    first_chunk = first_key // CHUNK_KEYS
+    return first_chunk, max(first_chunk, (end_key + CHUNK_KEYS - 1) // CHUNK_KEYS)
+
+
+def most_chunks_like_head_1(batch, queries, keys, offsets):
+    """How many chunks the batch entry has that sees the most: at least 1, for every row is written."""
+    most = 1
+    for b in range(batch):
+        position = load_int64(offsets + 8 * b)
+        first_chunk, end_chunk = reached_chunks_like_head_1(position, queries, keys)
+        most = max(most, end_chunk - first_chunk)
+    return most
+
+
 def pack_rows(kind, query, query_head, query_stride, first_row, rows, first_place, members, target):
     """Pack rows as their heads' part does."""
     if kind == 0:
@@ -2920,6 +2954,15 @@ def merge_row(kind, partial, chunks, chunk_bytes, out):
         merge_row_like_head_1(partial, chunks, chunk_bytes, out)
 
 
+def reached_chunks(kind, position, queries, keys):
+    """Which chunks a head of this kind needs to look at."""
+    if kind == 0:
+        return reached_chunks_like_head_0(position, queries, keys)
+    if kind == 1:
+        return reached_chunks_like_head_1(position, queries, keys)
+    return 0, (keys + CHUNK_KEYS - 1) // CHUNK_KEYS
+
+
 def bundle_at(bundle):
     """The first place and the number of members of a bundle, and the part that they belong to."""
     if bundle < 4:
@@ -2978,10 +3021,18 @@ def decode_tasks(
     all_rows = queries * MEMBERS
     row_blocks = (all_rows + ROWS_OF_TASK - 1) // ROWS_OF_TASK
     chunk_bytes = all_rows * PARTIAL_ROW
+    # Only chunks that some query sees are tasks: so many for each set of rows.
+    span0 = most_chunks_like_head_0(batch, queries, keys, offsets)
+    span1 = most_chunks_like_head_1(batch, queries, keys, offsets)
+    end0 = batch * 4 * span0 * row_blocks
+    end1 = end0 + batch * 8 * span1 * row_blocks
     task = claim(counter)
-    while task < batch * BUNDLES * chunks * row_blocks:
-        row_block = task % row_blocks
-        head = task // (row_blocks * chunks)
+    while task < end1:
+        turn, base, span = task, 0, span0
+        if task >= end0:
+            turn, base, span = task - end0, batch * 4, span1
+        row_block = turn % row_blocks
+        head = base + turn // (row_blocks * span)
         b = head % batch
         first_place, members, kind = bundle_at(head // batch)
         key_value_head = head_at(first_place) // GROUP_SIZE
@@ -2991,7 +3042,8 @@ def decode_tasks(
             task = claim(counter)
             continue
         position = load_int64(offsets + 8 * b)
-        chunk = task // row_blocks % chunks
+        first_chunk, end_chunk = reached_chunks(kind, position, queries, keys)
+        chunk = first_chunk + turn // row_blocks % span
         first_key = chunk * CHUNK_KEYS
         chunk_keys = min(CHUNK_KEYS, keys - first_key)
         query_at = query + b * query_batch
@@ -2999,29 +3051,30 @@ def decode_tasks(
         value_at = value + b * value_batch + key_value_head * value_head + first_key * value_stride
         partial = partials + head * chunks * chunk_bytes + first_row * PARTIAL_ROW
         pack_rows(kind, query_at, query_head, query_stride, first_row, rows, first_place, members, scratch)
-        attend_chunk(
-            kind,
-            scratch,
-            key_at,
-            key_stride,
-            chunk_keys,
-            value_at,
-            value_stride,
-            first_row,
-            rows,
-            partial + chunk * chunk_bytes,
-            position,
-            first_key,
-            members,
-        )
-        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == chunks - 1:
+        if chunk < end_chunk:
+            attend_chunk(
+                kind,
+                scratch,
+                key_at,
+                key_stride,
+                chunk_keys,
+                value_at,
+                value_stride,
+                first_row,
+                rows,
+                partial + chunk * chunk_bytes,
+                position,
+                first_key,
+                members,
+            )
+        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == span - 1:
             for row in range(first_row, first_row + rows):
                 query_number = row // members
                 place = first_place + row % members
                 h = head_at(place)
                 out_at = out + b * out_batch + h * out_head + query_number * out_stride
-                row_at = partial + (row - first_row) * PARTIAL_ROW
-                merge_row(kind, row_at, chunks, chunk_bytes, out_at)
+                row_at = partial + first_chunk * chunk_bytes + (row - first_row) * PARTIAL_ROW
+                merge_row(kind, row_at, end_chunk - first_chunk, chunk_bytes, out_at)
         task = claim(counter)
 
 
@@ -3302,6 +3355,12 @@ DECODE = Kernel(
         pack_rows_like_head_1,
         visibility_like_head_0,
         visibility_like_head_1,
+        reached_keys_like_head_0,
+        reached_chunks_like_head_0,
+        most_chunks_like_head_0,
+        reached_keys_like_head_1,
+        reached_chunks_like_head_1,
+        most_chunks_like_head_1,
         dot_4_rows,
         dot_one_row,
         score_keys_like_head_0,
@@ -3323,6 +3382,7 @@ DECODE = Kernel(
         pack_rows,
         attend_chunk,
         merge_row,
+        reached_chunks,
         has_header,
         headers_fit,
         lengths_of,

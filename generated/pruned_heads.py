@@ -1795,6 +1795,23 @@ def merge_row(partial, chunks, chunk_bytes, out):
         store(out + vector * VECTOR, share * out_lanes)
 
 
+def reached_chunks(position, queries, keys, b, length_array):
+    """The first chunk with a key that some query of a batch entry may see, and the one behind the last."""
+    first_key, end_key = reached_keys(position, position + queries - 1, keys, b, length_array)
+    first_chunk = first_key // CHUNK_KEYS
+    return first_chunk, max(first_chunk, (end_key + CHUNK_KEYS - 1) // CHUNK_KEYS)
+
+
+def most_chunks(batch, queries, keys, offsets, length_array):
+    """How many chunks the batch entry has that sees the most: at least 1, for every row is written."""
+    most = 1
+    for b in range(batch):
+        position = load_int64(offsets + 8 * b)
+        first_chunk, end_chunk = reached_chunks(position, queries, keys, b, length_array)
+        most = max(most, end_chunk - first_chunk)
+    return most
+
+
 def bundle_at(bundle):
     """The first place and the number of members of a bundle."""
     return bundle * 1, 1
@@ -1839,17 +1856,20 @@ def decode_tasks(
     all_rows = queries * MEMBERS
     row_blocks = (all_rows + ROWS_OF_TASK - 1) // ROWS_OF_TASK
     chunk_bytes = all_rows * PARTIAL_ROW
+    # Only chunks that some query sees are tasks: so many for each set of rows.
+    span = most_chunks(batch, queries, keys, offsets, length_array)
     task = claim(counter)
-    while task < batch * BUNDLES * chunks * row_blocks:
+    while task < batch * BUNDLES * span * row_blocks:
         row_block = task % row_blocks
-        head = task // (row_blocks * chunks)
+        head = task // (row_blocks * span)
         b = head % batch
         first_place, members = bundle_at(head // batch)
         key_value_head = head_at(first_place) // GROUP_SIZE
         first_row = row_block * ROWS_OF_TASK
         rows = min(ROWS_OF_TASK, queries * members - first_row)
         position = load_int64(offsets + 8 * b)
-        chunk = task // row_blocks % chunks
+        first_chunk, end_chunk = reached_chunks(position, queries, keys, b, length_array)
+        chunk = first_chunk + task // row_blocks % span
         first_key = chunk * CHUNK_KEYS
         chunk_keys = min(CHUNK_KEYS, keys - first_key)
         query_at = query + b * query_batch
@@ -1857,33 +1877,34 @@ def decode_tasks(
         value_at = value + b * value_batch + key_value_head * value_head + first_key * value_stride
         partial = partials + head * chunks * chunk_bytes + first_row * PARTIAL_ROW
         pack_rows(query_at, query_head, query_stride, first_row, rows, first_place, members, scratch)
-        attend_chunk(
-            scratch,
-            key_at,
-            key_stride,
-            chunk_keys,
-            value_at,
-            value_stride,
-            first_row,
-            rows,
-            partial + chunk * chunk_bytes,
-            position,
-            first_key,
-            members,
-            b,
-            length_array,
-        )
-        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == chunks - 1:
+        if chunk < end_chunk:
+            attend_chunk(
+                scratch,
+                key_at,
+                key_stride,
+                chunk_keys,
+                value_at,
+                value_stride,
+                first_row,
+                rows,
+                partial + chunk * chunk_bytes,
+                position,
+                first_key,
+                members,
+                b,
+                length_array,
+            )
+        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == span - 1:
             for row in range(first_row, first_row + rows):
                 query_number = row // members
                 place = first_place + row % members
                 h = head_at(place)
                 seat = h if out_heads == QUERY_HEADS else place
                 out_at = out + b * out_batch + seat * out_head + query_number * out_stride
-                row_at = partial + (row - first_row) * PARTIAL_ROW
-                merge_row(row_at, chunks, chunk_bytes, out_at)
+                row_at = partial + first_chunk * chunk_bytes + (row - first_row) * PARTIAL_ROW
+                merge_row(row_at, end_chunk - first_chunk, chunk_bytes, out_at)
         task = claim(counter)
-    computed = batch * BUNDLES * chunks * row_blocks
+    computed = batch * BUNDLES * span * row_blocks
     clear_heads(task, computed, counter, batch, queries, out, out_batch, out_head, out_stride, out_heads)
 
 
@@ -2086,6 +2107,9 @@ DECODE = Kernel(
         bundle_at,
         pack_rows,
         visibility,
+        reached_keys,
+        reached_chunks,
+        most_chunks,
         dot_4_rows,
         dot_one_row,
         score_keys,

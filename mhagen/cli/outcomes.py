@@ -69,7 +69,7 @@ def remarks_of(outcome: Outcome) -> Iterator[str]:
     if outcome.speed_up is not None:
         yield f"{ratio(outcome.speed_up)} as fast as on one thread"
     yield from (f"{peer.name} as {peer.form}" for peer in outcome.peers)
-    yield from (f"{absent.name} is absent: {absent.reason}" for absent in outcome.absent)
+    yield from (f"{absent.name} is left out: {absent.reason}" for absent in outcome.absent)
     yield from (f"a form is left out, {note}" for note in outcome.notes)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .blocks import task_parameters
 from .cells import Code
 from .decode_products import (
@@ -16,13 +18,13 @@ from .decode_products import (
 from .facts import Lowering
 from .model import DecodeModel, Names
 from .order import bundles, head_of_row, members, most_members
-from .part_model import RowsModel
+from .part_model import CaseModel, RowsModel, SwitchModel
 from .sinks import sink_of_row, sink_place
 from .statistics import chunk_gap_lines, lines_of_row, merge_gap_lines
-from .switches import switch_of
+from .switches import Switched, switch_of
 
 ROWS = ("scratch", "key", "key_stride", "first", "count", "first_row", "rows")
-REACH = ("position", "row_block", "all_rows", "keys")
+REACH = ("position", "queries", "keys")
 CHUNK = ("scratch", "key", "key_stride", "chunk_keys", "value", "value_stride", "first_row", "rows")
 
 
@@ -44,6 +46,11 @@ def rows_model(facts: Lowering) -> RowsModel:
         rows_arguments=rows_arguments(facts),
         values_parameters=", ".join(values_parameters(masked)),
         values_arguments=values_arguments(masked, has_views),
+        span=spans(facts)[facts.number],
+        reaches=reaches(facts),
+        reach_parameters=reach_parameters(facts),
+        reach_of_queries=("position", "position + queries - 1", "keys", *place_of_reach(facts)),
+        span_parameters=span_parameters(facts),
         view_of_chunk=view(facts, "first_key", "first_key + chunk_keys - 1"),
         view_of_keys=view(facts, "first_key + first", "first_key + first + count - 1"),
         chunk_parameters=chunk_parameters(facts),
@@ -79,6 +86,7 @@ def decode_model(facts: Lowering) -> DecodeModel:
         [(merge_parameters(each), merge_arguments(each)) for each in parts],
         facts,
     )
+    reach = chunk_switch(facts, [reach_parameters(each) for each in parts if reaches(each)])
     return DecodeModel(
         key_vector=key_vector(facts),
         dots=dot_variants(facts),
@@ -87,13 +95,14 @@ def decode_model(facts: Lowering) -> DecodeModel:
         sums=tuple(sum_variant(facts, rows) for rows in sum_counts(facts)),
         finite_totals=tuple((f"total{j}", value_load(facts, j, "place")) for j in range(facts.value_vectors)),
         seen_lines=seen_lines(facts),
-        reaches=reaches(facts),
-        span="span" if reaches(facts) else "chunks",
-        reach_parameters=(*REACH, *place_of_reach(facts)),
-        reach_of_rows=reach_of_rows(facts),
-        reach_of_block=(*REACH, *place_of_reach(facts)),
-        span_parameters=span_parameters(facts),
-        span_arguments=span_parameters(facts),
+        reaches=any_reaches(facts),
+        end_lines=end_lines(facts),
+        tasks=tasks(facts),
+        turn_lines=turn_lines(facts),
+        turn="turn" if has_turns(facts) else "task",
+        first_set="base + " if has_turns(facts) else "",
+        span="span" if any_reaches(facts) else "chunks",
+        reach_arguments=reach.arguments,
         gap_lines=chunk_gap_lines(facts),
         merge_gap_lines=merge_gap_lines(facts),
         parameters=task_parameters(facts, ("partials", "arrivals", "counter", "scratch", "worker")),
@@ -106,7 +115,7 @@ def decode_model(facts: Lowering) -> DecodeModel:
         pack_arguments=packs.arguments,
         chunk_arguments=chunks.arguments,
         merge_arguments=merges.arguments,
-        switches=(*packs.switches, *chunks.switches, *merges.switches),
+        switches=(*packs.switches, *chunks.switches, *merges.switches, *reach.switches),
     )
 
 
@@ -135,8 +144,9 @@ def merge_parameters(facts: Lowering) -> Names:
 
 def merge_arguments(facts: Lowering) -> Names:
     sink = sink_place(facts, facts.row_sink_code)
+    chunks = "end_chunk - first_chunk" if any_reaches(facts) else "chunks"
     return (
-        *("row_at", "end_chunk - first_chunk" if reaches(facts) else "chunks", "chunk_bytes", "out_at"),
+        *("row_at", chunks, "chunk_bytes", "out_at"),
         *(f"{name}_at" for name in facts.statistics),
         *("position + query_number" if name == "q_first" else name for name in sink),
     )
@@ -256,25 +266,88 @@ def chunk_place(facts: Lowering) -> Names:
 
 
 def reaches(facts: Lowering) -> bool:
-    """Are chunks cut off? Not where that differs between the heads of a kernel."""
-    if not facts.work.is_plain:
-        return False
+    """Are chunks of a part cut off? Not where that differs between its heads."""
     views, reach = facts.view_code, facts.reach_code
     return views is not None and reach is not None and not {"h"} & (views.names | reach.names)
+
+
+def any_reaches(facts: Lowering) -> bool:
+    return any(map(reaches, facts.parts))
 
 
 def place_of_reach(facts: Lowering) -> Names:
     return facts.place(facts.reach_code.names) if facts.reach_code else ()
 
 
-def reach_of_rows(facts: Lowering) -> Names:
-    first, last = "position + first_row // GROUP_SIZE", "position + last_row // GROUP_SIZE"
-    return (first, last, "keys", *place_of_reach(facts))
+def reach_parameters(facts: Lowering) -> Names:
+    return (*REACH, *(name for name in place_of_reach(facts) if name not in REACH))
 
 
 def span_parameters(facts: Lowering) -> Names:
-    place = (name for name in place_of_reach(facts) if name not in ("b", "batch"))
-    return ("batch", "row_blocks", "all_rows", "keys", "offsets", *place)
+    place = (name for name in place_of_reach(facts) if name not in ("b", "batch", *REACH))
+    return ("batch", "queries", "keys", "offsets", *place)
+
+
+def spans(facts: Lowering) -> Names:
+    """How many chunks are tasks for a set of rows, part by part."""
+    own = ["span"] if len(facts.parts) == 1 else [f"span{part.number}" for part in facts.parts]
+    return tuple(name if reaches(part) else "chunks" for name, part in zip(own, facts.parts, strict=True))
+
+
+def chunk_switch(facts: Lowering, arguments: Sequence[Names]) -> Switched:
+    """What finds the chunks for heads of a kind; where a mask cuts none off, they take all."""
+    if len(facts.parts) == 1 or not arguments:
+        return Switched(arguments[0] if arguments else (), ())
+    reaching = [part for part in facts.parts if reaches(part)]
+    cases = tuple(
+        CaseModel(part.number, f"return reached_chunks{part.suffix}", names)
+        for part, names in zip(reaching, arguments, strict=True)
+    )
+    together = ("kind", *dict.fromkeys(name for names in arguments for name in names))
+    doc = "Which chunks a head of this kind needs to look at."
+    last = ("return 0, (keys + CHUNK_KEYS - 1) // CHUNK_KEYS",)
+    return Switched(together, (SwitchModel("reached_chunks", doc, together, cases, last),))
+
+
+def has_turns(facts: Lowering) -> bool:
+    """Do parts differ in how many tasks they have for a set of rows? Then tasks are counted part by part."""
+    return len(facts.parts) > 1 and any_reaches(facts)
+
+
+def sets_of_parts(facts: Lowering) -> list[int]:
+    """How many sets of rows a batch entry has, part by part."""
+    parts = [facts.work.of[bundle[0]] for bundle in facts.work.bundles]
+    return [parts.count(part.number) for part in facts.parts]
+
+
+def end_lines(facts: Lowering) -> Names:
+    """Behind the last task of each part."""
+    if not has_turns(facts):
+        return ()
+    found = enumerate(zip(sets_of_parts(facts), spans(facts), strict=True))
+    return tuple(
+        f"end{number} = {f'end{number - 1} + ' if number else ''}batch * {sets} * {span} * row_blocks"
+        for number, (sets, span) in found
+    )
+
+
+def tasks(facts: Lowering) -> str:
+    if has_turns(facts):
+        return f"end{len(facts.parts) - 1}"
+    return f"batch * {bundles(facts)} * {spans(facts)[0]} * row_blocks"
+
+
+def turn_lines(facts: Lowering) -> Names:
+    """A task's number among those of its part, the part's first set of rows, and the chunks of each set."""
+    if not has_turns(facts):
+        return ()
+    before, names = sets_of_parts(facts), spans(facts)
+    lines = [f"turn, base, span = task, 0, {names[0]}"]
+    for number in range(1, len(names)):
+        lines.append(f"if task >= end{number - 1}:")
+        first = f"batch * {sum(before[:number])}"
+        lines.append(f"    turn, base, span = task - end{number - 1}, {first}, {names[number]}")
+    return tuple(lines)
 
 
 def view(facts: Lowering, low: str, high: str) -> Names:

@@ -97,6 +97,7 @@ def decode_function_names(facts: Lowering, decode: DecodeModel, parts: tuple[Par
     codes = [view for view in views if view is not None]
     extents = sorted({dtype for view in codes for dtype in view.extents}, key=lambda dtype: dtype.value)
     ordered = () if facts.work.is_plain else ("head_at", "bundle_at")
+    reaching = tuple(part for part in parts if part.decode.reaches)
     return (
         *ordered,
         *each_of(parts, "pack_rows"),
@@ -105,7 +106,7 @@ def decode_function_names(facts: Lowering, decode: DecodeModel, parts: tuple[Par
         *(("extent_of_run",) if any(view.bounds_runs for view in codes) else ()),
         *(("widened",) if any(view.bounds_reals for view in codes) else ()),
         *(f"visibility{part.suffix}" for part in parts if part.decode.views),
-        *(("reached_keys", "reached_chunks", "most_chunks") if decode.reaches else ()),
+        *each_of(reaching, "reached_keys", "reached_chunks", "most_chunks"),
         *(variant.name for variant in decode.dots),
         *each_of(parts, "score_keys", "weigh_row"),
         *(variant.name for variant in decode.sums),

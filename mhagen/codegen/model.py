@@ -168,13 +168,14 @@ class DecodeModel:
     sums: tuple[SumVariant, ...]
     finite_totals: tuple[tuple[str, str], ...]
     seen_lines: Lines
-    reaches: bool  # chunks that no row can see are no tasks
-    span: str  # how many chunks a head and block of rows has that are tasks
-    reach_parameters: Names
-    reach_of_rows: Names
-    reach_of_block: Names
-    span_parameters: Names
-    span_arguments: Names
+    reaches: bool  # chunks that no query can see are no tasks
+    end_lines: Lines
+    tasks: str  # how many there are
+    turn_lines: Lines
+    turn: str  # a task's number among those of its part
+    first_set: str
+    span: str  # how many chunks a set of rows has that are tasks
+    reach_arguments: Names
     gap_lines: Lines
     merge_gap_lines: Lines
     parameters: Names

@@ -83,6 +83,11 @@ class RowsModel:
     rows_arguments: Names
     values_parameters: str
     values_arguments: Names
+    span: str  # how many chunks are tasks, as text
+    reaches: bool  # not all of them
+    reach_parameters: Names
+    reach_of_queries: Names
+    span_parameters: Names
     view_of_chunk: Names
     view_of_keys: Names
     chunk_parameters: Names

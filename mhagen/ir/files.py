@@ -86,6 +86,8 @@ def no_safetensors(file: Path) -> UnsupportedError:
 
 def unreadable(file: Path, error: Exception) -> InputError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    if "pickle" in str(reason):  # NumPy's word, and its remedy would be to run what is in the file
+        reason = "it holds pickled objects, which may do anything when read: save arrays of numbers"
     return InputError(f"{file} cannot be read: {reason}")
 
 

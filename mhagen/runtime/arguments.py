@@ -64,7 +64,7 @@ def bind_out(
 
     Raises   InputError; also where it shares memory with an input, or its elements with each other
     """
-    checked = _check(name, array, dtype, axes, sizes)
+    checked = _check(name, array, dtype, axes, sizes, True)
     if not checked.flags.writeable:
         raise complaints.read_only(name)
     if not _is_addressable(checked):
@@ -107,11 +107,11 @@ def _bind_offsets(offsets: Array, batch: int) -> NDArray[np.int64]:
     return bound
 
 
-def _check(name: str, array: object, dtype: str, axes: Axes, sizes: Sizes) -> Array:
+def _check(name: str, array: object, dtype: str, axes: Axes, sizes: Sizes, written: bool = False) -> Array:
     if type(array) is not np.ndarray:
-        raise complaints.not_an_array(name, array, dtype)
+        raise complaints.not_an_array(name, array, dtype, written=written)
     if not _has_dtype(array, dtype):
-        raise complaints.wrong_dtype(name, array, dtype)
+        raise complaints.wrong_dtype(name, array, dtype, written=written)
     if not _learn_sizes(name, array.shape, axes, sizes):
         raise complaints.wrong_shape(name, array.shape, axes, sizes)
     # Only these can have an axis beyond the limit. Broadcasting makes such arrays for free.

@@ -14,8 +14,10 @@ from .sizes import Axes, Sizes
 Array = NDArray[Any]
 
 
-def not_an_array(name: str, value: object, dtype: str) -> InputError:
-    if isinstance(value, np.ma.MaskedArray):
+def not_an_array(name: str, value: object, dtype: str, *, written: bool) -> InputError:
+    if written:
+        remedy = "results are written into it, so give one that np.empty has made, or none"
+    elif isinstance(value, np.ma.MaskedArray):
         remedy = f"the mask would be ignored; pass {name}.filled(0), and mask by `keep`"
     else:
         remedy = f"pass np.asarray({name}, '{dtype}')"
@@ -24,10 +26,13 @@ def not_an_array(name: str, value: object, dtype: str) -> InputError:
     return InputError(f"{name} is a {module}{kind.__qualname__}; needs a plain numpy.ndarray: {remedy}")
 
 
-def wrong_dtype(name: str, array: Array, dtype: str) -> InputError:
+def wrong_dtype(name: str, array: Array, dtype: str, *, written: bool) -> InputError:
     remedy = f"pass {name}.astype('{dtype}')"
     if dtype == "bfloat16":
         remedy = f"pass {name}.astype(ml_dtypes.bfloat16), or its bits as uint16"
+    if written:  # a copy would get the results, and the caller's array would not
+        real = "ml_dtypes.bfloat16" if dtype == "bfloat16" else f"'{dtype}'"
+        remedy = f"pass np.empty({array.shape}, {real})"
     has = array.dtype if array.dtype.isnative else f"{array.dtype.newbyteorder('=')} with its bytes swapped"
     return InputError(f"{name} has dtype {has}; needs {dtype}: {remedy}")
 

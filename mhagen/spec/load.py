@@ -13,6 +13,7 @@ from ..base.spelling import did_you_mean
 from .check import find_problems
 from .model import Spec
 from .places import Places
+from .plain import plain_keys
 from .problems import Problem, located
 from .supported import unsupported_keys
 from .toml import MOST_BYTES, decode, parse_toml
@@ -33,7 +34,7 @@ def load_spec(given: SpecLike) -> Spec:
         case Source():
             return _from_text(given)
         case Mapping():
-            return _checked(given, None)
+            return _checked(plain_keys(given), None)
         case str() | os.PathLike():
             return _from_text(read_source(given))
         case _:

@@ -15,6 +15,7 @@ from ..expr.tree import Expr, Literal, Name, Operator
 from .check import find_problems
 from .fields import Fields, Group, Mask, Scores, Softmax
 from .functions import write_functions
+from .plain import plain_keys
 from .written import written
 
 
@@ -66,8 +67,9 @@ class Spec(Fields):
     def __init__(
         self, /, *, score: Function | None = None, keep: Function | None = None, **keys: Any
     ) -> None:
-        given = {"score": score, "keep": keep}
-        traced = write_functions(keys, {name: each for name, each in given.items() if each is not None})
+        functions = {"score": score, "keep": keep}
+        given = {name: each for name, each in functions.items() if each is not None}
+        traced = write_functions(plain_keys(keys), given)
         problems = [traced.located(problem) for problem in find_problems(traced.keys)]
         if found := (*traced.diagnostics, *problems):
             raise SpecError(found)

@@ -52,7 +52,7 @@ def test_the_table_and_the_document_tell_the_same(capsys: pytest.CaptureFixture[
     for text in ("2 ms", "50 GFLOP/s", "50%", "2.50x (2.50-2.50)", "1.90x (1.90-1.90) as fast"):
         assert text in said
     assert "P1: an operation takes 2x" in said
-    assert "P1: Other is absent: it is not installed" in said
+    assert "P1: Other is left out: it is not installed" in said
     assert "P1: a form is left out, Peer: slow form: it has no window" in said
     assert "P2: not measured: not yet\n" in said
     assert (second["seconds"], second["share_of_limit"], second["problem"]) == (

@@ -107,7 +107,10 @@ def test_a_package_that_is_not_installed_makes_its_peers_absent(monkeypatch: pyt
     for name in ("torch_arrays", "peers.torch_sdpa"):
         monkeypatch.delitem(sys.modules, f"mhagen.interop.{name}", raising=False)
     (absent,) = peers_of(["torch"])
-    assert absent == Absent("PyTorch SDPA", "torch is not installed")
+    assert (
+        absent.reason
+        == "the package torch is not installed; pip install 'mhagen[peers]' installs all of them"
+    )
 
 
 def test_an_unknown_package_is_refused() -> None:

@@ -7,6 +7,7 @@ nothing with mhagen: Python's own parser reads the expressions, which have Pytho
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -58,13 +59,15 @@ def joined(operator: ast.operator, terms: Sequence[ast.expr]) -> ast.expr:
 
 
 class Clamped:
-    """An array whose indices are clamped to their axes."""
+    """An array whose indices are clamped to their axes; one without elements has 0 wherever it is asked."""
 
     def __init__(self, array: Array, rounding: Rounding) -> None:
         self.array = array.astype(np.int64) if array.dtype.kind == "i" else rounding(array)
 
     def __getitem__(self, indices: Any) -> Array:
         places = indices if isinstance(indices, tuple) else (indices,)
+        if self.array.size == 0:
+            return np.zeros(np.broadcast_shapes(*map(np.shape, places)), self.array.dtype)
         limits = zip(places, self.array.shape, strict=True)
         found: Array = self.array[tuple(np.clip(place, 0, length - 1) for place, length in limits)]
         return found
@@ -179,9 +182,11 @@ def attention_alike(
 
 
 def sink_of(spec: Spec, names: Mapping[str, Any], score: Array, rounding: Rounding) -> Array:
-    """The logit that joins each row; -inf where there is none."""
-    rows = (*score.shape[:3], 1)
-    logit = -np.inf if spec.softmax.sink is None else value_of(spec.softmax.sink, names, rounding)
+    """The logit that joins each row; -inf where there is none, as where it reads an array along no keys."""
+    rows, text = (*score.shape[:3], 1), spec.softmax.sink or ""
+    read = [each for name, each in names.items() if re.search(rf"\b{name}\b", text)]
+    is_there = text and all(each.array.size for each in read if isinstance(each, Clamped))
+    logit = value_of(text, names, rounding) if is_there else -np.inf
     return np.broadcast_to(np.asarray(logit, score.dtype), rows)
 
 

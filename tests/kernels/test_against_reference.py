@@ -50,8 +50,9 @@ def test_a_long_call_equals_the_reference(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=repr)
-def test_the_reference_and_numpy_written_by_hand_agree(case: Case) -> None:
-    call = Shape(2, 33, 70, seed=3).random(case)
+@pytest.mark.parametrize("keys", [70, 0])
+def test_the_reference_and_numpy_written_by_hand_agree(case: Case, keys: int) -> None:
+    call = Shape(2, 33, keys, seed=3).random(case)
     wide = {name: plain.widened(array) for name, array in call.items()}
     expected = plain.attention(case.spec, **wide, query_offset=np.array([5, -20]))
     found = named(case.spec, reference(case.spec).attention(**call, query_offset=np.array([5, -20])))

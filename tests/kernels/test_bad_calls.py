@@ -99,6 +99,16 @@ def test_a_wrong_argument_is_refused_by_name(name: str) -> None:
         kernel().attention(**{**given, argument: make(given)})
 
 
+def test_an_out_of_another_dtype_is_not_to_be_copied() -> None:
+    """Results would go into the copy."""
+    with pytest.raises(
+        mhagen.InputError, match=r"^out has dtype float64.*np\.empty\(\(2, 4, 5, 12\), 'float32"
+    ):
+        kernel().attention(**arguments(), out=np.zeros((2, 4, 5, 12)))
+    with pytest.raises(mhagen.InputError, match=r"^out is a list.*np\.empty"):
+        kernel().attention(**arguments(), out=[])
+
+
 def test_a_read_only_out_is_refused() -> None:
     out = np.zeros((2, 4, 5, 12), np.float32)
     out.setflags(write=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mhagen import build, reference
+from mhagen.backend import cpu
 from mhagen.base.target import AVX2
 from mhagen.pipeline import compile_to_source
 
@@ -16,6 +18,7 @@ from .calls import Array, Call, Shape, named, same_bits
 from .layers import LAYERS, rows, weights_of
 from .specs import BY_NAME, Case
 
+ROOT = Path(__file__).resolve().parents[2]
 MIXED = [BY_NAME[name] for name in ("grouped", "uneven", "assorted")]
 EVERY_MIXED = pytest.mark.parametrize("case", MIXED, ids=repr)
 PRUNED = pytest.mark.parametrize("case", [each for each in MIXED if each.spec.heads.pruned], ids=repr)
@@ -131,6 +134,44 @@ def test_heads_with_the_most_to_do_come_first_and_each_head_has_one_place() -> N
     assert sorted((b, place) for b, place, _ in turns) == [
         (b, place) for b in range(3) for place in range(heads)
     ]
+
+
+@EVERY_MIXED
+@pytest.mark.parametrize("queries", [1, 5])
+def test_parts_that_decode_in_chunks_of_their_own_meet_the_reference(case: Case, queries: int) -> None:
+    """Entries stand far apart, so chunks that one needs are none of the other's."""
+    call = Shape(2, queries, 1700).random(case) | {"query_offset": np.array([1600, 300])}
+    found, wanted = (named(case.spec, each.attention(**call)) for each in (case.module, reference(case.spec)))
+    for name in found:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=2e-5, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("keys", [8192, 65_536])
+def test_a_window_of_some_heads_is_no_more_chunks_in_many_keys(keys: int) -> None:
+    """Four heads see all keys, 28 the last 512: a query's tasks are counted part by part."""
+    source = compile_to_source(ROOT / "examples/per_head_windows.toml", tune="never")[-1]
+    module = cpu.load(source)
+    (_, last), (first, end) = (module.reached_chunks(kind, keys - 1, 1, keys) for kind in (0, 1))
+    assert last == end == keys // module.CHUNK_KEYS
+    assert end - first == 512 // module.CHUNK_KEYS
+    assert "end1 = end0 + batch * 8 * span1 * row_blocks" in source.text
+
+
+ARRAYS: dict[str, Any] = {
+    "groups": [{"heads": [1], "mask": {"keep": "k < length[b, q] and k >= length[b, q] - 100"}}],
+    "inputs": {"length": {"shape": ["batch", "queries"], "dtype": "int32"}},
+}
+
+
+def test_chunks_of_a_part_are_bounded_by_arrays() -> None:
+    spec = {**SMALL, "mask": {"keep": "k == 0"}, **ARRAYS, "heads": {"query": 4, "dim": 8, "pruned": [2]}}
+    rng = np.random.default_rng(0)
+    query, key = (rng.standard_normal((2, 4, length, 8), np.float32) for length in (3, 1700))
+    length = np.array([[600, 700, 800], [1690, 1, 0]], np.int32)
+    module = build(spec, tune="never")
+    assert "reached_chunks_like_head_1" in module.source.text
+    found, wanted = (each.attention(query, key, key, length=length) for each in (module, reference(spec)))
+    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5)
 
 
 @EVERY_MIXED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import ml_dtypes
 import numpy as np
@@ -271,7 +272,15 @@ def test_a_damaged_file_is_refused(name, content, tmp_path):
         read_arrays(tmp_path / name)
 
 
-def test_a_pickle_is_not_run(tmp_path):
-    np.save(tmp_path / "a.npy", np.array([print], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match=r"a.npy cannot be read: Object arrays cannot be loaded"):
-        read_arrays(tmp_path / "a.npy")
+@pytest.mark.parametrize("name", ["array.npy", "member.npz", "pickle.npy", "pickle.npz"])
+def test_a_pickle_is_not_run(name, tmp_path):
+    objects = np.array([print], dtype=object)
+    match name:
+        case "array.npy":
+            np.save(tmp_path / name, objects, allow_pickle=True)
+        case "member.npz":
+            np.savez(tmp_path / name, x=objects)
+        case _:
+            (tmp_path / name).write_bytes(pickle.dumps({"x": print}))
+    with pytest.raises(InputError, match=f"{name} cannot be read: it holds pickled objects, .* save arrays"):
+        read_arrays(tmp_path / name)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,3 +195,30 @@ print(sorted({{"numpy", "numba", "llvmlite", "jinja2"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "SpecError\n[]\n"
+
+
+def test_numbers_of_numpy_are_the_numbers_that_they_are() -> None:
+    import numpy as np
+
+    keys: dict[str, Any] = {
+        "name": "counted",
+        "heads": {"query": np.int64(4), "dim": np.int32(8), "pruned": np.array([1])},
+        "scores": {"scale": np.float32(0.5)},
+        "constants": {"window": np.uint8(3)},
+        "groups": [{"heads": (np.int64(0),), "scores": {"scale": np.float64(1)}}],
+        "projections": {"model_dim": 8, "bias": np.True_, "rotary": {"scaling": {"type": "linear"}}},
+    }
+    keys["projections"]["rotary"]["scaling"]["factor"] = np.float16(2)
+    spec = load_spec(keys)
+    assert spec == Spec(**keys) and load_spec(Source("counted", spec.to_toml())) == spec
+    assert type(spec.heads.query) is int and type(spec.constants["window"]) is int
+    assert type(spec.scale) is float and spec.projections is not None and spec.projections.bias is True
+
+
+@pytest.mark.parametrize("number", ["np.float64(4.0)", "np.array([4, 4])", "np.complex64(4)"])
+def test_what_of_numpy_is_no_such_number_is_refused(number: str) -> None:
+    import numpy as np
+
+    value = eval(number, {"np": np})
+    with pytest.raises(SpecError, match="needs an integer"):
+        load_spec({"name": "counted", "heads": {"query": value, "dim": 8}})

@@ -53,5 +53,6 @@ def found(entry: Entry) -> Peer | Absent:
 
 def why_absent(error: ImportError | OSError) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        return f"{error.name.partition('.')[0]} is not installed"
+        package = error.name.partition(".")[0]
+        return f"the package {package} is not installed; pip install 'mhagen[peers]' installs all of them"
     return reason(error)
