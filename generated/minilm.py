@@ -135,12 +135,12 @@ FAR_BYTES = 16384  # how far ahead keys and values are fetched where rows share 
 VALUE_KEYS = 16  # keys whose values stay near while all rows add them
 QUERY_LINE = 128  # a row of queries, filled up to whole vectors
 SCORES_LINE = 2048  # the scores of a row, later its weights
-TURN = 4096  # LANES vectors of each row, to be added up over lanes; products lie behind
+TURN = 4224  # LANES vectors of each row, to be added up over lanes; products lie behind
 PARTIAL_ROW = 192  # maximum and sum, then an accumulator for each column
 ROW_SUMS = 1024  # behind the rows of queries
-ROW_PEAKS = 5376
-SCORES = 5888
-DECODE_SCRATCH_BYTES = 22272
+ROW_PEAKS = 5504
+SCORES = 6016
+DECODE_SCRATCH_BYTES = 22400
 LINEAR_PANEL_ROW = 128  # weights of one input in a panel
 
 # Numbers of the streaming softmax.
@@ -1367,7 +1367,7 @@ def dot_4_rows(queries, key, key_stride, keys, sums):
     query2_1 = load(queries + 2 * QUERY_LINE + 1 * VECTOR)
     query3_0 = load(queries + 3 * QUERY_LINE + 0 * VECTOR)
     query3_1 = load(queries + 3 * QUERY_LINE + 1 * VECTOR)
-    for i in range(0, keys, 1):
+    for i in range(keys):
         place0 = key + i * key_stride
         sum0_0_0 = splat(0.0)
         sum0_0_1 = splat(0.0)
@@ -1403,7 +1403,7 @@ def dot_one_row(queries, key, key_stride, keys, sums):
     """Products of one row and up to LANES keys, to sums + TURN: a vector for each row."""
     query0_0 = load(queries + 0 * QUERY_LINE + 0 * VECTOR)
     query0_1 = load(queries + 0 * QUERY_LINE + 1 * VECTOR)
-    for i in range(0, keys, 1):
+    for i in range(keys):
         place0 = key + i * key_stride
         sum0_0_0 = splat(0.0)
         sum0_0_1 = splat(0.0)

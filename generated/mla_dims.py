@@ -124,12 +124,12 @@ FAR_BYTES = 16384  # how far ahead keys and values are fetched where rows share 
 VALUE_KEYS = 16  # keys whose values stay near while all rows add them
 QUERY_LINE = 768  # a row of queries, filled up to whole vectors
 SCORES_LINE = 2048  # the scores of a row, later its weights
-TURN = 4096  # LANES vectors of each row, to be added up over lanes; products lie behind
+TURN = 4224  # LANES vectors of each row, to be added up over lanes; products lie behind
 PARTIAL_ROW = 576  # maximum and sum, then an accumulator for each column
 ROW_SUMS = 6144  # behind the rows of queries
-ROW_PEAKS = 10496
-SCORES = 11008
-DECODE_SCRATCH_BYTES = 27392
+ROW_PEAKS = 10624
+SCORES = 11136
+DECODE_SCRATCH_BYTES = 27520
 
 # Numbers of the streaming softmax.
 QUERY_SCALE = 0.10411754627697264  # 0.0721688 * log2(e)
@@ -1326,7 +1326,7 @@ def pack_rows(query, query_head, query_stride, first_row, rows, target):
 
 def dot_first_4_rows(queries, key, key_stride, keys, sums):
     """Products of 4 rows and up to LANES keys, to sums + TURN: a vector for each row."""
-    for i in range(0, keys, 1):
+    for i in range(keys):
         place0 = key + i * key_stride
         sum0_0_0 = splat(0.0)
         sum0_0_1 = splat(0.0)
@@ -1675,7 +1675,7 @@ def dot_one_row(queries, key, key_stride, keys, sums):
     query0_9 = load(queries + 0 * QUERY_LINE + 9 * VECTOR)
     query0_10 = load(queries + 0 * QUERY_LINE + 10 * VECTOR)
     query0_11 = load(queries + 0 * QUERY_LINE + 11 * VECTOR)
-    for i in range(0, keys, 1):
+    for i in range(keys):
         place0 = key + i * key_stride
         sum0_0_0 = splat(0.0)
         sum0_0_1 = splat(0.0)

@@ -182,12 +182,12 @@ FAR_BYTES = 16384  # how far ahead keys and values are fetched where rows share 
 VALUE_KEYS = 16  # keys whose values stay near while all rows add them
 QUERY_LINE = 512  # a row of queries, filled up to whole vectors
 SCORES_LINE = 2048  # the scores of a row, later its weights
-TURN = 2048  # LANES vectors of each row, to be added up over lanes; products lie behind
+TURN = 2176  # LANES vectors of each row, to be added up over lanes; products lie behind
 PARTIAL_ROW = 576  # maximum and sum, then an accumulator for each column
 ROW_SUMS = 8192  # behind the rows of queries
-ROW_PEAKS = 10368
-SCORES = 11392
-DECODE_SCRATCH_BYTES = 44160
+ROW_PEAKS = 10496
+SCORES = 11520
+DECODE_SCRATCH_BYTES = 44288
 LINEAR_PANEL_ROW = 128  # weights of one input in a panel
 STRIP = 1024  # where the rows of a strip lie as they are computed
 STRIP_ROW = 512  # bytes of one of them
@@ -1417,7 +1417,7 @@ def dot_2_rows(queries, key, key_stride, keys, sums):
     query1_5 = load(queries + 1 * QUERY_LINE + 5 * VECTOR)
     query1_6 = load(queries + 1 * QUERY_LINE + 6 * VECTOR)
     query1_7 = load(queries + 1 * QUERY_LINE + 7 * VECTOR)
-    for i in range(0, keys, 1):
+    for i in range(keys):
         place0 = key + i * key_stride
         sum0_0_0 = splat(0.0)
         sum0_0_1 = splat(0.0)
@@ -1471,7 +1471,7 @@ def dot_one_row(queries, key, key_stride, keys, sums):
     query0_5 = load(queries + 0 * QUERY_LINE + 5 * VECTOR)
     query0_6 = load(queries + 0 * QUERY_LINE + 6 * VECTOR)
     query0_7 = load(queries + 0 * QUERY_LINE + 7 * VECTOR)
-    for i in range(0, keys, 1):
+    for i in range(keys):
         place0 = key + i * key_stride
         sum0_0_0 = splat(0.0)
         sum0_0_1 = splat(0.0)

@@ -128,12 +128,12 @@ FAR_BYTES = 16384  # how far ahead keys and values are fetched where rows share 
 VALUE_KEYS = 16  # keys whose values stay near while all rows add them
 QUERY_LINE = 384  # a row of queries, filled up to whole vectors
 SCORES_LINE = 2048  # the scores of a row, later its weights
-TURN = 2048  # LANES vectors of each row, to be added up over lanes; products lie behind
+TURN = 2176  # LANES vectors of each row, to be added up over lanes; products lie behind
 PARTIAL_ROW = 384  # maximum and sum, then an accumulator for each column
 ROW_SUMS = 6144  # behind the rows of queries
-ROW_PEAKS = 8320
-SCORES = 9344
-DECODE_SCRATCH_BYTES = 42112
+ROW_PEAKS = 8448
+SCORES = 9472
+DECODE_SCRATCH_BYTES = 42240
 
 # Numbers of the streaming softmax.
 QUERY_SCALE = 0.0625  # multiplies the products
@@ -1456,7 +1456,7 @@ def dot_2_rows(queries, key, key_stride, keys, sums):
     query1_3 = load(queries + 1 * QUERY_LINE + 3 * VECTOR)
     query1_4 = load(queries + 1 * QUERY_LINE + 4 * VECTOR)
     query1_5 = load(queries + 1 * QUERY_LINE + 5 * VECTOR)
-    for i in range(0, keys, 1):
+    for i in range(keys):
         place0 = key + i * key_stride
         sum0_0_0 = splat(0.0)
         sum0_0_1 = splat(0.0)
@@ -1500,7 +1500,7 @@ def dot_one_row(queries, key, key_stride, keys, sums):
     query0_3 = load(queries + 0 * QUERY_LINE + 3 * VECTOR)
     query0_4 = load(queries + 0 * QUERY_LINE + 4 * VECTOR)
     query0_5 = load(queries + 0 * QUERY_LINE + 5 * VECTOR)
-    for i in range(0, keys, 1):
+    for i in range(keys):
         place0 = key + i * key_stride
         sum0_0_0 = splat(0.0)
         sum0_0_1 = splat(0.0)

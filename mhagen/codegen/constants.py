@@ -186,7 +186,8 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
     query_line = -(-facts.depth // lanes) * vector
     chunk = -(-schedule.chunk_keys // lanes) * lanes
     sums = rows * query_line
-    turn = schedule.decode_rows * lanes * vector
+    # Two lines more: 4 KB behind the sums, products would be taken for them when they are stored.
+    turn = schedule.decode_rows * lanes * vector + 2 * CACHE_LINE
     peaks = sums + turn + schedule.decode_rows * vector
     scores = peaks + rows * vector
     return [

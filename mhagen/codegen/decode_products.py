@@ -82,7 +82,8 @@ def dot_variant(facts: Lowering, name: str, condition: str, *, rows: int, step: 
         for j in range(vectors)
     }
     lines = [f"query{r}_{j} = {place}" for (r, j), place in places.items()] if held else []
-    lines += [f"for i in range(0, keys, {step}):", "    place0 = key + i * key_stride"]
+    turns = "keys" if step == 1 else f"0, keys, {step}"
+    lines += [f"for i in range({turns}):", "    place0 = key + i * key_stride"]
     lines += [f"    place{u} = key + min(i + {u}, keys - 1) * key_stride" for u in range(1, step)]
     sums = [(r, u, c) for r in range(rows) for u in range(step) for c in range(chains)]
     lines += [f"    sum{r}_{u}_{c} = splat(0.0)" for r, u, c in sums]
@@ -99,10 +100,10 @@ def dot_variant(facts: Lowering, name: str, condition: str, *, rows: int, step: 
     for r, u in ((r, u) for r in range(rows) for u in range(step)):
         total = " + ".join(f"sum{r}_{u}_{c}" for c in range(chains))
         lines.append(f"    store(sums + ({r} * LANES + i + {u}) * VECTOR, {total})")
-    turns = [
+    totals = [
         f"store(sums + TURN + {r} * VECTOR, sum_lanes(sums + {r} * LANES * VECTOR))" for r in range(rows)
     ]
-    return DotVariant(name, condition, rows_name(rows).replace("_", " "), rows, (*lines, *turns))
+    return DotVariant(name, condition, rows_name(rows).replace("_", " "), rows, (*lines, *totals))
 
 
 def far_keys(facts: Lowering, j: int) -> Names:
