@@ -142,7 +142,6 @@ def test_a_folder_that_cannot_be_written_is_told(mhagen: Run, tiny: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--backend", "cuda"), "float16"),
         (("--backend", "cuda", "--target", "avx2"), "--target"),
         (("--arch", "sm_90"), "--arch"),
         (("--backend", "cpus"), "cpus"),
@@ -156,6 +155,13 @@ def test_what_cannot_be_built_is_refused(
     said = mhagen("build", tiny, *arguments)
     assert said.code == 2
     assert told in said.err
+
+
+def test_what_no_cuda_kernel_computes_is_refused(mhagen: Run, tiny: Path) -> None:
+    tiny.write_text('dtype = "float64"\n' + tiny.read_text(encoding="utf-8"), encoding="utf-8")
+    said = mhagen("build", tiny, "--backend", "cuda")
+    assert said.code == 2
+    assert "float64" in said.err
 
 
 def test_a_compiler_that_is_turned_off_is_told(
