@@ -258,7 +258,7 @@ def test_a_module_says_which_sizes_serve_which_calls(case: Case) -> None:
         assert f"{entry.range}: tasks of {plan.tile_queries}, blocks of {plan.block_keys};" in said
         assert f"    # {entry.range}\n" in source.text
     untuned = compile_to_source(case.spec, tune="never")[2].text
-    assert "Sizes:" not in untuned and "TABLE" not in untuned and "thread_count" not in untuned
+    assert "Sizes:" not in untuned and "TABLE = " not in untuned and "thread_count" not in untuned
 
 
 def test_only_lengths_that_ranges_bound_are_asked_for() -> None:
