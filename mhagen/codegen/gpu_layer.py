@@ -23,7 +23,7 @@ def layer_constants(facts: GpuLowering) -> tuple[ConstantGroup, ...]:
     if graph is None:
         return ()
     lines = [ConstantLine("MODEL_DIM", str(model_dim_of(graph)), "")]
-    if prunes(facts):
+    if facts.work.pruned_heads:
         kept = tuple(sorted(facts.work.kept_heads))
         kept_key_value = tuple(sorted({head // facts.work.op.group for head in kept}))
         lines.append(ConstantLine("KEPT", repr(kept), "query heads that are computed"))
@@ -38,7 +38,7 @@ def gpu_layer_model(facts: GpuLowering) -> GpuLayerModel:
         return NO_LAYER
     inputs, dtype = tuple(facts.inputs), facts.work.dtype.value
     statistics = facts.work.op.statistics
-    output = output_product(graph, "QUERY_HEADS * VALUE_DIM", prunes=prunes(facts))
+    output = output_product(graph, "QUERY_HEADS * VALUE_DIM", prunes=bool(facts.work.pruned_heads))
     products = (*input_products(graph), *input_products(cross), output)
     merged = "LINEAR.merge_heads(OUTPUT, prepared, out)"
     return GpuLayerModel(
@@ -63,10 +63,6 @@ def gpu_layer_model(facts: GpuLowering) -> GpuLayerModel:
         ),
         returns=f"result._replace(out={merged})" if statistics else merged,
     )
-
-
-def prunes(facts: GpuLowering) -> bool:
-    return len(facts.work.kept_heads) < facts.work.query_heads
 
 
 def linear_arguments(facts: GpuLowering) -> Names:

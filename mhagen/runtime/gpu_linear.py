@@ -205,8 +205,6 @@ class GpuLinear:
                 return TorchLibrary()
             case "cupy" if self.dtype != "bfloat16":
                 return ArrayLibrary(sys.modules["cupy"])
-            case "numpy":
-                return ArrayLibrary(np)
         raise UnsupportedError(
             f"layer() multiplies by PyTorch, or by CuPy if the dtype is not bfloat16: x is an array of {name}"
         )

@@ -14,6 +14,7 @@ import mhagen
 from gpu.attention import built
 from mhagen.base.errors import InputError, UnsupportedError
 from mhagen.pipeline import compile_to_gpu_source
+from mhagen.runtime.gpu_linear import ArrayLibrary
 
 SPEC: Mapping[str, Any] = {
     "name": "layer_of_gpu",
@@ -112,6 +113,8 @@ def module_for(
 ) -> Any:
     module = built(json.dumps(spec), None, arch)
     monkeypatch.setattr(module, "attention", host.by_the_oracle(spec, module))
+    if host.torch is None:  # NumPy stands for CuPy, which has its functions
+        monkeypatch.setattr(module.LINEAR, "library", lambda _: ArrayLibrary(np))
     return module
 
 
