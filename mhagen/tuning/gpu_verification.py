@@ -85,7 +85,5 @@ def error_of(bench: Bench, match: Match, attention: Any) -> float:
     keywords: dict[str, Any] = {**problem.inputs, "query_offset": problem.query_offset}
     shares = weights_if_told(problem.spec, arrays, keywords)
     expected = Reference(problem.spec).attention(**arrays, **keywords)
-    told = (
-        told_by_weight(problem.spec, each, shares) for each in (found if is_tuple else found[0], expected)
-    )
-    return distance(*told)
+    results = (found if is_tuple else found[0], expected)
+    return distance(*(told_by_weight(problem.spec, each, shares) for each in results))

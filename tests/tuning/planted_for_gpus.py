@@ -66,11 +66,7 @@ class Reckoning:
         results = list(found) if isinstance(found, tuple) else [found]
         results[self.off_in] = results[self.off_in] + self.off
         out[...] = results[0]
-        return (
-            found._replace(**dict(zip(found._fields, (out, *results[1:]), strict=True)))
-            if results[1:]
-            else out
-        )
+        return type(found)(out, *results[1:]) if results[1:] else out
 
     def put(self, array: Any) -> Any:
         return array
