@@ -27,6 +27,7 @@ from ..tuning.gpu_race import (
     operands_of_host,
     problem_on_gpu,
     race,
+    targets_for,
 )
 from ..tuning.ptxas import require_ptxas
 from ..tuning.surroundings import these_surroundings
@@ -124,7 +125,9 @@ def tell_what_is_known(subjects: list[Subject], targets: tuple[Gpu, ...], nobody
 def all_known(subjects: list[Subject], targets: tuple[Gpu, ...]) -> Iterator[Known]:
     """Kernels that several rows share are compiled once."""
     asked = [
-        (subject, target, work_of_subject(subject, target)) for subject in subjects for target in targets
+        (subject, target, work_of_subject(subject, target))
+        for subject in subjects
+        for target in targets_for(subject.problem, targets)
     ]
     works = tuple(dict.fromkeys(work for _, _, work in asked))
     found, figures = [], figures_of_works(works)

@@ -7,6 +7,7 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 
 from ..backend.cuda import load_gpu, part_kernels, tile_kernels
 from ..base.errors import MhagenError
@@ -53,9 +54,15 @@ class StaticFigures:
 
 def work_of(spec: Spec, arch: str, queries: int, keys: int) -> Work:
     """The kernel that a call takes."""
-    _, program, _ = compile_to_gpu_source(spec, arch)
-    few = queries <= most_queries(workload_of(program.attention)) and keys > PART_KEYS
-    return Work(json.dumps({**keys_of(spec), "name": "call"}, sort_keys=True), arch, few)
+    text = json.dumps({**keys_of(spec), "name": "call"}, sort_keys=True)
+    return Work(text, arch, queries <= most_decoded(text) and keys > PART_KEYS)
+
+
+@cache
+def most_decoded(spec: str) -> int:
+    """So many queries are few."""
+    _, program, _ = compile_to_gpu_source(json.loads(spec), tune="never")
+    return most_queries(workload_of(program.attention))
 
 
 def figures_of_works(works: Sequence[Work]) -> Iterator[StaticFigures | str]:

@@ -15,7 +15,10 @@ from ..base.errors import InputError, UnsupportedError
 from ..base.target import SM_90, SM_90A, Gpu
 from ..pipeline import compile_to_gpu_source
 from ..runtime.gpu_driver import gpu_of_this_machine
-from ..schedule.gpu_plan import sizes_of
+from ..schedule.gpu_decode_plan import PART_KEYS, choose_decode_schedule
+from ..schedule.gpu_plan import GpuSizes, sizes_of
+from ..schedule.gpu_space import GpuPlan
+from ..schedule.hopper_plan import HopperSchedule
 from ..schedule.workload import workload_of
 from .bench import FEWEST_ROUNDS, MOST_ROUNDS, Entrant, Pace
 from .gpu_bench import Bench
@@ -80,18 +83,16 @@ class Stage(Bench, Protocol):
 class GpuTimed:
     """What was found for a row and one family of kernels.
 
-    Members  bars: what was asked for beside each peer, by its name; bar: of the bandwidth, when decoding
+    Members  family: what multiplies, and schedule: how; nothing where there is no kernel
+             bars: what was asked for beside each peer, by its name; bar: of the bandwidth, when decoding
     """
 
     outcome: Outcome
     target: Gpu
+    family: str
     schedule: str
     bars: Mapping[str, float]
     bar: float | None
-
-    @property
-    def family(self) -> str:
-        return family_of(self.target)
 
 
 @dataclass(frozen=True)
@@ -108,16 +109,19 @@ class Own:
     """A kernel of ours: what is timed, and how far from exact it is; or why there is nothing to time."""
 
     target: Gpu
-    schedule: str
+    family: str = ""
+    schedule: str = ""
     run: Candidate | None = None
     error: float | None = None
     problem: str = ""
     is_wrong: bool = False
 
 
-def family_of(target: Gpu) -> str:
-    """What multiplies, as tables say it; of float32 it is neither."""
-    return "wgmma" if target.suffix else "mma.sync"
+def family_of(plan: GpuPlan, sizes: GpuSizes) -> str:
+    """What multiplies: tensor cores, of Hopper or of every GPU, or threads."""
+    if isinstance(plan, HopperSchedule):
+        return "wgmma"
+    return "fma" if sizes.uses_fma else "mma.sync"
 
 
 def gpu_targets(arch: Gpu | None) -> tuple[Gpu, ...]:
@@ -130,6 +134,11 @@ def gpu_targets(arch: Gpu | None) -> tuple[Gpu, ...]:
     return (own,)
 
 
+def targets_for(problem: Problem, targets: Sequence[Gpu]) -> tuple[Gpu, ...]:
+    """Those whose kernels differ: all have the same ones for decoding."""
+    return tuple(targets[-1:] if problem.is_decoding else targets)
+
+
 def race(
     stage: Stage,
     subject: Subject,
@@ -138,10 +147,10 @@ def race(
     peers: Sequence[GpuPeer | Absent],
     pace: Pace,
 ) -> tuple[GpuTimed, ...]:
-    """Judge and time our kernels for these targets beside the peers: an outcome for each target."""
+    """Judge and time our kernels for these targets beside the peers: an outcome for each that differs."""
     problem = subject.problem
     several = IN_A_GRAPH if problem.is_decoding else 1
-    owns = [own_of(stage, subject, operands, target, several) for target in targets]
+    owns = [own_of(stage, subject, operands, target, several) for target in targets_for(problem, targets)]
     asked = [peer for peer in peers if isinstance(peer, Absent) or peer.is_for(problem)]
     found = [peer_of(stage, peer, problem, operands, several) for peer in asked]
     others = [*(each for each in found if isinstance(each, Entrant)), *limit(stage, problem)]
@@ -178,9 +187,9 @@ def outcome_of(
         is_failure=own.is_wrong or any(each.is_fault for each in absent),
     )
     bar = BAR_OF_DECODING if problem.is_decoding else None
-    return GpuTimed(
-        found, own.target, own.schedule, bars([each.name for each in beside], problem, own.target), bar
-    )
+    names = [each.name for each in beside]
+    asked = bars(names, problem, own.target)
+    return GpuTimed(found, own.target, own.family, own.schedule, asked, bar)
 
 
 def bars(peers: Sequence[str], problem: Problem, target: Gpu) -> dict[str, float]:
@@ -190,15 +199,17 @@ def bars(peers: Sequence[str], problem: Problem, target: Gpu) -> dict[str, float
 
 def own_of(stage: Stage, subject: Subject, operands: Operands, target: Gpu, several: int) -> Own:
     """Our kernel, its result judged; what it cannot do, or does wrong, is told."""
-    spec = subject.problem.spec
     try:
-        _, program, source = compile_to_gpu_source(spec, target.name)
-        made = Own(target, in_words(source.schedule, sizes_of(workload_of(program.attention))))
+        _, program, source = compile_to_gpu_source(subject.problem.spec, target.name)
+        work, plan = workload_of(program.attention), source.schedule
+        if subject.problem.is_decoding and subject.problem.example.keys > PART_KEYS:
+            plan = choose_decode_schedule(work, plan, target)
+        made = Own(target, family_of(plan, sizes_of(work)), in_words(plan, sizes_of(work)))
         out = operands.new_out()
         call = partial(stage.attention(source), **operands.keywords, out=out)
         error = operands.error(first_of(call()))
     except (UnsupportedError, InputError) as refusal:
-        return Own(target, "", problem=first_line(refusal))
+        return Own(target, problem=first_line(refusal))
     if error is not None and not error <= (allowed := operands.allowed(error)):
         wrong = f"its result differs by {error:.1e}, and {allowed:.0e} is allowed"
         return replace(made, problem=wrong, is_wrong=True)
@@ -212,7 +223,7 @@ def several_of(stage: Stage, call: Candidate, several: int) -> Candidate:
 def ours(own: Own, problem: Problem) -> Entrant:
     assert own.run is not None
     work = (problem.operations, problem.key_value_bytes)
-    return Entrant(Role.OURS, own.target.name, own.run, family_of(own.target), *work, own.error)
+    return Entrant(Role.OURS, own.target.name, own.run, own.family, *work, own.error)
 
 
 def peer_of(

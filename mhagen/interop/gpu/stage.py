@@ -41,9 +41,10 @@ class TorchStage:
 
     def fetch(self, array: torch.Tensor, dtype: np.dtype[Any]) -> Array:
         """A copy here, when what was asked for is done."""
-        wide = array.float() if array.element_size() < 4 else array
-        found: Array = wide.cpu().numpy()
-        return found.astype(dtype) if array.is_floating_point() else found
+        if not array.is_floating_point():
+            found: Array = array.cpu().numpy()
+            return found
+        return array.float().cpu().numpy().astype(dtype)
 
     def seconds(self, call: Candidate, count: int) -> list[float]:
         """What each of some calls took, one behind the other, by events: the GPU does not wait for Python."""
