@@ -4,7 +4,7 @@
 
 Needs a GPU of compute capability 8.0 or above, PyTorch with CUDA, and mhagen[cuda]. The rows are those of
 `mhagen bench --grid --backend cuda` in bfloat16, the most telling first, and one in float16. FlexAttention is
-compiled for each shape: it is left out in plain rows, but for those of 4096 tokens and heads of 128. All that
+compiled for each shape: it is left out in plain rows and decoding, but for 4096 tokens and heads of 128. All that
 is in a row takes turns, five rounds of five calls; times are medians by CUDA events, of calls that follow one
 another without a gap, or of graphs of calls where one takes less time than Python. TFLOP/s count what the
 mask lets through. Nothing is timed that was not right: the reference is float32 attention by PyTorch, written
@@ -95,7 +95,7 @@ def odd_lengths(stage: TorchStage, target: Gpu) -> bool:
 def peers_for(problem: Problem, peers: tuple[GpuPeer, ...]) -> tuple[GpuPeer, ...]:
     """Without FlexAttention where it takes long to compile and says nothing new."""
     example, dim = problem.example, problem.spec.heads.dim
-    if not is_plain(problem) or problem.is_decoding or (example.queries, dim) == (4096, 128):
+    if not is_plain(problem) or (example.queries, dim) == (4096, 128):
         return peers
     return tuple(peer for peer in peers if peer.name != FLEX)
 

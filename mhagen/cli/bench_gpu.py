@@ -12,7 +12,6 @@ from ..base.errors import InputError
 from ..base.spelling import did_you_mean
 from ..base.target import Gpu, gpu_named
 from ..interop.gpu import peers_on_gpu, require_packages, stage_here
-from ..runtime.gpu_driver import gpu_of_this_machine
 from ..spec.load import load_spec
 from ..tuning.bench import Pace, problem_of_row
 from ..tuning.gpu_bench import bench_for
@@ -35,13 +34,7 @@ from ..tuning.toolchain import require_gpu_compiler
 from .bench import DEFAULT_SHAPE, listed, surroundings_document
 from .exits import Exit
 from .failures import Failure, attempt, failure_document
-from .gpu_outcomes import (
-    Known,
-    known_document,
-    print_known,
-    print_timed,
-    timed_document,
-)
+from .gpu_outcomes import Known, known_document, print_known, print_timed, timed_document
 from .output import document, results
 from .progress import doing
 from .shapes import parse_shape
@@ -76,7 +69,7 @@ def measured(request: Request, as_json: bool) -> int:
     subjects = list(subjects_of(request))
     targets = gpu_targets(None if request.arch is None else gpu_named(request.arch))
     require_gpu_compiler()
-    _, nobody = bench_for(targets[0]) if gpu_of_this_machine() is not None else (None, "no GPU here")
+    _, nobody = bench_for(targets[0])
     if nobody:
         return tell_what_is_known(subjects, targets, nobody, as_json)
     return tell_times(request, subjects, targets, as_json)

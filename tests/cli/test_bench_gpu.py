@@ -34,8 +34,8 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
     monkeypatch.setattr(bench_gpu, "figures_of_works", figures)
     for name in ("require_gpu_compiler", "require_ptxas"):
         monkeypatch.setattr(bench_gpu, name, lambda: None)
-    for module in ("cli.bench_gpu", "tuning.gpu_bench", "tuning.gpu_race"):
-        monkeypatch.setattr(f"mhagen.{module}.gpu_of_this_machine", lambda: None)
+    for module in ("gpu_bench", "gpu_race"):
+        monkeypatch.setattr(f"mhagen.tuning.{module}.gpu_of_this_machine", lambda: None)
     return asked
 
 
@@ -64,8 +64,7 @@ def test_a_spec_is_measured_on_a_gpu(
     mhagen: Run, tmp_path: Path, compiled: list[Work], monkeypatch: pytest.MonkeyPatch, off: float
 ) -> None:
     prepared: list[Work] = []
-    for module in ("cli.bench_gpu", "tuning.gpu_race"):
-        monkeypatch.setattr(f"mhagen.{module}.gpu_of_this_machine", lambda: SM_90A)
+    monkeypatch.setattr("mhagen.tuning.gpu_race.gpu_of_this_machine", lambda: SM_90A)
     monkeypatch.setattr(bench_gpu, "bench_for", lambda target: (Stage(SPEC), ""))
     monkeypatch.setattr(bench_gpu, "stage_here", lambda: Stage(SPEC, off))
     monkeypatch.setattr(bench_gpu, "peers_on_gpu", lambda packages: (peer(FLASH),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from mhagen.base.target import SM_80, SM_90, SM_90A
 from mhagen.schedule.gpu_plan import GpuSchedule, GpuSizes
 from mhagen.schedule.hopper_plan import HopperSchedule
 from mhagen.spec.load import load_spec
-from mhagen.tuning import gpu_race
+from mhagen.tuning import gpu_prepared, gpu_race
 from mhagen.tuning.bench import Pace, problem_of_row
 from mhagen.tuning.gpu_grid import (
     CUDNN,
@@ -30,7 +31,7 @@ from mhagen.tuning.gpu_grid import (
     gpu_rows_named,
     is_plain,
 )
-from mhagen.tuning.gpu_prepared import Work, figures, work_of
+from mhagen.tuning.gpu_prepared import Work, figures, figures_of_works, prepare, work_of
 from mhagen.tuning.gpu_race import (
     GpuPeer,
     GpuTimed,
@@ -201,6 +202,25 @@ def test_calls_of_one_kernel_are_one_work() -> None:
     long, short, few = (work_of(spec, "sm_90", *each) for each in ((4096, 4096), (512, 512), (1, 8192)))
     assert long == short == work_of(load_spec({**SPEC, "name": "other"}), "sm_90", 64, 64)
     assert (few.spec, few.is_decoded, long.is_decoded) == (long.spec, True, False)
+
+
+def test_several_are_compiled_at_once_and_told_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(gpu_prepared, "pool", lambda: ThreadPoolExecutor(2))
+    monkeypatch.setattr(gpu_prepared, "compile_to_gpu_source", lambda spec, arch: (spec, arch))
+    monkeypatch.setattr(gpu_prepared, "load_gpu_kernel", lambda spec, arch: done.append(arch))
+    works = [Work("{}", arch) for arch in ("sm_80", "sm_90", "sm_90a")]
+    prepare(works, 60.0)
+    assert set(done) == {work.arch for work in works}
+    monkeypatch.setattr(gpu_prepared, "figures", lambda work: work.arch)
+    assert list(figures_of_works(works)) == [work.arch for work in works]
+
+    def refuse(spec: Any, arch: str) -> None:
+        raise UnsupportedError("no such kernel")
+
+    monkeypatch.setattr(gpu_prepared, "load_gpu_kernel", refuse)
+    with pytest.raises(UnsupportedError, match="no such kernel"):
+        prepare(works, 60.0)
 
 
 @needs_compiler
