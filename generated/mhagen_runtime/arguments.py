@@ -72,7 +72,7 @@ def bind_out(
     if _elements_may_coincide(checked):
         raise complaints.coinciding_elements(name, checked)
     for other, given in inputs.items():
-        if _share_memory(checked, given):
+        if share_memory(checked, given):
             raise complaints.shared_memory(name, checked, other)
     return checked
 
@@ -171,7 +171,8 @@ def _elements_may_coincide(array: Array) -> bool:
     return False
 
 
-def _share_memory(one: Array, other: Array) -> bool:
+def share_memory(one: Array, other: Array) -> bool:
+    """Do they have an element in common, as far as that can be found out soon? If it cannot, they have."""
     if not np.may_share_memory(one, other):
         return False
     try:

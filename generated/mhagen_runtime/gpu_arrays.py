@@ -12,8 +12,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .errors import InputError
-from .arguments import LIMIT
+from .arguments import LIMIT, share_memory
 from .gpu_driver import the_driver
 from .sizes import Axes, Sizes
 
@@ -57,6 +59,20 @@ class GpuArray:
             if length > 1:
                 bits |= stride
         return bits % ALIGNMENT == 0
+
+    @property
+    def end(self) -> int:
+        """The address behind its last element; that of the first where there is none."""
+        if 0 in self.shape:
+            return self.address
+        axes = zip(self.strides, self.shape, strict=True)
+        return self.address + sum(stride * (length - 1) for stride, length in axes) + SIZES[self.dtype]
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """As NumPy describes arrays: it may say where elements lie, and must not read them."""
+        places = {"data": (self.address, False), "strides": self.strides, "version": 3}
+        return {**places, "shape": self.shape, "typestr": f"|V{SIZES[self.dtype]}"}
 
 
 class DLTensor(ctypes.Structure):
@@ -196,9 +212,16 @@ def bind_gpu_out(
             raise InputError(f"{name} has strides {found.strides} in bytes; needs a place for each element")
         end = stride * length
     for other, operand in operands.items():
-        if found.address == operand.address and 0 not in found.shape:
-            raise InputError(f"{name} begins where {other} does, which would change while it is read")
+        if overlap(found, operand):
+            raise InputError(f"{name} shares memory with {other}, which would change while it is read")
     return found
+
+
+def overlap(one: GpuArray, other: GpuArray) -> bool:
+    """Do they have an element in common? Rows of one may lie between those of the other."""
+    if one.end <= other.address or other.end <= one.address:
+        return False
+    return share_memory(np.asarray(one), np.asarray(other))
 
 
 def new_statistic(

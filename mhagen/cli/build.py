@@ -15,12 +15,14 @@ from ..base.errors import InputError, UnsupportedError
 from ..base.target import target_named
 from ..pipeline import Kernel, compile_to_gpu_source, compile_to_source, load_gpu_kernel, load_kernel
 from ..runtime.host import host_cpu, require
+from ..tuning.gpu_verification import GpuCase, required_bench, verify_on_gpu
 from ..tuning.verification import Case, verify_kernel
 from ..tuning.workers import busy
 from . import quantities
 from .cases import are_right, case_document, print_cases, verdict
 from .exits import Exit, worst
 from .failures import Failure, attempt, failure_document
+from .gpu_cases import gpu_case_document, gpu_verdict, print_gpu_cases
 from .output import Json, complain, document, print_exactly, results, warn
 from .progress import doing
 
@@ -58,10 +60,13 @@ class Built:
     compiled: Compiled | None = None
     seconds: float | None = None  # until it was compiled for a GPU
     path: Path | None = None
+    gpu_cases: tuple[GpuCase, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        return Exit.GOOD if self.compiled is None or are_right(self.compiled.cases) else Exit.FAILED
+        on_cpu = self.compiled is None or are_right(self.compiled.cases)
+        on_gpu = all(case.is_right for case in self.gpu_cases)
+        return Exit.GOOD if on_cpu and on_gpu else Exit.FAILED
 
 
 def build_specs(specs: Sequence[str], request: Request, as_json: bool) -> int:
@@ -113,25 +118,24 @@ def note_file(name: str, path: str, names: dict[str, str]) -> None:
 
 
 def build_gpu_spec(path: str, request: Request, names: dict[str, str]) -> Built:
-    """The same for a GPU, which need not be in this machine: nothing is run.
+    """The same for a GPU, which need not be in this machine: nothing is run but to verify it.
 
-    Raises   UnsupportedError if it is to be verified
+    Raises   UnsupportedError if it is to be verified, and there is no such GPU
     """
-    if request.wants_verification:
-        raise UnsupportedError(
-            "--verify compares kernels for the CPU; benchmarks/gpu.py checks and times those for GPUs, where "
-            "there is one"
-        )
     with doing(f"generating {path}"):
         spec, program, source = compile_to_gpu_source(path, request.arch, tune=request.tune)
     if request.wants_print:
         return Built(source)
     note_file(spec.name, path, names)
+    bench = required_bench(source.target) if request.wants_verification else None
     start = perf_counter()
     with doing(f"compiling {spec.name} for {source.target.name}"):
         load_gpu_kernel(spec, program, source)
-    seconds = perf_counter() - start
-    return Built(source, path=written(source, request), seconds=seconds)
+    built = Built(source, seconds=perf_counter() - start)
+    if bench is not None:
+        with doing(f"verifying {spec.name} on {bench.name}"):
+            built = replace(built, gpu_cases=tuple(verify_on_gpu(bench, spec, source)))
+    return built if built.exit_code != Exit.GOOD else replace(built, path=written(source, request))
 
 
 def written(source: cpu.Source | cuda.GpuSource, request: Request) -> Path:
@@ -183,6 +187,8 @@ def tell(built: Built) -> None:
         warn(f"{here}: {built.path} was neither compiled nor compared with the reference")
     if built.compiled is not None and built.exit_code != Exit.GOOD:
         complain(verdict(built.source.name, built.compiled.cases))
+    if built.compiled is None and built.exit_code != Exit.GOOD:
+        complain(gpu_verdict(built.source.name, built.gpu_cases))
 
 
 def print_built(built: Built, request: Request) -> None:
@@ -192,17 +198,25 @@ def print_built(built: Built, request: Request) -> None:
         results().print(f"{built.path}: {history(built)}")
     if built.compiled is not None and built.compiled.cases:
         print_cases(built.source.name, built.compiled.cases)
+    if built.gpu_cases:
+        print_gpu_cases(built.source.name, built.gpu_cases)
 
 
 def history(built: Built) -> str:
     """What was done with a kernel, in a line."""
     if built.seconds is not None:
         ready = quantities.seconds(built.seconds)
-        return f"{built.source.target.name}, compiled in {ready}; not compared with the reference"
+        return f"{built.source.target.name}, compiled in {ready}; {comparison(built.gpu_cases)}"
     if built.compiled is None:
         return f"generated for {built.source.target.name}"
     ready = quantities.seconds(built.compiled.seconds)
     return f"{built.source.target.name}, ready in {ready}, within {built.compiled.error:.1e} of the reference"
+
+
+def comparison(cases: Sequence[GpuCase]) -> str:
+    if not cases:
+        return "not compared with the reference"
+    return f"within {max(case.error for case in cases):.1e} of the reference"
 
 
 def outcome_document(spec: str, outcome: Built | Failure, request: Request) -> Json:
@@ -220,6 +234,15 @@ def built_document(built: Built, request: Request) -> Json:
         "path": None if built.path is None else str(built.path),
         "source": built.source.text if request.wants_print else None,
         "seconds": built.seconds if compiled is None else compiled.seconds,
-        "largest_error": None if compiled is None else compiled.error,
-        "cases": [] if compiled is None else [case_document(case) for case in compiled.cases],
+        "largest_error": largest_error(built),
+        "cases": [
+            *(case_document(case) for case in (() if compiled is None else compiled.cases)),
+            *map(gpu_case_document, built.gpu_cases),
+        ],
     }
+
+
+def largest_error(built: Built) -> float | None:
+    if built.compiled is not None:
+        return built.compiled.error
+    return max((case.error for case in built.gpu_cases), default=None)

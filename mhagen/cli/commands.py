@@ -79,7 +79,9 @@ def check(specs: tuple[str, ...], wants_schema: bool, as_json: bool) -> int:
     show_default=True,
     help="Use schedules that `mhagen tune` has found, or that lie beside a SPEC; or do not.",
 )
-@click.option("--verify", "wants_verification", is_flag=True, help="Compare with the reference and NumPy.")
+@click.option(
+    "--verify", "wants_verification", is_flag=True, help="Compare with the reference on more sizes."
+)
 @click.option("--print", "wants_print", is_flag=True, help="Print the source instead of writing it.")
 @as_json
 def build(
@@ -97,7 +99,8 @@ def build(
 
     Every kernel is compared with the reference on small inputs before it is written; one that differs is
     not. --verify does so on sizes that people use, and times it against plain NumPy. A target that this
-    machine cannot run is generated, and neither compiled nor compared.
+    machine cannot run is generated, and neither compiled nor compared. Kernels for GPUs are compared by
+    --verify alone, which needs a GPU for them.
 
     Several specs are all tried; the exit code is the worst of theirs.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tuning.planted_for_gpus import Reckoning
 
 from mhagen.backend import acceptance, cpu
 from mhagen.base.errors import VerificationError
@@ -162,6 +164,31 @@ def test_what_no_cuda_kernel_computes_is_refused(mhagen: Run, tiny: Path) -> Non
     said = mhagen("build", tiny, "--backend", "cuda")
     assert said.code == 2
     assert "float64" in said.err
+
+
+def test_kernels_for_gpus_are_verified_where_there_is_one(
+    mhagen: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mhagen.tuning.gpu_bench.gpu_of_this_machine", lambda: None)
+    asked = ("build", tiny, "--backend", "cuda", "--arch", "sm_80", "--verify")
+    said = mhagen(*asked)
+    assert said.code == 2
+    assert "--verify runs the kernels on a GPU, and there is no GPU here" in said.err
+    spec = tomllib.loads(tiny.read_text(encoding="utf-8"))
+    monkeypatch.setattr(build, "load_gpu_kernel", lambda *_: None)
+    monkeypatch.setattr(build, "required_bench", lambda target: Reckoning(spec, off=0.5))
+    said = mhagen(*asked)
+    assert (said.code, Path("generated").exists()) == (1, False)
+    assert "tiny differs from the reference by 0.5" in " ".join(said.err.split())
+    monkeypatch.setattr(build, "required_bench", lambda target: Reckoning(spec))
+    said = mhagen(*asked, "--json")
+    (found,) = said.document["specs"]
+    assert (said.code, Path("generated", "tiny.py").exists()) == (0, True)
+    assert found["largest_error"] < 1e-6
+    assert [case["queries"] for case in found["cases"]].count(1) == 4
+    assert all(case["is_right"] for case in found["cases"])
+    said = mhagen(*asked)
+    assert "of the reference" in said.out and "on this GPU against the reference" in said.out
 
 
 def test_a_compiler_that_is_turned_off_is_told(

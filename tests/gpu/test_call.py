@@ -256,8 +256,15 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "key has elements between multiples of their 2 bytes",
     ),
     "a far offset": ({"query_offset": 1 << 29}, "query_offset is 536870912"),
-    "out in query": ({"out": OnGpu(1 << 20, (3, 4, 5, 64))}, "out begins where query does"),
-    "out in value": ({"out": OnGpu(3 << 20, (3, 4, 5, 64))}, "out begins where value does"),
+    "out in query": ({"out": OnGpu(1 << 20, (3, 4, 5, 64))}, "out shares memory with query"),
+    "out from the middle of value on": (
+        {"out": OnGpu((3 << 20) + 3 * 2 * 9 * 128 - 128, (3, 4, 5, 64))},
+        "out shares memory with value",
+    ),
+    "out that ends in value": (
+        {"out": OnGpu((3 << 20) - 3 * 4 * 5 * 128 + 128, (3, 4, 5, 64))},
+        "out shares memory with value",
+    ),
     "no array for results": ({"out": None}, "cannot be made as arrays of"),
     "a stream": ({"stream": "default"}, "stream is a str"),
 }
@@ -269,6 +276,19 @@ def test_a_wrong_call_is_told(library: Library, module: Any, mistake: str) -> No
     with pytest.raises(InputError, match=told):
         module.attention(**{**arrays(), **change})
     assert not library.launched
+
+
+@pytest.mark.parametrize("heads", [4, 8])
+def test_out_may_lie_beside_what_is_read_and_between_its_rows(
+    library: Library, module: Any, heads: int
+) -> None:
+    """Of one array with 4 or 8 heads, those of query come first, and those of out last."""
+    strides = (heads * 5 * 128, 5 * 128, 128, 2)
+    place = heads * 5 * 128 * 3 if heads == 4 else 4 * 5 * 128
+    out = OnGpu((1 << 20) + place, (3, 4, 5, 64), "<f2", strides)
+    query = OnGpu(1 << 20, (3, 4, 5, 64), "<f2", strides)
+    module.attention(**{**arrays(), "query": query, "out": out})
+    assert len(library.launched) == 1
 
 
 def test_a_gpu_that_is_too_old_is_told(library: Library, module: Any) -> None:
