@@ -27,6 +27,13 @@ _CODES = {
 }
 
 
+# What functions are given as, by the keys that their expressions are written to.
+FUNCTIONS: Mapping[KeyPath, str] = {
+    ("scores", "modify"): 'score=..., of a group its key "score"',
+    ("mask", "keep"): 'keep=..., of a group its key "keep"',
+}
+
+
 def structure_problems(raw: Mapping[str, object]) -> tuple[Problem, ...]:
     """Every key that is unknown, missing, of the wrong type or out of range."""
     try:
@@ -104,8 +111,8 @@ def _wrong_value(path: KeyPath, kind: str, value: object) -> Diagnostic:
 
 
 def _guess(path: KeyPath, value: object) -> str:
-    if callable(value) and "groups" in path:
-        return "functions are for all heads, and may ask for h; a group's expressions are strings"
+    if callable(value) and path[-2:] in FUNCTIONS:
+        return f"in mhagen.Spec a function is {FUNCTIONS[path[-2:]]}"
     if value is True and path[-1] in ("keep", "modify"):
         return 'write "True", in quotes'
     if isinstance(value, dict) and path == ("groups",):
