@@ -179,6 +179,18 @@ HINTS: dict[str, tuple[dict[str, Any], str]] = {
         {"scores": {"modify": lambda score, b, h, q, k: score}},
         'in mhagen.Spec a function is score=..., of a group its key "score"',
     ),
+    "a function for a table": (
+        {"mask": lambda b, h, q, k: k <= q},
+        'in mhagen.Spec a function is keep=..., of a group its key "keep"',
+    ),
+    "a function by the name that FlexAttention has": (
+        {"score_mod": lambda score, b, h, q, k: score},
+        'in mhagen.Spec a function is score=..., of a group its key "score"',
+    ),
+    "an array for its declaration": (
+        {"inputs": {"table": [[True, False]]}},
+        "declare its shape and dtype: the array itself is an argument of every call",
+    ),
     "a condition without quotes": ({"mask": {"keep": True}}, 'write "True", in quotes'),
     "one table for a list of tables": ({"groups": {"heads": [1]}}, r"write \[\[groups\]\], once for each"),
 }
