@@ -33,6 +33,10 @@ _ELSEWHERE = {
     **dict.fromkeys(("logical_and", "bitwise_and"), "&"),
     **dict.fromkeys(("logical_or", "bitwise_or"), "|"),
     **dict.fromkeys(("logical_not", "bitwise_not"), "~"),
+    # Asked for by FlexAttention's own functions of masks.
+    **dict.fromkeys(
+        ("new_ones", "new_zeros"), "f(b, h, q, k) & g(b, h, q, k) for and_masks(f, g), | for or_masks"
+    ),
     "pow": "**",
     "remainder": "%",
 }

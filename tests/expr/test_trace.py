@@ -234,6 +234,8 @@ WRONG: dict[str, tuple[Function, str, str]] = {
     "few": (lambda score, b, h: score, "wrong-parameters", "score, b, h, q, k, in this order"),
     "any": (lambda *everything: everything[0], "wrong-parameters", "*everything"),
     "unknown": (lambda score, b, h, q, k, slop: score, "unknown-name", "did you mean `slope`?"),
+    "one too many": (lambda x, score, b, h, q, k: score, "unknown-name", "called with score, b, h, q, k"),
+    "and_masks": (lambda score, b, h, q, k: b.new_ones(()), "no-such-attribute", "| for or_masks"),
     "silent": (type, "wrong-parameters", "does not tell its parameters"),
     "no function": ("score", "wrong-type", 'scores={"modify": ...}'),  # type: ignore[dict-item]
     "operator": (lambda score, b, h, q, k: "a" * score, "not-a-number", "a str takes part"),
