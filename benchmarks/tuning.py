@@ -3,6 +3,7 @@
     python benchmarks/tuning.py --reduced                            12 minutes: five rows, both searches
     python benchmarks/tuning.py --rows P2:float32,P5:float32 --budget 60
     python benchmarks/tuning.py --reduced --json tuning.json --markdown tuning.md
+    python benchmarks/tuning.py --reduced --blocks 256 --rows P4:float32      calls of half a second
 
 Each row is tuned from nothing: with an empty cache of kernels and without records. With --reduced both
 searches have a part of the space only, the same: first all of it is searched, in a cache of its own, then
@@ -43,7 +44,7 @@ from mhagen.tuning.tune import SHORTEST_BUDGET, tune
 from mhagen.tuning.workshop import split
 
 ROWS = "P2:float32,P5:float32,P9:float32,P1:bfloat16,P9:bfloat16"
-REDUCED_BLOCKS = (128, 256, 512)  # with all tasks and tiles: 36 candidates
+REDUCED_BLOCKS = "128,256,512"  # with all tasks and tiles: 36 candidates
 FIFTH = 0.2  # of the time of the exhaustive search
 PLACEMENTS, ROUNDS = 12, 96
 COLUMNS = (
@@ -117,11 +118,14 @@ def searched(found: Tuning) -> Searched:
 
 
 @contextmanager
-def reduced_space() -> Iterator[None]:
-    """A space in which a search of everything is affordable: for both searches, in this process."""
+def reduced_space(blocks: Sequence[int]) -> Iterator[None]:
+    """A space in which a search of everything is affordable: for both searches, in this process.
+
+    Units   blocks are the numbers of keys in a block that are searched
+    """
 
     def is_inside(subject: Subject, call: Call, schedule: Schedule) -> bool:
-        return decodes(call, schedule) or schedule.block_keys in REDUCED_BLOCKS
+        return decodes(call, schedule) or schedule.block_keys in blocks
 
     def part_of_space(subject: Subject, call: Call) -> tuple[Schedule, ...]:
         default, *others = space(subject, call)
@@ -144,7 +148,8 @@ def line_of(row: Row, dtype: DType, arguments: argparse.Namespace) -> Line:
     spec = load_spec(row.spec(dtype))
     call = Call(Shape(row.batch, row.queries, row.keys, row.keys - row.queries))
     every, budget = None, arguments.budget
-    with reduced_space() if arguments.reduced else nullcontext():
+    blocks = tuple(map(int, arguments.blocks.split(",")))
+    with reduced_space(blocks) if arguments.reduced else nullcontext():
         if arguments.reduced or arguments.exhaustive > 0:
             with empty_cache():
                 every = tune(spec, [call.shape], budget=arguments.exhaustive or 600.0, strategy="exhaustive")
@@ -231,6 +236,7 @@ def main() -> None:
     )
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of a search; else a fifth")
     parser.add_argument("--reduced", action="store_true", help="search a part of the space, and all of that")
+    parser.add_argument("--blocks", default=REDUCED_BLOCKS, help="of keys, in that part")
     parser.add_argument("--strategy", default="climb")
     parser.add_argument(
         "--exhaustive", type=float, default=0.0, metavar="SECONDS", help="also search everything"

@@ -11,7 +11,8 @@ class Target:
 
     Units    lanes counts float32 values in a vector register; registers counts vector registers;
              *_bytes are typical cache sizes of the class, per core, used to choose tiles.
-    Members  pair_dtype is the 16-bit format whose pairs one instruction multiplies and adds up in float32.
+    Members  realigns is whether values are copied first if vectors of them may lie in two cache lines each;
+             pair_dtype is the 16-bit format whose pairs one instruction multiplies and adds up in float32.
              A class that has one is chosen for kernels of that format only.
     """
 
@@ -23,6 +24,7 @@ class Target:
     l1_bytes: int
     l2_bytes: int
     scales_by_exponent: bool  # one instruction multiplies by 2**n (AVX-512 vscalefps)
+    realigns: bool = False
     pair_dtype: str = ""
 
     @property
@@ -60,6 +62,7 @@ AVX2 = Target(
     l1_bytes=32 << 10,
     l2_bytes=512 << 10,
     scales_by_exponent=False,
+    realigns=True,  # a tile of values reads two vectors for six multiply-adds of each: a load more takes long
 )
 NEON = Target(
     name="neon",

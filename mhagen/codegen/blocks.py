@@ -272,6 +272,8 @@ def block_arguments(facts: Lowering) -> Names:
         key = ("scratch + STAGED_KEYS", "KEY_LINE")
     if numbers.narrow:
         value = ("scratch + STAGED_VALUES", "OUT_ROW")
+    if numbers.realigns:
+        value = ("values", "values_stride")
     return (
         *("scratch + group * STATE_BYTES", "weights", *key, *value),
         *("block_keys", "min(GROUP_QUERIES, rows - first)", "ahead"),

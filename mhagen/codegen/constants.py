@@ -160,7 +160,7 @@ def scratch_lines(facts: Lowering) -> list[ConstantLine]:
     # Queries are widened where keys are later.
     rows_of_keys = max(schedule.block_keys, facts.group_queries) if numbers.staged else 0
     values = keys + rows_of_keys * facts.key_line
-    rows_of_values = -(-schedule.block_keys // numbers.together) if numbers.narrow else 0
+    rows_of_values = -(-schedule.block_keys // numbers.together) if numbers.copied else 0
     lines = [
         line("ACCUMULATORS", accumulators, "behind the packed queries"),
         line("MAXIMA", maxima),
@@ -173,7 +173,7 @@ def scratch_lines(facts: Lowering) -> list[ConstantLine]:
     ]
     if numbers.staged:
         lines.append(line("STAGED_KEYS", keys, "a block of keys, widened"))
-    if numbers.narrow:
+    if numbers.copied:
         lines.append(line("STAGED_VALUES", values, "a block of values, as it is multiplied"))
     return [*lines, line("SCRATCH_BYTES", values + rows_of_values * facts.out_row)]
 

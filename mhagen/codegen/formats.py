@@ -12,6 +12,7 @@ def numbers_model(numbers: Numbers) -> NumbersModel:
         computed=numbers.computed.value,
         pairs=pairs,
         staged=numbers.staged,
+        realigns=numbers.realigns,
         bytes=numbers.bytes,
         step=numbers.step,
         load_key="load_pair_each" if pairs else "load_each",

@@ -28,6 +28,7 @@ def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tup
     return (
         *(("widen_keys", "widen_values") if numbers.staged else ()),
         *(("zip_values",) if numbers.pairs else ()),
+        *(("copy_values",) if numbers.realigns else ()),
         *each_of(parts, "pack_queries", "start_group"),
         "prefetch_ahead",
         *each_of(parts, "raise_maxima"),

@@ -48,6 +48,7 @@ class NumbersModel:
     computed: str
     pairs: bool
     staged: bool
+    realigns: bool
     bytes: int  # of a computed number
     step: int  # bytes of a key that one step of a product reads
     load_key: str

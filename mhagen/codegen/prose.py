@@ -124,6 +124,8 @@ def schedule(facts: Lowering) -> Lines:
         f"needs no sum across lanes; then the values under those weights, {plan.value_rows} queries by up to "
         f"{plan.value_vectors * facts.lanes} columns at a time. "
     )
+    if facts.numbers.realigns:
+        text += "Values that do not lie in whole vectors of a cache line are copied first. "
     if any(part.view_code is not None for part in facts.parts):
         text += "Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. "
     if len(facts.parts) > 1:

@@ -19,6 +19,7 @@ class Numbers:
     computed: DType
     pairs: bool  # products are of pairs of stored numbers, summed as they are computed
     lanes: int
+    realigns: bool  # values are multiplied as they lie, but not where vectors cross the ends of cache lines
 
     @property
     def staged(self) -> bool:
@@ -29,6 +30,11 @@ class Numbers:
     def narrow(self) -> bool:
         """Are fewer digits stored than computed?"""
         return self.stored is not self.computed
+
+    @property
+    def copied(self) -> bool:
+        """Are values multiplied where they are copied to, a block at a time: always, or as they lie?"""
+        return self.narrow or self.realigns
 
     @property
     def bytes(self) -> int:
@@ -92,4 +98,5 @@ def numbers_of(dtype: DType, target: Target, multiplied: tuple[int, ...]) -> Num
     computed = DType.FLOAT64 if dtype is DType.FLOAT64 else DType.FLOAT32
     even = all(length % 2 == 0 for length in multiplied)
     pairs = target.pair_dtype == dtype.value and even
-    return Numbers(dtype, computed, pairs, target.lanes_of(computed.value))
+    realigns = target.realigns and computed is dtype
+    return Numbers(dtype, computed, pairs, target.lanes_of(computed.value), realigns)

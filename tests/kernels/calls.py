@@ -122,6 +122,15 @@ def unaligned(array: Array) -> Array:
     return view
 
 
+def displaced(array: Array, by: int) -> Array:
+    """The same rows without gaps, the first so many bytes behind the start of a cache line."""
+    memory = np.empty(array.nbytes + 64 + by, np.uint8)
+    first = -memory.ctypes.data % 64 + by
+    view = memory[first : first + array.nbytes].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
 # By name, so that a failing example is readable. The last ones make the kernel's entry copy the array.
 STRIDES: dict[str, Callable[[Array], Array]] = {
     "contiguous": lambda array: array,

@@ -14,7 +14,7 @@ from mhagen.runtime.headers import headers_are_known
 from mhagen.runtime.launch import Kernel
 from mhagen.runtime.threads import threads
 
-from .calls import Array, Call, Shape, bits_of, named, same_bits, with_gaps
+from .calls import Array, Call, Shape, bits_of, displaced, named, same_bits, with_gaps
 from .dtypes import EVERY_LAYER, of
 from .isolation import assert_alone_as_together, assert_same_on_any_number_of_threads, assert_undisturbed, on
 from .layers import rows, weights_of
@@ -55,6 +55,22 @@ def test_without_mask_and_statistics_they_change_no_bit(case: Case, way: str) ->
     assert_same_on_any_number_of_threads(case, call)
     assert_alone_as_together(case, call)
     assert_undisturbed(case, call)
+
+
+@EVERY_WAY
+@of("dense")
+def test_where_arrays_begin_changes_no_bit(case: Case, way: str) -> None:
+    """Some targets copy values whose vectors lie across the ends of cache lines."""
+    call = call_of(case, way) | {"query_offset": OFFSETS}
+    results = [
+        case.module.attention(
+            **{name: displaced(call[name], by) for name in ("query", "key", "value")},
+            **{name: array for name, array in call.items() if name not in ("query", "key", "value")},
+        )
+        for by in (0, call["value"].itemsize, 16)
+    ]
+    for each in results[1:]:
+        same_bits(case.spec, each, results[0])
 
 
 @pytest.mark.skipif(not headers_are_known(), reason="this Python's arrays have other headers")
