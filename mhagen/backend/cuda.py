@@ -71,5 +71,14 @@ def gpu_kernels(module: ModuleType) -> tuple[GpuKernel, ...]:
 
 def tile_kernels(module: ModuleType) -> tuple[GpuKernel, ...]:
     """The kernels for many queries, one for each kind of heads: those that a schedule is for."""
+    return kernels_called(module, "KERNEL")
+
+
+def part_kernels(module: ModuleType) -> tuple[GpuKernel, ...]:
+    """The kernels that attend from few queries to parts of the keys, one for each kind of heads."""
+    return kernels_called(module, "PARTS")
+
+
+def kernels_called(module: ModuleType, start: str) -> tuple[GpuKernel, ...]:
     kernels = ((name, each) for name, each in vars(module).items() if isinstance(each, GpuKernel))
-    return tuple(each for name, each in kernels if name.startswith("KERNEL"))
+    return tuple(each for name, each in kernels if name.startswith(start))

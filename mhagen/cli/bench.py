@@ -24,6 +24,7 @@ from .output import Json, document, results, warn
 from .progress import doing
 from .shapes import parse_shape
 
+DTYPES_OF_GRID, PEERS = "float32,bfloat16", "torch,onnxruntime,openvino,numpy"
 DEFAULT_SHAPE = "b=1,q=1024,k=1024"
 MOST_THREADS = 1024
 

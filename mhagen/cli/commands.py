@@ -7,6 +7,7 @@ from typing import Literal
 import click
 
 from ..base.version import __version__
+from .bench_command import bench
 from .cache_commands import cache
 from .command import Commands, arch, as_json, many_specs, one_spec, target
 from .prune_command import prune
@@ -80,7 +81,7 @@ def check(specs: tuple[str, ...], wants_schema: bool, as_json: bool) -> int:
     help="Use schedules that `mhagen tune` has found, or that lie beside a SPEC; or do not.",
 )
 @click.option(
-    "--verify", "wants_verification", is_flag=True, help="Compare with the reference on more sizes."
+    "--verify", "wants_verification", is_flag=True, help="Compare with the reference, on more sizes."
 )
 @click.option("--print", "wants_print", is_flag=True, help="Print the source instead of writing it.")
 @as_json
@@ -255,84 +256,7 @@ def explain(
 
 
 mhagen.add_command(tune)
-
-
-@mhagen.command()
-@click.argument("spec", metavar="[SPEC]", required=False)
-@click.option(
-    "--grid", "wants_grid", is_flag=True, help="Measure the public grid of calls instead of a SPEC."
-)
-@click.option("--rows", default="", metavar="P1,P2", help="Measure these rows of the grid only.")
-@click.option(
-    "--dtype",
-    "dtypes",
-    default="float32,bfloat16",
-    show_default=True,
-    metavar="DTYPE,...",
-    help="The formats of the grid.",
-)
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="b=1,q=1,k=4096",
-    help="Lengths of a call of SPEC; may be repeated.  [default: b=1,q=1024,k=1024]",
-)
-@click.option(
-    "--against",
-    default="torch,onnxruntime,openvino,numpy",
-    show_default=True,
-    metavar="PEER,...",
-    help="The software to compare with; nothing for none.",
-)
-@click.option(
-    "--threads", default="1", show_default=True, metavar="N,...", help="Numbers of threads, each a table."
-)
-@click.option("--rounds", type=click.IntRange(1, 10000), help="How many rounds a row is measured.")
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0, 3600),
-    default=10.0,
-    show_default=True,
-    help="How long, if --rounds does not say how often.",
-)
-@as_json
-def bench(
-    spec: str | None,
-    wants_grid: bool,
-    rows: str,
-    dtypes: str,
-    shapes: tuple[str, ...],
-    against: str,
-    threads: str,
-    rounds: int | None,
-    seconds: float,
-    as_json: bool,
-) -> int:
-    """Measure kernels beside other software and the limits of this machine.
-
-    All candidates take turns in one process. Each peer is compared with our result first, tried in all its
-    forms, and timed in the fastest. One that is not installed, or cannot do the work, is named with the
-    reason. Quiet machines only: what else runs on it is measured too.
-
-    \b
-    Examples:
-      mhagen bench layer.toml --shape b=1,q=512 --shape b=1,q=1,k=4096
-      mhagen bench --grid --against torch,openvino --threads 1,2
-      mhagen bench --rows P1,P4 --dtype float32 --rounds 21
-      mhagen bench --grid --json > results.json
-    """
-    from ..tuning.bench import Pace
-    from .bench import Request
-    from .bench import bench as measure
-
-    if (spec is None) == (not (wants_grid or rows)):
-        raise click.UsageError("Give a SPEC, --grid, or --rows of the grid.")
-    if shapes and spec is None:
-        raise click.UsageError("--shape is for a SPEC: the rows of the grid have their own.")
-    return measure(Request(spec, shapes, rows, dtypes, against, threads, Pace(rounds, seconds)), as_json)
-
-
+mhagen.add_command(bench)
 mhagen.add_command(prune)
 mhagen.add_command(cache)
 

@@ -21,6 +21,7 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         table.add_row(*cells(outcome, names))
     first = outcomes[0]
+    assert first.threads is not None
     heading(f"{first.dtype}, {first.threads} thread{'s' if first.threads > 1 else ''}")
     print_table(table)
     for line in (*LEGEND.splitlines(), *remarks(outcomes), ""):

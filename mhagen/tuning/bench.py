@@ -94,6 +94,7 @@ def bench_spec(given: SpecLike, example: Example, conditions: Conditions) -> Out
 
 
 def problem_of_row(row: Row, dtype: DType) -> Problem:
+    """The call of a row of either grid."""
     return Problem(load_spec(row.spec(dtype)), Example(row.batch, row.queries, row.keys, seed=0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 
 from ..backend.cuda import load_gpu, tile_kernels
@@ -23,10 +24,18 @@ def check(request: Json) -> Json:
     start = perf_counter()
     plan = plan_from_json(request["schedule"])
     _, _, source = compile_to_gpu_source(request["spec"], request["arch"], plan)
-    found = [figures_of_kernel(each, source.target) for each in tile_kernels(load_gpu(source))]
+    found = worst_figures(tile_kernels(load_gpu(source)), source.target)
+    return {**found, "seconds": perf_counter() - start}
+
+
+def worst_figures(kernels: Sequence[GpuKernel], target: Gpu) -> dict[str, int]:
+    """Those of `figures_of_kernel`, of all these kernels.
+
+    Raises   UnsupportedError where ptxas refuses one, and whatever compiling raises
+    """
+    found = [figures_of_kernel(each, target) for each in kernels]
     worst = {name: max(each[name] for each in found) for name in found[0]}
-    least = min(each["blocks"] for each in found)
-    return {**worst, "blocks": least, "seconds": perf_counter() - start}
+    return {**worst, "blocks": min(each["blocks"] for each in found)}
 
 
 def figures_of_kernel(kernel: GpuKernel, target: Gpu) -> dict[str, int]:

@@ -12,6 +12,13 @@ from ..schedule.hopper_plan import DEPTH, ROWS_OF_WGMMA
 RESERVED_BYTES = 1024  # of shared memory, that the system takes for each block of threads
 REGISTERS_AT_ONCE = 256  # a warp gets its registers in such pieces,
 WARPS_AT_ONCE = 4  # each from one of the four parts of a multiprocessor
+# Of a multiprocessor in a cycle: multiply-adds of 16-bit numbers by tensor cores, of float32 by threads.
+# Source: NVIDIA's papers on A100 (GA100), GA102, AD102 and H100, dense, with sums in float32 where a card is
+# for servers or workstations; cards for games have half of it.
+MULTIPLY_ADDS = {(8, 0): (1024, 64), (8, 6): (512, 128), (8, 9): (512, 128), (9, 0): (2048, 128)}
+# Of the peak that mma.sync reaches on Hopper, whose full speed wgmma alone has. Source: arXiv 2402.13499.
+MMA_ON_HOPPER = 0.63
+SHARED_BYTES_AT_ONCE, POWERS_AT_ONCE = 128, 16  # read of shared memory; results of ex2
 ROWS_OF_THREAD, SHARERS = 2, 4  # of 16 queries, where threads multiply, and how many share them
 KEYS_OF_PRODUCT = 8  # of mma.sync, or columns of values
 # Warps and blocks of threads that a multiprocessor holds, by compute capability.
@@ -69,3 +76,30 @@ def instructions_of(plan: GpuPlan, sizes: GpuSizes) -> int:
     of_scores = plan.block_keys // KEYS_OF_PRODUCT * (sizes.dim // DEPTH_OF_PRODUCT)
     of_values = sizes.value_dim // KEYS_OF_PRODUCT * (plan.block_keys // DEPTH_OF_PRODUCT)
     return plan.row_tiles * (of_scores + of_values)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Of the multiply-add peak: what is reached if units take turns, and if all of them work at once.
+
+    Numbers  by what products, their reads and ex2 take alone: masks, changed scores and what begins and ends
+             a tile cost more, so it is no measurement and no promise
+    """
+
+    low: float
+    high: float
+
+
+def prediction_of(plan: GpuPlan, sizes: GpuSizes, gpu: Gpu) -> Prediction:
+    """What a kernel for many queries can reach on GPUs of that class, scores neither changed nor masked."""
+    of_tensors, of_threads = MULTIPLY_ADDS[gpu.compute_capability]
+    work = sizes.dim + sizes.value_dim  # multiply-adds for a query and a key
+    ideal = work / (of_threads if sizes.uses_fma else of_tensors)
+    reads = work * products_of(plan, sizes).bytes_per_multiply_add / SHARED_BYTES_AT_ONCE
+    weights = 1 / POWERS_AT_ONCE
+    if not isinstance(plan, GpuSchedule):  # wgmma reads while it multiplies
+        products = max(ideal, reads)
+        return Prediction(ideal / (products + weights), ideal / max(products, weights))
+    is_slow = not sizes.uses_fma and gpu.compute_capability == (9, 0)
+    products = ideal / MMA_ON_HOPPER if is_slow else ideal
+    return Prediction(ideal / (products + reads + weights), ideal / max(products, reads, weights))

@@ -53,7 +53,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found for one row, one format and one number of threads.
+    """What was found for one row, one format and one number of threads, or None for a GPU.
 
     `problem` says why nothing was measured, if so; `is_failure`, that this is our fault, or that a peer's
     absence is.
@@ -62,7 +62,7 @@ class Outcome:
     row: str
     title: str
     dtype: str
-    threads: int
+    threads: int | None
     is_decoding: bool
     timed: tuple[Timed, ...] = ()
     absent: tuple[Absent, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..backend.acceptance import distance
 from ..base.dtypes import DType
@@ -14,6 +14,7 @@ from .problem import Array, Problem
 
 # How far a peer may be from us, relative to max(1, the greatest): both round, in the products and at the end.
 TOLERANCES = {DType.FLOAT32: 2e-5, DType.FLOAT64: 1e-9, DType.BFLOAT16: 2e-2, DType.FLOAT16: 3e-3}
+Result = TypeVar("Result")
 ROUNDS_OF_A_RACE = 3  # between the forms of a peer
 REASON_LENGTH = 160
 # What Python raises where a program is wrong. A peer that will not do something raises others.
@@ -105,13 +106,22 @@ def attempt(
     form: Form, problem: Problem, threads: int, expected: Array
 ) -> tuple[Candidate, float] | Exception:
     """What to time and how far its result is from the expected one; or why there is nothing to time."""
-    try:
+
+    def work() -> tuple[Candidate, float]:
         ready = form.make(problem, threads)
         error = distance(ready.read(ready.run()), expected)
         require_close(error, problem.spec.dtype)
+        return ready.run, error
+
+    return tried(work)
+
+
+def tried(work: Callable[[], Result]) -> Result | Exception:
+    """What the work of foreign software gives, or what it raises."""
+    try:
+        return work()
     except Exception as error_of_peer:
         return error_of_peer
-    return ready.run, error
 
 
 def require_close(error: float, dtype: DType) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,23 +22,32 @@ MOST_VERSIONS = 1 << 10
 
 
 def compiled(problem: Problem, threads: int) -> Ready:
+    torch.set_num_threads(threads)
+    tensors = [tensor(array) for array in heads_first(problem)]
+    arrays = {name: tensor(array) for name, array in problem.inputs.items()}
+    return Ready(flexible(problem, tensors, arrays), reader(problem))
+
+
+def flexible(
+    problem: Problem, tensors: Sequence[torch.Tensor], arrays: dict[str, torch.Tensor]
+) -> Callable[[], torch.Tensor]:
+    """FlexAttention of query, key and value, heads first, and of these inputs, wherever they lie.
+
+    Raises   UnsupportedError
+    """
     if problem.spec.groups or problem.spec.heads.pruned:
         raise UnsupportedError("it has no heads that differ or are pruned")
     if problem.spec.softmax.sink is not None:
         raise UnsupportedError("it has no softmax sink")
-    torch.set_num_threads(threads)
     torch._dynamo.config.recompile_limit = MOST_VERSIONS
-    tensors = [tensor(array) for array in heads_first(problem)]
-    arrays = {name: tensor(array) for name, array in problem.inputs.items()}
-    call = partial(
+    return partial(
         torch.compile(flex_attention, dynamic=False),
         *tensors,
         score_mod=score_function(problem, arrays),
-        block_mask=block_mask(problem, arrays),
+        block_mask=block_mask(problem, arrays, tensors[0].device),
         scale=problem.spec.scale,
         enable_gqa=problem.spec.heads.query != problem.spec.heads.key_value,
     )
-    return Ready(call, reader(problem))
 
 
 def score_function(problem: Problem, arrays: dict[str, torch.Tensor]) -> Callable[..., Any] | None:
@@ -52,7 +61,7 @@ def score_function(problem: Problem, arrays: dict[str, torch.Tensor]) -> Callabl
     return changed
 
 
-def block_mask(problem: Problem, arrays: dict[str, torch.Tensor]) -> BlockMask | None:
+def block_mask(problem: Problem, arrays: dict[str, torch.Tensor], device: torch.device) -> BlockMask | None:
     keep, offset = problem.spec.keep_expression, problem.query_offset
     if keep is None:
         return None
@@ -67,7 +76,7 @@ def block_mask(problem: Problem, arrays: dict[str, torch.Tensor]) -> BlockMask |
         problem.spec.heads.query if "h" in used else None,
         example.queries,
         example.keys,
-        device="cpu",
+        device=device,
     )
 
 

@@ -1,0 +1,113 @@
+"""`mhagen bench --backend cuda`: its tables and documents, with a GPU and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tuning.test_gpu_race import SPEC, Stage, peer, raced
+
+from mhagen.base.target import SM_90A
+from mhagen.cli import bench_gpu
+from mhagen.cli.gpu_outcomes import print_timed, timed_document
+from mhagen.tuning.gpu_grid import FLASH
+from mhagen.tuning.gpu_prepared import StaticFigures, Work
+from mhagen.tuning.gpu_static import Prediction, Products
+
+from .conftest import Run, written
+
+TOML = 'name = "raced"\ndtype = "float16"\n[heads]\nquery = 2\ndim = 64\n'
+FIGURES = StaticFigures("mma 128 x 64", 246, 0, 48 << 10, 2, 8, Products(256, 0.078), Prediction(0.3, 0.63))
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
+    """What would be compiled on a machine without a GPU; nothing is."""
+    asked: list[Work] = []
+
+    def figures(works: tuple[Work, ...]) -> Iterator[StaticFigures | str]:
+        asked.extend(works)
+        yield from ("ptxas refuses it" if work.is_decoded else FIGURES for work in works)
+
+    monkeypatch.setattr(bench_gpu, "figures_of_works", figures)
+    for name in ("require_gpu_compiler", "require_ptxas"):
+        monkeypatch.setattr(bench_gpu, name, lambda: None)
+    for module in ("cli.bench_gpu", "tuning.gpu_bench", "tuning.gpu_race"):
+        monkeypatch.setattr(f"mhagen.{module}.gpu_of_this_machine", lambda: None)
+    return asked
+
+
+def test_without_a_gpu_it_says_what_is_known(mhagen: Run, compiled: list[Work]) -> None:
+    rows = ("--rows", "causal d64, decode b8", "--dtype", "bfloat16")
+    said = mhagen("bench", *rows, "--backend", "cuda", "--arch", "sm_90")
+    assert said.code == 0, said.err
+    assert len(compiled) == 2, "six lengths have one kernel"
+    assert said.out.count("mma 128 x 64") == 6
+    for text in ("== bfloat16 ==", "48 KB", "30%-63%", "ptxas refuses it", "nothing was timed: no GPU here"):
+        assert text in said.out
+    found = mhagen("bench", *rows, "--backend", "cuda", "--json").document
+    assert (found["gpu"], found["reason"]) == (None, "nothing was timed: no GPU here")
+    assert [row["target"] for row in found["rows"]] == ["sm_90", "sm_90a"] * 6 + ["sm_90a"]
+    assert found["rows"][0]["figures"]["prediction"] == {"low": 0.3, "high": 0.63}
+    assert (found["rows"][-1]["figures"], found["rows"][-1]["problem"]) == (None, "ptxas refuses it")
+
+
+def test_both_formats_of_the_grid_are_measured(mhagen: Run, compiled: list[Work]) -> None:
+    found = mhagen("bench", "--rows", "window", "--backend", "cuda", "--json").document
+    assert [row["dtype"] for row in found["rows"]] == ["bfloat16", "bfloat16", "float16", "float16"]
+
+
+@pytest.mark.parametrize("off", [0.0, 0.5])
+def test_a_spec_is_measured_on_a_gpu(
+    mhagen: Run, tmp_path: Path, compiled: list[Work], monkeypatch: pytest.MonkeyPatch, off: float
+) -> None:
+    prepared: list[Work] = []
+    for module in ("cli.bench_gpu", "tuning.gpu_race"):
+        monkeypatch.setattr(f"mhagen.{module}.gpu_of_this_machine", lambda: SM_90A)
+    monkeypatch.setattr(bench_gpu, "bench_for", lambda target: (Stage(SPEC), ""))
+    monkeypatch.setattr(bench_gpu, "stage_here", lambda: Stage(SPEC, off))
+    monkeypatch.setattr(bench_gpu, "peers_on_gpu", lambda packages: (peer(FLASH),))
+    monkeypatch.setattr(bench_gpu, "prepare", lambda works, seconds: prepared.extend(works))
+    path = written(tmp_path / "raced.toml", TOML)
+    shapes = ("--shape", "s=9", "--shape", "b=2,q=1,k=300")
+    said = mhagen("bench", path, *shapes, "--backend", "cuda", "--rounds", 2, "--json")
+    assert said.code == (0 if off == 0.0 else 1), said.err
+    assert len(prepared) == 2, "one module of each family has both calls"
+    rows = said.document["rows"]
+    assert [row["kernels"] for row in rows] == ["mma.sync", "wgmma", "mma.sync"]
+    assert [bool(row["problem"]) for row in rows] == [off != 0.0] * 3
+    assert [row["rate_unit"] for row in rows] == ["operation/s"] * 2 + ["byte/s"]
+    assert said.document["gpu"] == "Planted"
+    said = mhagen("bench", path, *shapes, "--backend", "cuda", "--rounds", 2)
+    assert ("not measured: its result differs" in said.out) == (off != 0.0)
+    assert "== float16 ==" in said.out
+
+
+def test_the_table_and_the_document_tell_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    found = raced(Stage(SPEC), peer(FLASH))
+    print_timed(found)
+    said = capsys.readouterr().out
+    document = timed_document(found[0])
+    assert (document["bars"], document["threads"]) == ({FLASH: 1.0}, None)
+    assert document["against"][FLASH]["ratio"]["median"] == 1.0
+    assert "1x (1.00-1.00)" in said and "below" not in said
+    print_timed(raced(Stage(SPEC), peer("PyTorch SDPA"), shape=(1, 1, 300)))
+    assert "15%, below 0.85" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--threads", "2", "--backend", "cuda"), "--threads is for --backend cpu"),
+        (("--arch", "sm_90"), "--arch is for --backend cuda"),
+        (("--dtype", "float32", "--backend", "cuda"), "not measured in 'float32'"),
+        (("--against", "openvino", "--backend", "cuda"), "no peer 'openvino' on GPUs"),
+        (("--rows", "P1", "--backend", "cuda"), "the grid for GPUs has no row 'P1'"),
+    ],
+)
+def test_a_wrong_request_is_refused(mhagen: Run, arguments: tuple[Any, ...], text: str) -> None:
+    said = mhagen("bench", "--grid", *arguments)
+    assert said.code == 2
+    assert text in said.err
