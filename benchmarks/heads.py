@@ -36,7 +36,11 @@ MIXED = {
 SHORT, LONG = 8192, 65_536
 NARROW = {"mask": {"keep": "k <= q and q - k < 512", "align": "end"}}
 TWO_WINDOWS = NARROW | {"groups": [{"heads": [0, 3], "mask": {"keep": "k <= q and q - k < 128"}}]}
-WINDOWS = {"one window": NARROW, "two windows": TWO_WINDOWS}
+BY_HEAD = {
+    "mask": {"keep": "k <= q and q - k < window[h]", "align": "end"},
+    "inputs": {"window": {"shape": ["query_heads"], "dtype": "int32"}},
+}
+WINDOWS = {"one window": NARROW, "two windows": TWO_WINDOWS, "windows of an array": BY_HEAD}
 
 
 def main() -> None:
@@ -75,8 +79,9 @@ def window_rows(rounds: int) -> Iterator[str]:
         for queries in (2048, 1):
             spec = {"name": "windowed", "heads": {"query": 8, "key_value": 2, "dim": 64}, **said}
             query, key, value = arrays("float32", (1, 8, queries), (1, 2, LONG))
-            long = call(spec, query, key, value)
-            short = call(spec, query, key[:, :, -SHORT:], value[:, :, -SHORT:])
+            given = {"window": np.full(8, 512, np.int32)} if "inputs" in said else {}
+            long = call(spec, query, key, value, **given)
+            short = call(spec, query, key[:, :, -SHORT:], value[:, :, -SHORT:], **given)
             require_same(short(), long())
             times = interleave({"short": short, "long": long}, rounds)
             name = f"{title}, q={queries}, 8/2 heads"
@@ -99,11 +104,11 @@ def arrays(dtype: str, of_queries: tuple[int, ...], of_keys: tuple[int, ...]) ->
     return [rng.standard_normal(shape, np.float32).astype(numpy_dtype(DType(dtype))) for shape in shapes]
 
 
-def call(spec: dict[str, Any], *operands: Array) -> Callable[[], Array]:
+def call(spec: dict[str, Any], *operands: Array, **given: Array) -> Callable[[], Array]:
     """A call of the spec's kernel, whose result is always written into one array."""
     attention = mhagen.build(spec).attention
     whole = [np.ascontiguousarray(each) for each in operands]
-    return partial(attention, *whole, out=np.empty_like(attention(*whole)))
+    return partial(attention, *whole, **given, out=np.empty_like(attention(*whole, **given)))
 
 
 def require_same(one: Array, other: Array) -> None:

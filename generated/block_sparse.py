@@ -1810,6 +1810,23 @@ def merge_row(partial, chunks, chunk_bytes, out):
         store(out + vector * VECTOR, share * out_lanes)
 
 
+def reached_chunks(position, queries, keys):
+    """The first chunk with a key that some query of a batch entry may see, and the one behind the last."""
+    first_key, end_key = reached_keys(position, position + queries - 1, keys)
+    first_chunk = first_key // CHUNK_KEYS
+    return first_chunk, max(first_chunk, (end_key + CHUNK_KEYS - 1) // CHUNK_KEYS)
+
+
+def most_chunks(batch, queries, keys, offsets):
+    """How many chunks the batch entry has that sees the most: at least 1, for every row is written."""
+    most = 1
+    for b in range(batch):
+        position = load_int64(offsets + 8 * b)
+        first_chunk, end_chunk = reached_chunks(position, queries, keys)
+        most = max(most, end_chunk - first_chunk)
+    return most
+
+
 def decode_tasks(
     query,
     query_batch,
@@ -1848,16 +1865,19 @@ def decode_tasks(
     all_rows = queries * GROUP_SIZE
     row_blocks = (all_rows + ROWS_OF_TASK - 1) // ROWS_OF_TASK
     chunk_bytes = all_rows * PARTIAL_ROW
+    # Only chunks that some query sees are tasks: so many for each set of rows.
+    span = most_chunks(batch, queries, keys, offsets)
     task = claim(counter)
-    while task < batch * KEY_VALUE_HEADS * chunks * row_blocks:
+    while task < batch * KEY_VALUE_HEADS * span * row_blocks:
         row_block = task % row_blocks
-        head = task // (row_blocks * chunks)
+        head = task // (row_blocks * span)
         key_value_head = head % KEY_VALUE_HEADS
         b = head // KEY_VALUE_HEADS
         first_row = row_block * ROWS_OF_TASK
         rows = min(ROWS_OF_TASK, all_rows - first_row)
         position = load_int64(offsets + 8 * b)
-        chunk = task // row_blocks % chunks
+        first_chunk, end_chunk = reached_chunks(position, queries, keys)
+        chunk = first_chunk + task // row_blocks % span
         first_key = chunk * CHUNK_KEYS
         chunk_keys = min(CHUNK_KEYS, keys - first_key)
         first_head = key_value_head * GROUP_SIZE
@@ -1866,28 +1886,29 @@ def decode_tasks(
         value_at = value + b * value_batch + key_value_head * value_head + first_key * value_stride
         partial = partials + head * chunks * chunk_bytes + first_row * PARTIAL_ROW
         pack_rows(query_at, query_head, query_stride, first_row, rows, scratch)
-        attend_chunk(
-            scratch,
-            key_at,
-            key_stride,
-            chunk_keys,
-            value_at,
-            value_stride,
-            first_row,
-            rows,
-            partial + chunk * chunk_bytes,
-            position,
-            first_key,
-            first_head,
-            chosen_array,
-        )
-        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == chunks - 1:
+        if chunk < end_chunk:
+            attend_chunk(
+                scratch,
+                key_at,
+                key_stride,
+                chunk_keys,
+                value_at,
+                value_stride,
+                first_row,
+                rows,
+                partial + chunk * chunk_bytes,
+                position,
+                first_key,
+                first_head,
+                chosen_array,
+            )
+        if arrive(arrivals + 8 * (head * row_blocks + row_block)) == span - 1:
             for row in range(first_row, first_row + rows):
                 query_number = row // GROUP_SIZE
                 h = first_head + row % GROUP_SIZE
                 out_at = out + b * out_batch + h * out_head + query_number * out_stride
-                row_at = partial + (row - first_row) * PARTIAL_ROW
-                merge_row(row_at, chunks, chunk_bytes, out_at)
+                row_at = partial + first_chunk * chunk_bytes + (row - first_row) * PARTIAL_ROW
+                merge_row(row_at, end_chunk - first_chunk, chunk_bytes, out_at)
         task = claim(counter)
 
 
@@ -1932,6 +1953,10 @@ DECODE = Kernel(
     computed="float32",
     functions=(
         pack_rows,
+        extent_bool,
+        reached_keys,
+        reached_chunks,
+        most_chunks,
         dot_4_rows,
         dot_one_row,
         score_keys,

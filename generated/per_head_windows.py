@@ -2727,23 +2727,6 @@ def merge_row_like_head_0(partial, chunks, chunk_bytes, out):
         store(out + vector * VECTOR, share * out_lanes)
 
 
-def reached_chunks_like_head_0(position, queries, keys):
-    """The first chunk with a key that some query of a batch entry may see, and the one behind the last."""
-    first_key, end_key = reached_keys_like_head_0(position, position + queries - 1, keys)
-    first_chunk = first_key // CHUNK_KEYS
-    return first_chunk, max(first_chunk, (end_key + CHUNK_KEYS - 1) // CHUNK_KEYS)
-
-
-def most_chunks_like_head_0(batch, queries, keys, offsets):
-    """How many chunks the batch entry has that sees the most: at least 1, for every row is written."""
-    most = 1
-    for b in range(batch):
-        position = load_int64(offsets + 8 * b)
-        first_chunk, end_chunk = reached_chunks_like_head_0(position, queries, keys)
-        most = max(most, end_chunk - first_chunk)
-    return most
-
-
 def score_rows_like_head_1(
     scratch, key, key_stride, first, count, first_row, rows, position, first_key, members
 ):
@@ -2871,6 +2854,23 @@ def merge_row_like_head_1(partial, chunks, chunk_bytes, out):
             place = partial + chunk * chunk_bytes
             out_lanes = fma(load_each(place), load(place + column), out_lanes)
         store(out + vector * VECTOR, share * out_lanes)
+
+
+def reached_chunks_like_head_0(position, queries, keys):
+    """The first chunk with a key that some query of a batch entry may see, and the one behind the last."""
+    first_key, end_key = reached_keys_like_head_0(position, position + queries - 1, keys)
+    first_chunk = first_key // CHUNK_KEYS
+    return first_chunk, max(first_chunk, (end_key + CHUNK_KEYS - 1) // CHUNK_KEYS)
+
+
+def most_chunks_like_head_0(batch, queries, keys, offsets):
+    """How many chunks the batch entry has that sees the most: at least 1, for every row is written."""
+    most = 1
+    for b in range(batch):
+        position = load_int64(offsets + 8 * b)
+        first_chunk, end_chunk = reached_chunks_like_head_0(position, queries, keys)
+        most = max(most, end_chunk - first_chunk)
+    return most
 
 
 def reached_chunks_like_head_1(position, queries, keys):

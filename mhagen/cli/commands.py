@@ -192,6 +192,8 @@ def show(
     if inputs is not None:
         if form == "mermaid" or any(each is not None for each in (stage, shape, head)):
             raise click.UsageError("--attention is drawn as svg or html: leave --after, --shape, --head out.")
+        if target is not None:
+            raise click.UsageError("--attention draws what the reference computes: leave --target out.")
         return show_attention(Drawing(spec, inputs, weights, form, out), as_json)
     if weights is not None:
         raise click.UsageError("--weights are for --attention, which has the x of the layer.")

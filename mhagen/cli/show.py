@@ -36,6 +36,8 @@ STAGES = ("spec", *GRAPHS, "schedule", "source")
 def show_spec(path: str, stage: str | None, form: str, target: str | None, head: int | None) -> int:
     """Show one stage, or all that fits on a page or two; the mask is that of a head."""
     require_stage(stage, form)
+    if target is not None and (form == "mermaid" or stage in ("spec", *GRAPHS)):
+        raise click.UsageError("specs and graphs are of no target: leave --target out.")
     if head is not None and (form != "text" or stage not in (None, "spec")):
         raise click.UsageError("--head is for pictures of the mask: text, alone or --after spec, and svg.")
     spec = load_spec(path)

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .blocks import task_parameters
 from .cells import Code
+from .decode_chunks import (
+    any_reaches,
+    chunk_switch,
+    end_lines,
+    has_turns,
+    head_of_member,
+    place_of_reach,
+    reach_parameters,
+    reaches,
+    reaches_by_head,
+    set_lines,
+    sets_of_span,
+    span_parameters,
+    spans,
+    tasks,
+    turn_lines,
+)
 from .decode_products import (
     dot_variants,
     key_vector,
@@ -18,13 +33,12 @@ from .decode_products import (
 from .facts import Lowering
 from .model import DecodeModel, Names
 from .order import bundles, head_of_row, members, most_members
-from .part_model import CaseModel, RowsModel, SwitchModel
+from .part_model import RowsModel
 from .sinks import sink_of_row, sink_place
 from .statistics import chunk_gap_lines, lines_of_row, merge_gap_lines
-from .switches import Switched, switch_of
+from .switches import switch_of
 
 ROWS = ("scratch", "key", "key_stride", "first", "count", "first_row", "rows")
-REACH = ("position", "queries", "keys")
 CHUNK = ("scratch", "key", "key_stride", "chunk_keys", "value", "value_stride", "first_row", "rows")
 
 
@@ -49,8 +63,12 @@ def rows_model(facts: Lowering) -> RowsModel:
         span=spans(facts)[facts.number],
         reaches=reaches(facts),
         reach_parameters=reach_parameters(facts),
-        reach_of_queries=("position", "position + queries - 1", "keys", *place_of_reach(facts)),
+        reaches_by_head=reaches_by_head(facts),
+        reach_of_head=("position", "position + queries - 1", "keys", *place_of_reach(facts)),
+        head_of_member=head_of_member(facts),
         span_parameters=span_parameters(facts),
+        sets_of_span=sets_of_span(facts),
+        set_lines=set_lines(facts),
         view_of_chunk=view(facts, "first_key", "first_key + chunk_keys - 1"),
         view_of_keys=view(facts, "first_key + first", "first_key + first + count - 1"),
         chunk_parameters=chunk_parameters(facts),
@@ -120,7 +138,8 @@ def decode_model(facts: Lowering) -> DecodeModel:
 
 
 def reads_positions(facts: Lowering) -> bool:
-    return "position" in chunk_place(facts) or "q_first" in sink_place(facts, facts.row_sink_code)
+    in_chunks = reaches(facts) or "position" in chunk_place(facts)
+    return in_chunks or "q_first" in sink_place(facts, facts.row_sink_code)
 
 
 def pack_parameters(facts: Lowering) -> Names:
@@ -263,91 +282,6 @@ def chunk_place(facts: Lowering) -> Names:
         members=has_views or "q_first" in names,
         names=names,
     )
-
-
-def reaches(facts: Lowering) -> bool:
-    """Are chunks of a part cut off? Not where that differs between its heads."""
-    views, reach = facts.view_code, facts.reach_code
-    return views is not None and reach is not None and not {"h"} & (views.names | reach.names)
-
-
-def any_reaches(facts: Lowering) -> bool:
-    return any(map(reaches, facts.parts))
-
-
-def place_of_reach(facts: Lowering) -> Names:
-    return facts.place(facts.reach_code.names) if facts.reach_code else ()
-
-
-def reach_parameters(facts: Lowering) -> Names:
-    return (*REACH, *(name for name in place_of_reach(facts) if name not in REACH))
-
-
-def span_parameters(facts: Lowering) -> Names:
-    place = (name for name in place_of_reach(facts) if name not in ("b", "batch", *REACH))
-    return ("batch", "queries", "keys", "offsets", *place)
-
-
-def spans(facts: Lowering) -> Names:
-    """How many chunks are tasks for a set of rows, part by part."""
-    own = ["span"] if len(facts.parts) == 1 else [f"span{part.number}" for part in facts.parts]
-    return tuple(name if reaches(part) else "chunks" for name, part in zip(own, facts.parts, strict=True))
-
-
-def chunk_switch(facts: Lowering, arguments: Sequence[Names]) -> Switched:
-    """What finds the chunks for heads of a kind; where a mask cuts none off, they take all."""
-    if len(facts.parts) == 1 or not arguments:
-        return Switched(arguments[0] if arguments else (), ())
-    reaching = [part for part in facts.parts if reaches(part)]
-    cases = tuple(
-        CaseModel(part.number, f"return reached_chunks{part.suffix}", names)
-        for part, names in zip(reaching, arguments, strict=True)
-    )
-    together = ("kind", *dict.fromkeys(name for names in arguments for name in names))
-    doc = "Which chunks a head of this kind needs to look at."
-    last = ("return 0, (keys + CHUNK_KEYS - 1) // CHUNK_KEYS",)
-    return Switched(together, (SwitchModel("reached_chunks", doc, together, cases, last),))
-
-
-def has_turns(facts: Lowering) -> bool:
-    """Do parts differ in how many tasks they have for a set of rows? Then tasks are counted part by part."""
-    return len(facts.parts) > 1 and any_reaches(facts)
-
-
-def sets_of_parts(facts: Lowering) -> list[int]:
-    """How many sets of rows a batch entry has, part by part."""
-    parts = [facts.work.of[bundle[0]] for bundle in facts.work.bundles]
-    return [parts.count(part.number) for part in facts.parts]
-
-
-def end_lines(facts: Lowering) -> Names:
-    """Behind the last task of each part."""
-    if not has_turns(facts):
-        return ()
-    found = enumerate(zip(sets_of_parts(facts), spans(facts), strict=True))
-    return tuple(
-        f"end{number} = {f'end{number - 1} + ' if number else ''}batch * {sets} * {span} * row_blocks"
-        for number, (sets, span) in found
-    )
-
-
-def tasks(facts: Lowering) -> str:
-    if has_turns(facts):
-        return f"end{len(facts.parts) - 1}"
-    return f"batch * {bundles(facts)} * {spans(facts)[0]} * row_blocks"
-
-
-def turn_lines(facts: Lowering) -> Names:
-    """A task's number among those of its part, the part's first set of rows, and the chunks of each set."""
-    if not has_turns(facts):
-        return ()
-    before, names = sets_of_parts(facts), spans(facts)
-    lines = [f"turn, base, span = task, 0, {names[0]}"]
-    for number in range(1, len(names)):
-        lines.append(f"if task >= end{number - 1}:")
-        first = f"batch * {sum(before[:number])}"
-        lines.append(f"    turn, base, span = task - end{number - 1}, {first}, {names[number]}")
-    return tuple(lines)
 
 
 def view(facts: Lowering, low: str, high: str) -> Names:

@@ -80,6 +80,11 @@ def names_of_blocks(part: PartModel, tile: TileModel) -> Names:
     return each_of((part,), *masked, *reached, "attend_block", "finish_group")
 
 
+def names_of_chunks(part: PartModel) -> Names:
+    by_head = ("reached_keys_of_heads",) if part.decode.reaches_by_head else ()
+    return each_of((part,), "reached_keys", *by_head, "reached_chunks", "most_chunks")
+
+
 def each_of(parts: tuple[PartModel, ...], *names: str) -> Names:
     """These functions of each part."""
     return tuple(f"{name}{part.suffix}" for part in parts for name in names)
@@ -94,7 +99,8 @@ def runs_of(*codes: Code | None) -> Names:
 def decode_function_names(facts: Lowering, decode: DecodeModel, parts: tuple[PartModel, ...]) -> Names:
     """The functions of the kernel for few queries."""
     masked = any(part.view.masked for part in parts)
-    views = [part.view_code for part, model in zip(facts.parts, parts, strict=True) if model.decode.views]
+    bounded = [model.decode.views or model.decode.reaches for model in parts]
+    views = [part.view_code for part, is_bounded in zip(facts.parts, bounded, strict=True) if is_bounded]
     codes = [view for view in views if view is not None]
     extents = sorted({dtype for view in codes for dtype in view.extents}, key=lambda dtype: dtype.value)
     ordered = () if facts.work.is_plain else ("head_at", "bundle_at")
@@ -107,7 +113,7 @@ def decode_function_names(facts: Lowering, decode: DecodeModel, parts: tuple[Par
         *(("extent_of_run",) if any(view.bounds_runs for view in codes) else ()),
         *(("widened",) if any(view.bounds_reals for view in codes) else ()),
         *(f"visibility{part.suffix}" for part in parts if part.decode.views),
-        *each_of(reaching, "reached_keys", "reached_chunks", "most_chunks"),
+        *(name for part in reaching for name in names_of_chunks(part)),
         *(variant.name for variant in decode.dots),
         *each_of(parts, "score_keys", "weigh_row"),
         *(variant.name for variant in decode.sums),

@@ -86,8 +86,12 @@ class RowsModel:
     span: str  # how many chunks are tasks, as text
     reaches: bool  # not all of them
     reach_parameters: Names
-    reach_of_queries: Names
+    reaches_by_head: bool  # heads that are computed together differ in which
+    reach_of_head: Names
+    head_of_member: str
     span_parameters: Names
+    sets_of_span: str
+    set_lines: Lines
     view_of_chunk: Names
     view_of_keys: Names
     chunk_parameters: Names

@@ -95,7 +95,7 @@ class ArrayType:
     @property
     def indices(self) -> str:
         """Indices that an example has."""
-        return ", ".join(("b", "h", "q", "k")[: self.rank]) if self.rank > 1 else "h"
+        return {1: "h", 2: "b, q"}.get(self.rank, ", ".join(("b", "h", "q", "k")[: self.rank]))
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ _ELSEWHERE = {
     **dict.fromkeys(("logical_and", "bitwise_and"), "&"),
     **dict.fromkeys(("logical_or", "bitwise_or"), "|"),
     **dict.fromkeys(("logical_not", "bitwise_not"), "~"),
+    # Asked for by FlexAttention's own functions of masks.
+    **dict.fromkeys(
+        ("new_ones", "new_zeros"), "f(b, h, q, k) & g(b, h, q, k) for and_masks(f, g), | for or_masks"
+    ),
     "pow": "**",
     "remainder": "%",
 }
@@ -74,8 +78,8 @@ class Refusals:
 
     __bool__ = _refused(
         "not-yet-decided",
-        "`if`, `and`, `or`, `not`, chained comparisons, min() and max() ask what is only known when the "
-        "kernel runs",
+        "`if`, `and`, `or`, `not`, `in`, chained comparisons, min() and max() ask what is only known when "
+        "the kernel runs",
         "write mhagen.where(condition, x, y), &, |, ~, (a < b) & (b < c), mhagen.minimum, mhagen.maximum",
         "& and | bind tighter than comparisons, so put these into parentheses",
     )
@@ -92,7 +96,8 @@ class Refusals:
     )
     __index__ = _refused(
         "not-yet-a-number",
-        "a list or an array from outside cannot be indexed by what is only known when the kernel runs",
+        "range(), and an index into a list or an array from outside, need an integer, and this value is only "
+        "known when the kernel runs",
         "declare the array under inputs=, take it as a parameter of the function, and index that",
     )
     __array__ = __index__

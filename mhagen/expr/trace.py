@@ -15,7 +15,7 @@ from ..base.spelling import did_you_mean
 from .reader import ArrayType
 from .refusals import TraceError, refusal
 from .traced import Traced, TracedArray, lifted
-from .tree import Constant, Expr, Name, Number
+from .tree import NAMES, Constant, Expr, Name, Number
 
 Function: TypeAlias = Callable[..., object]
 
@@ -43,7 +43,7 @@ def trace(
         **{name: TracedArray(name, type) for name, type in arrays.items()},
     }
     try:
-        by_name = dict(_by_name(_parameters(function, names), declared))
+        by_name = dict(_by_name(_parameters(function, names), names, declared))
         return _same(*(_result(function, values, by_name) for _ in range(2)))
     except TraceError as error:
         raise _placed(error, _home(function)) from error
@@ -77,13 +77,14 @@ def _parameters(function: Function, names: Sequence[str]) -> list[inspect.Parame
 
 
 def _by_name(
-    parameters: Sequence[inspect.Parameter], declared: Mapping[str, object]
+    parameters: Sequence[inspect.Parameter], names: Sequence[str], declared: Mapping[str, object]
 ) -> Iterator[tuple[str, object]]:
     for each in parameters:
         if each.name in declared and each.kind is not each.POSITIONAL_ONLY:
             yield each.name, declared[each.name]
         elif each.default is each.empty:
-            label = did_you_mean(each.name, declared) or "declare it under constants= or inputs="
+            guess = did_you_mean(each.name, declared) or "declare it under constants= or inputs="
+            label = f"it is called with {', '.join(names)}" if each.name in NAMES else guess
             message = f"nothing is declared for the parameter `{each.name[:64]}`"
             raise refusal("unknown-name", message, label)
 

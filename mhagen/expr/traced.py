@@ -34,6 +34,7 @@ _WRONG_KIND = {
 }
 _IN_PYTHON = {Operator.AND: "&", Operator.OR: "|", Operator.NOT: "~", Operator.NEGATE: "-"}
 _JOINING = (Operator.AND, Operator.OR)
+_OF_BITS = "& and | bind tighter than comparisons: put these into parentheses; of bits, write // and %"
 # NumPy's functions that mean what an operator of expressions means.
 _UFUNCS: Mapping[str, Operator] = {
     "add": Operator.ADD,
@@ -87,7 +88,9 @@ def _flat(operator: Operator, parts: tuple[Expr, ...]) -> tuple[Expr, ...]:
 
 def _require_kinds(operator: Operator, parts: tuple[Expr, ...]) -> None:
     name = _spelling(operator)
-    if operator in OF_CONDITIONS:
+    if operator in _JOINING:
+        _require(parts, CONDITIONS, f"{name} takes conditions", _OF_BITS)
+    elif operator in OF_CONDITIONS:
         _require(parts, CONDITIONS, f"{name} takes conditions")
     elif operator in OF_ALIKE:
         _require(parts, _common(parts), f"{name} compares two numbers or two conditions")
@@ -110,11 +113,11 @@ def _common(parts: tuple[Expr, ...]) -> frozenset[Kind]:
     return NUMBERS if any(part.kind in NUMBERS for part in parts) else CONDITIONS
 
 
-def _require(parts: tuple[Expr, ...], kinds: frozenset[Kind], message: str) -> None:
+def _require(parts: tuple[Expr, ...], kinds: frozenset[Kind], message: str, instead: str = "") -> None:
     code, remedy = _WRONG_KIND[kinds]
     for part in parts:
         if part.kind not in kinds:
-            raise refusal(code, message, f"`{_short(part)}` is {KIND_IN_WORDS[part.kind]}", remedy)
+            raise refusal(code, message, f"`{_short(part)}` is {KIND_IN_WORDS[part.kind]}", instead or remedy)
 
 
 def _short(expr: Expr) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -14,11 +14,29 @@ from ..expr.tree import to_text
 from .check import given_of
 from .expressions import NAMES_OF_KEYS, declared
 from .given import Given
-from .problems import KeyPath, Problem, located
+from .problems import KeyPath, Problem, key_text, located
 
 # The keyword of a function, and the key that its expression is written to.
 KEYS: Mapping[str, tuple[str, str]] = {"score": ("scores", "modify"), "keep": ("mask", "keep")}
 Functions: TypeAlias = Mapping[str, Function]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A function, and the table that it stands in: that of a group, or () for all heads."""
+
+    table: KeyPath
+    keyword: str
+    function: Function
+
+    @property
+    def path(self) -> KeyPath:
+        """The key that its expression is written to."""
+        return (*self.table, *KEYS[self.keyword])
+
+    @property
+    def name(self) -> str:
+        return key_text((*self.table, self.keyword))
 
 
 @dataclass(frozen=True)
@@ -39,47 +57,81 @@ class TracedKeys:
 
 
 def write_functions(keys: Mapping[str, Any], functions: Functions) -> TracedKeys:
-    """Trace the functions. What is wrong with other keys is left to `find_problems`."""
-    if not functions:
+    """Trace the functions, and those of groups. What is wrong with other keys is left to `find_problems`."""
+    of_all = tuple(Placed((), keyword, function) for keyword, function in functions.items())
+    placed = (*of_all, *_functions_of_groups(keys))
+    if not placed:
         return TracedKeys(keys, {}, ())
+    keys = _without_functions(keys)
     given = given_of(keys)
     if given.is_wrong("constants") or given.is_wrong("inputs"):
         return TracedKeys(keys, {}, ())  # then it is not known what functions may name
-    texts: dict[str, str] = {}
+    sources: dict[KeyPath, Source] = {}
     wrong: list[Diagnostic] = []
-    for keyword, function in functions.items():
+    for each in placed:
         try:
-            texts[keyword] = _text(keyword, function, given)
+            sources[each.path] = Source(f"{each.name}, as traced", _text(each, given))
         except TraceError as error:
-            wrong += [_told(keyword, found) for found in error.diagnostics]
-    sources: dict[KeyPath, Source] = {
-        KEYS[keyword]: Source(f"{keyword}, as traced", text) for keyword, text in texts.items()
-    }
-    return TracedKeys({**keys, **dict(_tables(given, texts))}, sources, tuple(wrong))
+            wrong += [_told(each, found) for found in error.diagnostics]
+    for path, source in sources.items():
+        keys = _with_text(keys, given, path, source.text)
+    return TracedKeys(keys, sources, tuple(wrong))
 
 
-def _text(keyword: str, function: Function, given: Given) -> str:
-    path = KEYS[keyword]
-    if given.at(*path) is not None:
-        message = f"`{keyword}` and {'.'.join(path)} are both given"
+def _functions_of_groups(keys: Mapping[str, Any]) -> tuple[Placed, ...]:
+    return tuple(
+        Placed(("groups", number), keyword, group[keyword])
+        for number, group in enumerate(_groups(keys))
+        if isinstance(group, Mapping)
+        for keyword in KEYS
+        if callable(group.get(keyword))
+    )
+
+
+def _groups(keys: Mapping[str, Any]) -> Sequence[Any]:
+    groups = keys.get("groups")
+    return groups if isinstance(groups, list | tuple) else ()
+
+
+def _without_functions(keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not _groups(keys):
+        return keys
+    return {**keys, "groups": [_without_its_functions(group) for group in _groups(keys)]}
+
+
+def _without_its_functions(group: Any) -> Any:
+    if not isinstance(group, Mapping):
+        return group
+    return {key: value for key, value in group.items() if key not in KEYS or not callable(value)}
+
+
+def _text(placed: Placed, given: Given) -> str:
+    if given.at(*placed.path) is not None:
+        message = f"`{placed.name}` and {key_text(placed.path)} are both given"
         raise TraceError((Diagnostic("given-twice", message, "drop one of the two"),))
     constants, arrays = declared(given)
     expr = trace(
-        function,
-        NAMES_OF_KEYS[path],
+        placed.function,
+        NAMES_OF_KEYS[KEYS[placed.keyword]],
         constants={name: value for name, value in constants.items() if value is not None},
         arrays={name: array for name, array in arrays.items() if array is not None},
     )
     return to_text(expr)
 
 
-def _told(keyword: str, found: Diagnostic) -> Diagnostic:
-    return replace(found, place=f"{keyword} at {found.place}" if found.place else keyword)
+def _told(placed: Placed, found: Diagnostic) -> Diagnostic:
+    return replace(found, place=f"{placed.name} at {found.place}" if found.place else placed.name)
 
 
-def _tables(given: Given, texts: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, object]]]:
-    for keyword, text in texts.items():
-        table, key = KEYS[keyword]
-        if given.at(table) is None and given.is_wrong(table):
-            continue
-        yield table, {**given.table(table), key: text}
+def _with_text(keys: Mapping[str, Any], given: Given, path: KeyPath, text: str) -> Mapping[str, Any]:
+    """The keys with a text at a path, unless its table is wrong: then that is what is told."""
+    *above, table, key = path
+    if given.at(*above, table) is None and given.is_wrong(*above, table):
+        return keys
+    said = {str(table): {**given.table(*above, table), str(key): text}}
+    if not above:
+        return {**keys, **said}
+    groups = [
+        {**group, **said} if number == above[1] else group for number, group in enumerate(_groups(keys))
+    ]
+    return {**keys, "groups": groups}

@@ -59,7 +59,8 @@ class Spec(Fields):
 
     `score` and `keep` are Python functions, `lambda score, b, h, q, k, NAMES: ...` and the same without
     `score`, whose further parameters are constants and inputs by name. They are traced, and written as text
-    into `scores.modify` and `mask.keep`: of the functions themselves nothing is kept.
+    into `scores.modify` and `mask.keep`: of the functions themselves nothing is kept. A group may have such a
+    `score` and `keep` of its own.
 
     Raises   SpecError with every mistake, each with its key.
     """

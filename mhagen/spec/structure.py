@@ -27,6 +27,13 @@ _CODES = {
 }
 
 
+# What functions are given as, by the keys that their expressions are written to.
+SCORE, KEEP = 'score=..., of a group its key "score"', 'keep=..., of a group its key "keep"'
+FUNCTIONS: Mapping[KeyPath, str] = {("scores", "modify"): SCORE, ("mask", "keep"): KEEP}
+TABLES: Mapping[str | int, str] = {"scores": SCORE, "mask": KEEP}
+FOREIGN_NAMES: Mapping[str, str] = {"score_mod": SCORE, "mask_mod": KEEP}  # of FlexAttention
+
+
 def structure_problems(raw: Mapping[str, object]) -> tuple[Problem, ...]:
     """Every key that is unknown, missing, of the wrong type or out of range."""
     try:
@@ -84,7 +91,10 @@ def _unknown_key(path: KeyPath) -> Problem:
     *table, key = path
     known = keys_at(tuple(table))
     message = f"{_table_text(tuple(table))} has no key {shown_key(str(key))}"
-    label = did_you_mean(str(key), known) or _elsewhere(str(key)) or "it has " + ", ".join(known)
+    if key in FOREIGN_NAMES:
+        label = f"in mhagen.Spec a function is {FOREIGN_NAMES[str(key)]}"
+    else:
+        label = did_you_mean(str(key), known) or _elsewhere(str(key)) or "it has " + ", ".join(known)
     return Problem(path, Diagnostic("unknown-key", message, label), on_key=True)
 
 
@@ -104,8 +114,10 @@ def _wrong_value(path: KeyPath, kind: str, value: object) -> Diagnostic:
 
 
 def _guess(path: KeyPath, value: object) -> str:
-    if callable(value) and "groups" in path:
-        return "functions are for all heads, and may ask for h; a group's expressions are strings"
+    if callable(value) and (instead := FUNCTIONS.get(path[-2:]) or TABLES.get(path[-1])):
+        return f"in mhagen.Spec a function is {instead}"
+    if isinstance(value, list | tuple) and path[:1] == ("inputs",) and len(path) == 2:
+        return "declare its shape and dtype: the array itself is an argument of every call"
     if value is True and path[-1] in ("keep", "modify"):
         return 'write "True", in quotes'
     if isinstance(value, dict) and path == ("groups",):

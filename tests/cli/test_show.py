@@ -109,6 +109,8 @@ def test_the_source_is_the_one_that_build_prints(mhagen: Run, tiny: Path) -> Non
         (("--after", "fold_scal"), ("did you mean `fold_scale`?", "build_graph", "drop_concat", "source")),
         (("--after", "schedule", "--format", "mermaid"), ("not a graph", "build_graph")),
         (("--format", "svg", "--after", "spec"), ("svg", "leave --after out")),
+        (("--format", "mermaid", "--target", "avx2"), ("of no target", "leave --target out")),
+        (("--after", "fold_scale", "--target", "avx2"), ("of no target", "leave --target out")),
         (("--shape", "q=64"), ("--shape", "for --format svg")),
         (("--json",), ("--json", "for --format svg")),
         (("--format", "html", "--json"), ("--json", "for --format svg")),

@@ -304,6 +304,8 @@ def test_weights_are_for_layers(mhagen: Run, spec: Path, inputs: Path) -> None:
 def test_what_is_not_for_pictures_is_refused(mhagen: Run, spec: Path, inputs: Path) -> None:
     for more in (("--after", "spec"), ("--format", "mermaid"), ("--shape", "s=4"), ("--head", "1")):
         assert mhagen("show", spec, "--attention", inputs, *more).code == 2
+    said = mhagen("show", spec, "--attention", inputs, "--target", "avx2")
+    assert said.code == 2 and "leave --target out" in said.err
 
 
 def test_what_is_not_there_is_drawn_empty(mhagen: Run, spec: Path, tmp_path: Path) -> None:

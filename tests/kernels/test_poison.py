@@ -34,7 +34,7 @@ MASKED_EVERYWHERE: dict[str, Table] = {
         "shut": "bool query_heads",
         "ranges": dict.fromkeys(("length", "ahead", "label", "mark"), (0, 1)),
     },
-    # Without h in it, the mask of the heads that are decoded together is one: chunks of keys are left out.
+    # Without h in it, the mask of the heads that are decoded together is one: rows of chunks are left out.
     "stretch": {
         "heads": "4/2 17/33",
         "modify": "score + tilt[b, k]",

@@ -109,6 +109,53 @@ def test_a_table_that_is_wrong_is_left_to_its_own_error() -> None:
     assert problems(score=lambda score, b, h, q, k: score, scores=3) == [("wrong-type", "scores")]
 
 
+GROUPED: dict[str, Any] = {
+    "groups": [
+        {"heads": [0, 2], "keep": lambda b, h, q, k, window: (k <= q) & (q - k < window + h)},
+        {"heads": [1], "score": lambda score, b, h, q, k: score - abs(q - k), "softmax": {"sink": "0.0"}},
+        {"heads": [3]},
+    ],
+    "constants": {"window": 16},
+}
+
+
+def test_a_group_has_functions_of_its_own() -> None:
+    spec = mhagen.Spec(name="grouped", heads=HEADS, keep=lambda b, h, q, k: k <= q, **GROUPED)
+    texts = [
+        {"heads": [0, 2], "mask": {"keep": "k <= q and q - k < window + h"}},
+        {"heads": [1], "scores": {"modify": "score - abs(q - k)"}, "softmax": {"sink": "0.0"}},
+        {"heads": [3]},
+    ]
+    written = {"name": "grouped", "heads": HEADS, "mask": {"keep": "k <= q"}, "constants": {"window": 16}}
+    assert spec == load_spec({**written, "groups": texts})
+    assert load_spec(Source("grouped.toml", spec.to_toml())) == spec
+    assert callable(GROUPED["groups"][0]["keep"])  # what was given is as it was
+
+
+def test_a_mistake_in_a_function_of_a_group_names_the_group() -> None:
+    groups = [
+        {"heads": [0], "keep": lambda b, h, q, k: 0 <= q - k < 9},
+        {"heads": [1], "score": lambda score, b, h, q, k: q % k},
+        {"heads": [2], "mask": {"keep": "k <= q"}, "keep": lambda b, h, q, k: k <= q},
+        {"heads": [3], "mask": 3, "keep": lambda b, h, q, k: k <= q},
+    ]
+    with pytest.raises(mhagen.SpecError) as caught:
+        mhagen.Spec(name="wrong", heads=HEADS, groups=groups)
+    found = {each.code: each.place for each in caught.value.diagnostics}
+    assert found.pop("not-yet-decided").startswith(f"groups[0].keep at {__file__}:")
+    assert found == {
+        "given-twice": "groups[2].keep",
+        "wrong-type": "groups[3].mask",
+        "divisor-can-be-zero": "groups[1].scores.modify",
+    }
+    assert "groups[1].score, as traced:1:5" in str(caught.value)
+
+
+def test_a_keep_of_a_group_that_is_no_function_is_told_where_texts_stand() -> None:
+    with pytest.raises(mhagen.SpecError, match=r"it belongs into \[mask\]"):
+        mhagen.Spec(name="wrong", heads=HEADS, groups=[{"heads": [0], "keep": "k <= q"}])
+
+
 def test_files_and_mappings_know_no_functions() -> None:
     with pytest.raises(mhagen.SpecError, match="unknown-key"):
         load_spec({"name": "tiny", "heads": HEADS, "score": lambda score, b, h, q, k: score})
@@ -126,7 +173,23 @@ def test_a_kernel_can_be_built_of_functions() -> None:
 HINTS: dict[str, tuple[dict[str, Any], str]] = {
     "a function in a group": (
         {"groups": [{"heads": [1], "mask": {"keep": lambda b, h, q, k: k <= q}}]},
-        "functions are for all heads, and may ask for h; a group's expressions are strings",
+        'in mhagen.Spec a function is keep=..., of a group its key "keep"',
+    ),
+    "a function in a table": (
+        {"scores": {"modify": lambda score, b, h, q, k: score}},
+        'in mhagen.Spec a function is score=..., of a group its key "score"',
+    ),
+    "a function for a table": (
+        {"mask": lambda b, h, q, k: k <= q},
+        'in mhagen.Spec a function is keep=..., of a group its key "keep"',
+    ),
+    "a function by the name that FlexAttention has": (
+        {"score_mod": lambda score, b, h, q, k: score},
+        'in mhagen.Spec a function is score=..., of a group its key "score"',
+    ),
+    "an array for its declaration": (
+        {"inputs": {"table": [[True, False]]}},
+        "declare its shape and dtype: the array itself is an argument of every call",
     ),
     "a condition without quotes": ({"mask": {"keep": True}}, 'write "True", in quotes'),
     "one table for a list of tables": ({"groups": {"heads": [1]}}, r"write \[\[groups\]\], once for each"),
