@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from inspect import getmembers, isfunction
 from pathlib import Path
+from symtable import symtable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -159,7 +160,12 @@ def filled(template: str, model: DataclassInstance) -> str:
 
 
 def names_in(body: str) -> frozenset[str]:
-    return frozenset(node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name))
+    """The names that are read anywhere in a text, from the compiler's tables: a tree takes long to walk."""
+    tables = [symtable(body, "body", "exec")]
+    for table in tables:
+        tables += table.get_children()
+    symbols = (symbol for table in tables for symbol in table.get_symbols())
+    return frozenset(symbol.get_name() for symbol in symbols if symbol.is_referenced())
 
 
 def support_imports(body: str, support: Mapping[str, frozenset[str]] = SUPPORT) -> tuple[SupportImport, ...]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from enum import Enum
+from functools import cache
 from typing import NoReturn, TypeAlias, TypeVar, cast, get_type_hints
 
 from ..base.errors import Diagnostic, InputError
@@ -72,6 +73,12 @@ SORTS = {
     "string": "a string",
     "end": "the end",
 }
+
+
+@cache
+def field_hints() -> Mapping[type[Op], Mapping[str, object]]:
+    """What the fields of every op are annotated with."""
+    return {kind: get_type_hints(kind) for kind in VOCABULARY.values()}
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ class _Reader:
             return self.value()
         name = self.one_of({field.name: field.name for field in fields(kind)})
         self.mark("=")
-        return name, self.field_value(get_type_hints(kind)[name])
+        return name, self.field_value(field_hints()[kind][name])
 
     def field_value(self, hint: object) -> FieldValue:
         if isinstance(hint, type) and issubclass(hint, Enum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from ..runtime.launch import MULTIPLY_ADDS_OF_A_THREAD
 from .counts import Counts, Tiling, count
@@ -43,7 +43,7 @@ class Parts:
 
     @property
     def seconds(self) -> float:
-        return float(sum(asdict(self).values()))
+        return float(sum(vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def modelled(work: Workload, schedule: Schedule, sight: Sight, machine: Machine)
 def shared(parts: Parts, tasks: int, threads: int) -> Parts:
     """The parts of the thread that works longest, were all tasks alike, and what the others wait for it."""
     rounds = -(-tasks // threads)
-    each = Parts(**{name: seconds / threads for name, seconds in asdict(parts).items()})
+    each = Parts(**{name: seconds / threads for name, seconds in vars(parts).items()})
     return replace(each, idle=each.seconds * (rounds * threads / tasks - 1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 
 from ..base.dtypes import DType
@@ -36,12 +37,12 @@ class Workload:
         """Are all heads computed in one way?"""
         return set(self.of) == {0}
 
-    @property
+    @cached_property
     def heads_of_parts(self) -> tuple[tuple[int, ...], ...]:
         numbers = range(len(self.parts))
         return tuple(tuple(head for head, of in enumerate(self.of) if of == number) for number in numbers)
 
-    @property
+    @cached_property
     def kept_heads(self) -> tuple[int, ...]:
         """The heads that are computed, part by part: their places in the order of tasks."""
         return tuple(head for heads in self.heads_of_parts for head in heads)

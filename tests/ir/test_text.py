@@ -37,8 +37,9 @@ def test_every_stage_of_a_graph_is_printed_and_parsed_to_an_equal_graph(spec, se
     run_passes(graph, PASSES, observe=lambda _, after: stages.append(after))
     for stage in stages:
         text = print_graph(stage)
-        assert parse_graph(text) == stage
-        assert print_graph(parse_graph(text)) == text
+        parsed = parse_graph(text)
+        assert parsed == stage
+        assert print_graph(parsed) == text
 
 
 def test_the_text_of_a_graph_is_what_it_was_read_from():
