@@ -14,7 +14,7 @@ from .gpu_entry import entry_model, kernel_parameters, signature
 from .gpu_facts import GpuLowering, check_supported
 from .gpu_finish import finish_model
 from .gpu_layer import gpu_layer_model, layer_constants
-from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuKindModel, GpuModuleModel
+from .gpu_model import CellsModel, CopyModel, GpuKernelModel, GpuKindModel, GpuModuleModel, HeadsModel
 from .gpu_order import order_model
 from .gpu_prose import gpu_doc
 from .gpu_second import second_group, second_kind, second_model, second_plan
@@ -27,7 +27,6 @@ from .gpu_stages import (
     tile_stages,
     view_model,
 )
-from .hopper_model import HopperKindModel
 
 # The bits of a number's exponent in both halves of a register, and what makes all of them overflow.
 EXPONENTS = {"f16": ("0x7C007C00", "0x04000400"), "bf16": ("0x7F807F80", "0x00800080")}
@@ -79,8 +78,13 @@ def lower_gpu(program: Program, schedule: GpuSchedule, target: Gpu) -> GpuModule
 
 def kind_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> GpuKindModel:
     """What is compiled for one kind of heads."""
+    return GpuKindModel(**vars(heads_model(facts, of_second)), pipeline=pipeline_model(facts))
+
+
+def heads_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> HeadsModel:
+    """What is compiled for one kind of heads in every family of kernels."""
     modify, hide, infinities = stages = tile_stages(facts)
-    return GpuKindModel(
+    return HeadsModel(
         suffix=facts.suffix,
         constants_suffix=facts.suffix.upper(),
         constants=own_constants(facts),
@@ -93,17 +97,16 @@ def kind_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> GpuKin
         view=view_model(facts),
         decode=decoded_kind(decode_facts(facts), stages),
         second=second_kind(facts, of_second),
-        pipeline=pipeline_model(facts),
         finish=finish_model(facts),
     )
 
 
-def cell_functions(kinds: Iterable[GpuKindModel | HopperKindModel]) -> tuple[CellsModel, ...]:
+def cell_functions(kinds: Iterable[HeadsModel]) -> tuple[CellsModel, ...]:
     """What is done in cells, for many queries and for few."""
     return distinct(*(each for k in kinds for each in (k.modify, k.decode.modify, k.hide, k.decode.hide)))
 
 
-def infinity_functions(kinds: Iterable[GpuKindModel | HopperKindModel]) -> tuple[CellsModel, ...]:
+def infinity_functions(kinds: Iterable[HeadsModel]) -> tuple[CellsModel, ...]:
     """The same, with values that are not finite."""
     return distinct(*(each for k in kinds for each in (k.infinities, k.decode.infinities)))
 

@@ -223,8 +223,8 @@ class ClearModel:
 
 
 @dataclass(frozen=True)
-class GpuKindModel:
-    """What is compiled for one kind of heads: those of which the same is said."""
+class HeadsModel:
+    """What is compiled for one kind of heads, those of which the same is said, whatever multiplies."""
 
     suffix: str  # what the names of its functions end with, where there are other kinds
     constants_suffix: str  # and those of its constants and kernels
@@ -238,8 +238,14 @@ class GpuKindModel:
     view: ViewModel
     decode: DecodedKindModel
     second: SecondKindModel
-    pipeline: PipelineModel
     finish: FinishModel
+
+
+@dataclass(frozen=True)
+class GpuKindModel(HeadsModel):
+    """The same, where every warp copies and multiplies."""
+
+    pipeline: PipelineModel
 
 
 @dataclass(frozen=True)

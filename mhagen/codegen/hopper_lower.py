@@ -7,18 +7,15 @@ from ..ir.program import Program
 from ..schedule.gpu_plan import BYTES, GpuSchedule
 from ..schedule.hopper_plan import HopperSchedule
 from .gpu_clear import clear_model
-from .gpu_constants import own_constants
-from .gpu_decode import decode_constants, decode_facts, decode_model, decoded_kind
+from .gpu_decode import decode_constants, decode_facts, decode_model
 from .gpu_entry import entry_model, kernel_parameters, signature
 from .gpu_facts import GpuLowering, check_supported
-from .gpu_finish import finish_model
 from .gpu_layer import gpu_layer_model, layer_constants
-from .gpu_lower import EXPONENTS, block_copies, cell_functions, infinity_functions
+from .gpu_lower import EXPONENTS, block_copies, cell_functions, heads_model, infinity_functions
 from .gpu_model import CellsModel
-from .gpu_order import order_model
 from .gpu_prose import doc_of, paragraph
-from .gpu_second import second_group, second_kind, second_model, second_plan
-from .gpu_stages import before_model, find_lines, reads_offset, tile_stages, view_model
+from .gpu_second import second_group, second_model, second_plan
+from .gpu_stages import find_lines
 from .hopper_constants import hopper_constants
 from .hopper_model import CalledModel, HopperKernelModel, HopperKindModel, HopperModuleModel
 from .model import ConstantGroup, Lines, Names
@@ -83,21 +80,9 @@ def kernel_model(
 
 def kind_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> HopperKindModel:
     """What is compiled for one kind of heads."""
-    modify, hide, infinities = stages = tile_stages(facts)
-    masked = facts.view_code is not None
+    of_heads, masked = heads_model(facts, of_second), facts.view_code is not None
     return HopperKindModel(
-        suffix=facts.suffix,
-        constants_suffix=facts.suffix.upper(),
-        constants=own_constants(facts),
-        order=order_model(facts),
-        reads_offset=reads_offset(facts),
-        before=before_model(facts),
-        modify=modify,
-        hide=hide,
-        infinities=infinities,
-        view=view_model(facts),
-        decode=decoded_kind(decode_facts(facts), stages),
-        second=second_kind(facts, of_second),
+        **vars(of_heads),
         copied_lines=find_lines(facts, 0, 4, asks_whole=False),
         first_lines=find_lines(facts, 0, 4),
         next_lines=find_lines(facts, 1, 8, asks_whole=False),
@@ -106,9 +91,8 @@ def kind_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> Hopper
         is_whole="whole0" if masked else "(block0 + 1) * BLOCK_KEYS <= keys",
         produced=produced(facts),
         multiplied=multiplied(facts),
-        made=made(modify, hide, facts.weighed),
-        mended=mended(infinities),
-        finish=finish_model(facts),
+        made=made(of_heads.modify, of_heads.hide, facts.weighed),
+        mended=mended(of_heads.infinities),
     )
 
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .gpu_model import (
-    BeforeModel,
     CellsModel,
     ClearModel,
     CopyModel,
-    DecodedKindModel,
     DecodeModel,
-    FinishModel,
     GpuEntryModel,
     GpuLayerModel,
-    GpuOrderModel,
-    ViewModel,
+    HeadsModel,
 )
-from .gpu_second_model import GpuSecondModel, SecondKindModel
-from .model import ConstantGroup, ConstantLine, Lines, Names
+from .gpu_second_model import GpuSecondModel
+from .model import ConstantGroup, Lines, Names
 
 
 @dataclass(frozen=True)
@@ -30,21 +26,9 @@ class CalledModel:
 
 
 @dataclass(frozen=True)
-class HopperKindModel:
-    """What is compiled for one kind of heads: those of which the same is said."""
+class HopperKindModel(HeadsModel):
+    """What is compiled for one kind of heads: some threads copy, others multiply."""
 
-    suffix: str  # what the names of its functions end with, where there are other kinds
-    constants_suffix: str  # and those of its constants and kernels
-    constants: tuple[ConstantLine, ...]  # what it is compiled with, in place of the module's
-    order: GpuOrderModel
-    reads_offset: bool  # does it matter where queries stand?
-    before: BeforeModel
-    modify: CellsModel
-    hide: CellsModel
-    infinities: CellsModel
-    view: ViewModel
-    decode: DecodedKindModel
-    second: SecondKindModel
     copied_lines: Lines  # how the first block of keys is found by those who copy,
     next_lines: Lines  # and the next one
     first_lines: Lines  # the same by those who multiply
@@ -55,7 +39,6 @@ class HopperKindModel:
     multiplied: Names  # and those who multiply
     made: Names  # what weights are made of
     mended: Names  # what is needed to take values out that are not finite
-    finish: FinishModel
 
 
 @dataclass(frozen=True)
