@@ -15,6 +15,7 @@ from ..interop.gpu import peers_on_gpu, require_packages, stage_here
 from ..spec.load import load_spec
 from ..tuning.bench import Pace, problem_of_row
 from ..tuning.gpu_bench import bench_for
+from ..tuning.gpu_call import problem_on_gpu
 from ..tuning.gpu_grid import GPU_DTYPES, GPU_GRID, gpu_rows_named
 from ..tuning.gpu_prepared import Work, figures_of_works, prepare, work_of
 from ..tuning.gpu_race import (
@@ -24,7 +25,6 @@ from ..tuning.gpu_race import (
     Subject,
     gpu_targets,
     operands_of_host,
-    problem_on_gpu,
     race,
     targets_for,
 )

@@ -10,18 +10,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..backend.acceptance import TOLERANCES, Example, first_of, numpy_dtype
+from ..backend.acceptance import TOLERANCES, first_of, numpy_dtype
 from ..base.errors import InputError, UnsupportedError
 from ..base.target import SM_90, SM_90A, Gpu
 from ..pipeline import compile_to_gpu_source
 from ..runtime.gpu_driver import gpu_of_this_machine
-from ..schedule.gpu_decode_plan import PART_KEYS, choose_decode_schedule
+from ..schedule.gpu_decode_plan import choose_decode_schedule
 from ..schedule.gpu_plan import GpuSizes, sizes_of
 from ..schedule.gpu_space import GpuPlan
 from ..schedule.hopper_plan import HopperSchedule
 from ..schedule.workload import workload_of
 from .bench import FEWEST_ROUNDS, MOST_ROUNDS, Entrant, Pace
 from .gpu_bench import Bench
+from .gpu_call import decodes, gpu_call
 from .gpu_contest import CALLS, rounds_of
 from .gpu_grid import BAR_OF_DECODING, bar_of
 from .gpu_result import in_words
@@ -135,8 +136,9 @@ def gpu_targets(arch: Gpu | None) -> tuple[Gpu, ...]:
 
 
 def targets_for(problem: Problem, targets: Sequence[Gpu]) -> tuple[Gpu, ...]:
-    """Those whose kernels differ: all have the same ones for decoding."""
-    return tuple(targets[-1:] if problem.is_decoding else targets)
+    """Those whose kernels differ: all have the same ones for few queries."""
+    example = problem.example
+    return tuple(targets[-1:] if decodes(problem.spec, example.queries, example.keys) else targets)
 
 
 def race(
@@ -200,9 +202,9 @@ def bars(peers: Sequence[str], problem: Problem, target: Gpu) -> dict[str, float
 def own_of(stage: Stage, subject: Subject, operands: Operands, target: Gpu, several: int) -> Own:
     """Our kernel, its result judged; what it cannot do, or does wrong, is told."""
     try:
-        _, program, source = compile_to_gpu_source(subject.problem.spec, target.name)
+        spec, program, source = compile_to_gpu_source(subject.problem.spec, target.name)
         work, plan = workload_of(program.attention), source.schedule
-        if subject.problem.is_decoding and subject.problem.example.keys > PART_KEYS:
+        if decodes(spec, subject.problem.example.queries, subject.problem.example.keys):
             plan = choose_decode_schedule(work, plan, target)
         made = Own(target, family_of(plan, sizes_of(work)), in_words(plan, sizes_of(work)))
         out = operands.new_out()
@@ -264,27 +266,13 @@ def seconds_of(stage: Stage, calls: Sequence[Candidate], pace: Pace) -> list[lis
 
 def operands_of_host(stage: Bench, problem: Problem) -> Operands:
     """Those of any spec: arrays of the host, and the reference in float64 for a judge."""
-    dtype = numpy_dtype(problem.spec.dtype)
-    query, width = problem.arguments["query"], problem.spec.heads.value_dim
-    blank = np.full((*query.shape[:-1], width), np.nan, query.dtype)
+    call, dtype = gpu_call(stage, problem), numpy_dtype(problem.spec.dtype)
 
     def error(result: Any) -> float | None:
         found: Array = stage.fetch(result, dtype)
         return reference_error(problem, found.astype(np.float64))
 
-    arrays = {**problem.arguments, **problem.inputs}
-    keywords = {name: stage.put(array) for name, array in arrays.items()}
-    return Operands(
-        {**keywords, "query_offset": problem.query_offset},
-        lambda: stage.put(blank),
-        error,
-        partial(allowed_in, problem),
-    )
-
-
-def problem_on_gpu(spec: Any, example: Example) -> Problem:
-    """Of a layer, the attention."""
-    return Problem(spec.model_copy(update={"projections": None}), example)
+    return Operands(call.keywords, call.new_out, error, partial(allowed_in, problem))
 
 
 def usual_tolerance(problem: Problem) -> float:
