@@ -87,7 +87,7 @@ def no_safetensors(file: Path) -> UnsupportedError:
 def unreadable(file: Path, error: Exception) -> InputError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     if "pickle" in str(reason):  # NumPy's word for all that it does not know, and a remedy that would run it
-        reason = "it has no plain arrays of numbers, as np.save and np.savez write them; pickled objects are not read"
+        reason = "it has no plain arrays of numbers, as np.savez writes them; pickled objects are not read"
     return InputError(f"{file} cannot be read: {reason}")
 
 
