@@ -97,7 +97,7 @@ class GpuTimed:
 
 
 @dataclass(frozen=True)
-class Subject:
+class NamedCall:
     """A call to measure, and what its table calls it."""
 
     row: str
@@ -143,16 +143,16 @@ def targets_for(problem: Problem, targets: Sequence[Gpu]) -> tuple[Gpu, ...]:
 
 def race(
     stage: Stage,
-    subject: Subject,
+    named: NamedCall,
     operands: Operands,
     targets: Sequence[Gpu],
     peers: Sequence[GpuPeer | Absent],
     pace: Pace,
 ) -> tuple[GpuTimed, ...]:
     """Judge and time our kernels for these targets beside the peers: an outcome for each that differs."""
-    problem = subject.problem
+    problem = named.problem
     several = IN_A_GRAPH if problem.is_decoding else 1
-    owns = [own_of(stage, subject, operands, target, several) for target in targets_for(problem, targets)]
+    owns = [own_of(stage, named, operands, target, several) for target in targets_for(problem, targets)]
     asked = [peer for peer in peers if isinstance(peer, Absent) or peer.is_for(problem)]
     found = [peer_of(stage, peer, problem, operands, several) for peer in asked]
     others = [*(each for each in found if isinstance(each, Entrant)), *limit(stage, problem)]
@@ -160,7 +160,7 @@ def race(
     timed = timed_by_name(stage, (*right, *others), several, pace) if right else {}
     absent = tuple(each for each in found if isinstance(each, Absent))
     beside = tuple(timed[each.name] for each in others) if right else ()
-    return tuple(outcome_of(subject, own, timed.get(own.target.name), beside, absent) for own in owns)
+    return tuple(outcome_of(named, own, timed.get(own.target.name), beside, absent) for own in owns)
 
 
 def timed_by_name(stage: Stage, entrants: Sequence[Entrant], several: int, pace: Pace) -> dict[str, Timed]:
@@ -174,12 +174,12 @@ def timed_by_name(stage: Stage, entrants: Sequence[Entrant], several: int, pace:
 
 
 def outcome_of(
-    subject: Subject, own: Own, timed: Timed | None, beside: tuple[Timed, ...], absent: tuple[Absent, ...]
+    named: NamedCall, own: Own, timed: Timed | None, beside: tuple[Timed, ...], absent: tuple[Absent, ...]
 ) -> GpuTimed:
-    problem = subject.problem
+    problem = named.problem
     found = Outcome(
-        row=subject.row,
-        title=subject.title,
+        row=named.row,
+        title=named.title,
         dtype=problem.spec.dtype.value,
         threads=None,
         is_decoding=problem.is_decoding,
@@ -199,12 +199,12 @@ def bars(peers: Sequence[str], problem: Problem, target: Gpu) -> dict[str, float
     return {name: bar for name, bar in found.items() if bar is not None}
 
 
-def own_of(stage: Stage, subject: Subject, operands: Operands, target: Gpu, several: int) -> Own:
+def own_of(stage: Stage, named: NamedCall, operands: Operands, target: Gpu, several: int) -> Own:
     """Our kernel, its result judged; what it cannot do, or does wrong, is told."""
     try:
-        spec, program, source = compile_to_gpu_source(subject.problem.spec, target.name)
+        spec, program, source = compile_to_gpu_source(named.problem.spec, target.name)
         work, plan = workload_of(program.attention), source.schedule
-        if decodes(spec, subject.problem.example.queries, subject.problem.example.keys):
+        if decodes(spec, named.problem.example.queries, named.problem.example.keys):
             plan = choose_decode_schedule(work, plan, target)
         made = Own(target, family_of(plan, sizes_of(work)), in_words(plan, sizes_of(work)))
         out = operands.new_out()

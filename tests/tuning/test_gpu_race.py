@@ -36,7 +36,7 @@ from mhagen.tuning.gpu_prepared import Work, figures, figures_of_works, prepare,
 from mhagen.tuning.gpu_race import (
     GpuPeer,
     GpuTimed,
-    Subject,
+    NamedCall,
     gpu_targets,
     operands_of_host,
     race,
@@ -97,8 +97,8 @@ def raced(
     stage: Stage, *peers: Any, shape: tuple[int, int, int] = (1, 9, 9), **changes: Any
 ) -> tuple[GpuTimed, ...]:
     problem = problem_on_gpu(load_spec({**SPEC, **changes}), Example(*shape, seed=0))
-    subject = Subject("row", "a call", problem)
-    return race(stage, subject, stage.operands(problem), (SM_90, SM_90A), peers, Pace(3))
+    named = NamedCall("row", "a call", problem)
+    return race(stage, named, stage.operands(problem), (SM_90, SM_90A), peers, Pace(3))
 
 
 def test_both_families_and_all_peers_that_are_right_take_turns() -> None:
