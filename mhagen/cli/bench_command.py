@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from .command import Command, arch, as_json
+from .failures import Failure, attempt, failure_document
+from .output import document
 from .tune_command import refuse
 
 
@@ -96,10 +98,12 @@ def bench(
         raise click.UsageError("--shape is for a SPEC: the rows of the grid have their own.")
     pace = Pace(rounds, seconds)
     if backend == "cuda":
+        refuse(context, ("threads",), "--backend cpu")
+        if (code := code_without_compiler(as_json)) is not None:
+            return code
         from .bench_gpu import Request as RequestForGpu
         from .bench_gpu import bench_on_gpu
 
-        refuse(context, ("threads",), "--backend cpu")
         given = (
             rows,
             "bfloat16,float16" if dtypes is None else dtypes,
@@ -112,3 +116,15 @@ def bench(
 
     given = (rows, DTYPES_OF_GRID if dtypes is None else dtypes, PEERS if against is None else against)
     return measure(Request(spec, shapes, *given, threads, pace), as_json)
+
+
+def code_without_compiler(as_json: bool) -> int | None:
+    """None where kernels for GPUs can be compiled: nothing else may import what compiles them."""
+    from ..tuning.toolchain import require_gpu_compiler
+
+    found = attempt(require_gpu_compiler)
+    if not isinstance(found, Failure):
+        return None
+    if as_json:
+        document("bench", found.exit_code, {"error": failure_document(found.error)})
+    return found.exit_code
