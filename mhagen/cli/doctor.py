@@ -106,7 +106,7 @@ def cuda_lines(cuda: Cuda) -> Iterator[str]:
 
 
 def gpu_tools() -> dict[str, str | None]:
-    """What compiles kernels for GPUs and what assembles them, each with its version; None if it is not there."""
+    """What compiles kernels for GPUs and what assembles them, with versions; None for what is not there."""
     compiler = installed(GPU_COMPILER) if find_spec("numba_cuda") is not None else None
     return {GPU_COMPILER: compiler, "ptxas": ptxas_version() or None}
 
