@@ -10,15 +10,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
-import numpy as np
-
 from ..backend import acceptance, cpu, cuda
 from ..base.errors import InputError, UnsupportedError
 from ..base.target import target_named
 from ..pipeline import Kernel, compile_to_gpu_source, compile_to_source, load_gpu_kernel, load_kernel
 from ..runtime.host import host_cpu, require
 from ..tuning.gpu_verification import GpuCase, required_bench, verify_on_gpu
-from ..tuning.verification import Case, calls_of, verify_kernel
+from ..tuning.verification import Call, Case, calls_of, verify_kernel
 from ..tuning.workers import busy
 from . import quantities
 from .cases import are_right, case_document, print_cases, verdict
@@ -195,15 +193,18 @@ def what_is_wrong(kernel: Kernel, cases: Sequence[Case]) -> str:
 
 def leaves_range(kernel: Kernel, cases: Sequence[Case]) -> bool:
     """Whether all cases that differ do so only where plain arithmetic overflows too."""
-    with np.errstate(all="ignore"):
-        return acceptance.leave_range(
-            acceptance.Results(
-                *(acceptance.first_of(each()) for each in (call.kernel, call.numpy, call.reference)),
-                case.allowed,
-            )
-            for call, case in zip(calls_of(kernel), cases, strict=False)
-            if not case.is_right
-        )
+    return acceptance.leave_range(
+        results_of(call, case.allowed)
+        for call, case in zip(calls_of(kernel), cases, strict=False)
+        if not case.is_right
+    )
+
+
+def results_of(call: Call, allowed: float) -> acceptance.Results:
+    found, plain, expected = (
+        acceptance.first_of(each()) for each in (call.kernel, call.numpy, call.reference)
+    )
+    return acceptance.Results(found, plain, expected, allowed)
 
 
 def tell(built: Built) -> None:
