@@ -92,7 +92,9 @@ def bench(
     """
     from ..tuning.bench import Pace
 
-    if (spec is None) == (not (wants_grid or rows)):
+    if spec is not None and (wants_grid or rows):
+        raise click.UsageError("A SPEC, or the grid (--grid, --rows): not both.")
+    if spec is None and not (wants_grid or rows):
         raise click.UsageError("Give a SPEC, --grid, or --rows of the grid.")
     if shapes and spec is None:
         raise click.UsageError("--shape is for a SPEC: the rows of the grid have their own.")
