@@ -277,15 +277,21 @@ def numpy_error(spec: Spec, module: ModuleType) -> float:
 
 def results_of(spec: Spec, module: ModuleType, allowed: float) -> Iterator[Results]:
     """Those of attention(), queries first and last."""
-    reference, baseline = Reference(spec), NumpyBaseline(spec)
     for example in examples(spec, module):
         keywords = example.attention(spec) | example.inputs(spec)
         for offset in (0, example.keys - example.queries):
-            found, plain, expected = (
-                first_of(each.attention(**keywords, query_offset=offset))
-                for each in (module, baseline, reference)
-            )
-            yield Results(found, plain, expected, allowed)
+            yield results_at(spec, module, "attention", {**keywords, "query_offset": offset}, allowed)
+
+
+def results_at(
+    spec: Spec, module: ModuleType, function: str, keywords: dict[str, Any], allowed: float
+) -> Results:
+    """Those of one call of attention() or layer()."""
+    found, plain, expected = (
+        first_of(getattr(each, function)(**keywords))
+        for each in (module, NumpyBaseline(spec), Reference(spec))
+    )
+    return Results(found, plain, expected, allowed)
 
 
 @np.errstate(all="ignore")

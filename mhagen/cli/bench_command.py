@@ -92,12 +92,7 @@ def bench(
     """
     from ..tuning.bench import Pace
 
-    if spec is not None and (wants_grid or rows):
-        raise click.UsageError("A SPEC, or the grid (--grid, --rows): not both.")
-    if spec is None and not (wants_grid or rows):
-        raise click.UsageError("Give a SPEC, --grid, or --rows of the grid.")
-    if shapes and spec is None:
-        raise click.UsageError("--shape is for a SPEC: the rows of the grid have their own.")
+    require_one_subject(spec, wants_grid or bool(rows), shapes)
     pace = Pace(rounds, seconds)
     if backend == "cuda":
         refuse(context, ("threads",), "--backend cpu")
@@ -130,3 +125,13 @@ def code_without_compiler(as_json: bool) -> int | None:
     if as_json:
         document("bench", found.exit_code, {"error": failure_document(found.error)})
     return found.exit_code
+
+
+def require_one_subject(spec: str | None, is_grid: bool, shapes: tuple[str, ...]) -> None:
+    """Raises   UsageError unless there is a spec, or the grid, and shapes for the first alone"""
+    if spec is not None and is_grid:
+        raise click.UsageError("A SPEC, or the grid (--grid, --rows): not both.")
+    if spec is None and not is_grid:
+        raise click.UsageError("Give a SPEC, --grid, or --rows of the grid.")
+    if shapes and spec is None:
+        raise click.UsageError("--shape is for a SPEC: the rows of the grid have their own.")

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from importlib.util import find_spec
 
 from ..runtime.gpu_assembler import ptxas_version
+from ..runtime.gpu_launch import version_of
 from ..tuning.cuda import Cuda
 from ..tuning.findings import Finding, find
 from ..tuning.keeping import Keeping
-from ..tuning.machine import Limits, Machine, installed, this_machine
+from ..tuning.machine import Limits, Machine, this_machine
 from ..tuning.processor import Processor
 from ..tuning.workers import Workers
 from .exits import Exit
@@ -107,7 +108,7 @@ def cuda_lines(cuda: Cuda) -> Iterator[str]:
 
 def gpu_tools() -> dict[str, str | None]:
     """What compiles kernels for GPUs and what assembles them, with versions; None for what is not there."""
-    compiler = installed(GPU_COMPILER) if find_spec("numba_cuda") is not None else None
+    compiler = version_of(GPU_COMPILER) if find_spec("numba_cuda") is not None else None
     return {GPU_COMPILER: compiler, "ptxas": ptxas_version() or None}
 
 

@@ -10,7 +10,8 @@ from pydantic_core import ErrorDetails
 
 from ..base.errors import Diagnostic
 from ..base.spelling import did_you_mean
-from .fields import MOST_HEADS, Fields
+from ..expr.interval import MOST_HEADS
+from .fields import Fields
 from .problems import KeyPath, Problem, key_text, shown, shown_key
 from .schema import keys_at, needed_at, schema_at
 
