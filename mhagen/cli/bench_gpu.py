@@ -30,7 +30,6 @@ from ..tuning.gpu_race import (
 )
 from ..tuning.ptxas import require_ptxas
 from ..tuning.surroundings import these_surroundings
-from ..tuning.toolchain import require_gpu_compiler
 from .bench import DEFAULT_SHAPE, listed, surroundings_document
 from .exits import Exit
 from .failures import Failure, attempt, failure_document
@@ -68,7 +67,6 @@ def measured(request: Request, as_json: bool) -> int:
     require_packages(listed(request.against))
     calls = list(calls_of(request))
     targets = gpu_targets(None if request.arch is None else gpu_named(request.arch))
-    require_gpu_compiler()
     _, nobody = bench_for(targets[0])
     if nobody:
         return tell_what_is_known(calls, targets, nobody, as_json)
