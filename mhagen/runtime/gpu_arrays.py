@@ -323,7 +323,8 @@ def current_stream(like: Any) -> int:
         case "torch":
             return int(module.cuda.current_stream(like.device).cuda_stream)  # type: ignore[union-attr]
         case "cupy":
-            return int(module.cuda.get_current_stream().ptr)  # type: ignore[union-attr]
+            with like.device:  # there is one for each GPU
+                return int(module.cuda.get_current_stream().ptr)  # type: ignore[union-attr]
     return 0
 
 

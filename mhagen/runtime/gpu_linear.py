@@ -84,15 +84,22 @@ class GpuLinear:
         given = depth if inputs is None else inputs.heads * inputs.dim
         weight = self.checked(part.weight, weights[part.weight], (outputs, given))
         if part.kept is not None or inputs is not None:
-            weight = self.library(weight).copy(weight)
-        for head in sorted(set(range(part.heads)) - set(part.made)):
-            weight[head * part.dim : (head + 1) * part.dim] = 0
-        if inputs is not None:
-            for head in sorted(set(range(inputs.heads)) - set(inputs.kept)):
-                weight[:, head * inputs.dim : (head + 1) * inputs.dim] = 0
+            weight = self.without_pruned(part, weight)
         bias = None if part.bias is None else self.checked(part.bias, weights[part.bias], (outputs,))
         gains = None if part.norm is None else self.checked(part.norm, weights[part.norm], (part.dim,))
         return Held(weight, bias, gains)
+
+    def without_pruned(self, part: Part, given: Any) -> Any:
+        """A copy of a weight that is 0 where heads are pruned."""
+        library, inputs = self.library(given), part.inputs
+        with library.used(given, None):
+            weight = library.copy(given)
+            for head in sorted(set(range(part.heads)) - set(part.made)):
+                weight[head * part.dim : (head + 1) * part.dim] = 0
+            if inputs is not None:
+                for head in sorted(set(range(inputs.heads)) - set(inputs.kept)):
+                    weight[:, head * inputs.dim : (head + 1) * inputs.dim] = 0
+        return weight
 
     def checked(
         self, name: str, array: Any, axes: Axes, sizes: Sizes | None = None, dtype: str | None = None

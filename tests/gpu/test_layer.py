@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import mhagen
 from gpu.attention import built
 from mhagen.base.errors import InputError, UnsupportedError
 from mhagen.pipeline import compile_to_gpu_source
+from mhagen.runtime.gpu_arrays import stream_of
 from mhagen.runtime.gpu_libraries import REDUCTIONS, SUMS_IN_FULL, ArrayLibrary
 from mhagen.runtime.gpu_offset import bind_gpu_offset
 from mhagen.runtime.sizes import Sizes
@@ -197,7 +199,7 @@ def test_other_formats_and_sums_that_pytorch_is_told_to_take_change_nothing(
     assert not any(seen)
 
 
-def test_arrays_of_cupy_are_multiplied_on_their_own_gpu() -> None:
+def test_arrays_of_cupy_are_multiplied_on_their_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     entered: list[Any] = []
 
     @contextmanager
@@ -215,13 +217,24 @@ def test_arrays_of_cupy_are_multiplied_on_their_own_gpu() -> None:
         def __exit__(self, *why: object) -> None:
             entered.append("left")
 
-    cuda = SimpleNamespace(ExternalStream=lambda *given: entering(given))
+    class Array:
+        device = Device()
+
+    Array.__module__ = "cupy"
+    cuda = SimpleNamespace(
+        ExternalStream=lambda *given: entering(given),
+        get_current_stream=lambda: SimpleNamespace(ptr=len(entered)),
+    )
     library = ArrayLibrary(SimpleNamespace(cuda=cuda))
     for stream, inside in ((None, ["device 3"]), (7, ["device 3", (7, 3)])):
         entered.clear()
-        with library.used(SimpleNamespace(device=Device()), stream):
+        with library.used(Array(), stream):
             assert entered == inside
         assert entered == inside + ["left"] * len(inside)
+    monkeypatch.setitem(sys.modules, "cupy", library.module)
+    entered.clear()
+    assert stream_of(None, Array()) == 1, "it is asked where the array is"
+    assert entered == ["device 3", "left"]
 
 
 @pytest.mark.parametrize("number", [np.int64(3), np.int32(3)])
