@@ -140,6 +140,8 @@ def build_gpu_spec(path: str, request: Request, names: dict[str, str]) -> Built:
     if bench is not None:
         with doing(f"verifying {spec.name} on {bench.name}"):
             built = replace(built, gpu_cases=tuple(verify_on_gpu(bench, spec, source)))
+        if spec.projections is not None:
+            warn(f"{spec.name}: attention() was compared with the reference, and layer() was not run")
     return built if built.exit_code != Exit.GOOD else replace(built, path=written(source, request))
 
 

@@ -218,6 +218,11 @@ def test_kernels_for_gpus_are_verified_where_there_is_one(
     assert all(case["is_right"] for case in found["cases"])
     said = mhagen(*asked)
     assert "of the reference" in said.out and "on this GPU against the reference" in said.out
+    assert "layer()" not in said.err
+    tiny.write_text(tiny.read_text(encoding="utf-8") + "\n[projections]\nmodel_dim = 8\n", encoding="utf-8")
+    said = mhagen(*asked)
+    assert said.code == 0
+    assert "tiny: attention() was compared with the reference, and layer() was not run" in said.err
 
 
 def test_a_compiler_that_is_turned_off_is_told(
