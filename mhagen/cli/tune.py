@@ -21,7 +21,7 @@ from .bench import listed, thread_count
 from .exits import worst
 from .explain import shape_of
 from .failures import Failure, attempt, failure_document
-from .output import document, notes, results, warn
+from .output import document, results, warn
 from .tuned import print_tuning, tuning_document
 from .tuned_page import tuned_page
 from .watch import watching
@@ -71,23 +71,19 @@ def tuned(request: Request) -> Tuning:
     spec = load_spec(request.spec)
     if (load := busy()) is not None:
         warn(f"other programs keep this machine busy (load {load:.1f}): gains below that noise are not seen")
-    try:
-        with watching(spec.name) as observe:
-            return tune(
-                request.spec,
-                shapes,
-                budget=budget,
-                strategy=request.strategy,
-                threads=threads,
-                jobs=request.jobs,
-                fresh=request.is_fresh,
-                save=request.saves,
-                observe=observe,
-                began=request.began,
-            )
-    except KeyboardInterrupt:
-        notes().print("interrupted: what was measured is kept, and the next run goes on from there")
-        raise
+    with watching(spec.name) as observe:
+        return tune(
+            request.spec,
+            shapes,
+            budget=budget,
+            strategy=request.strategy,
+            threads=threads,
+            jobs=request.jobs,
+            fresh=request.is_fresh,
+            save=request.saves,
+            observe=observe,
+            began=request.began,
+        )
 
 
 def tell(found: Tuning, request: Request, as_json: bool) -> int:
