@@ -115,7 +115,7 @@ def remarks_of(row: Json) -> Iterator[str]:
         if candidate["role"] == "our kernel of another row":
             yield f"an operation takes {times(row['beside'])} the time of one in `{candidate['form']}`"
     yield from (f"{name} as {peer['form']}" for name, peer in row["against"].items())
-    yield from (f"{absent['name']} is absent: {absent['reason']}" for absent in row["absent"])
+    yield from (f"{absent['name']} is left out: {absent['reason']}" for absent in row["absent"])
 
 
 if __name__ == "__main__":

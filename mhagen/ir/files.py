@@ -86,8 +86,8 @@ def no_safetensors(file: Path) -> UnsupportedError:
 
 def unreadable(file: Path, error: Exception) -> InputError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    if "pickle" in str(reason):  # NumPy's word, and its remedy would be to run what is in the file
-        reason = "it holds pickled objects, which may do anything when read: save arrays of numbers"
+    if "pickle" in str(reason):  # NumPy's word for all that it does not know, and a remedy that would run it
+        reason = "it has no plain arrays of numbers, as np.savez writes them; pickled objects are not read"
     return InputError(f"{file} cannot be read: {reason}")
 
 

@@ -35,7 +35,7 @@ DEFAULTS = {
         linear_rows=8, linear_vectors=2, linear_block_rows=128, linear_depth=MOST_INPUTS,
     ),
     AVX2.name: Schedule(
-        tile_queries=72, block_keys=256, key_rows=4, query_vectors=3, value_rows=6, value_vectors=2,
+        tile_queries=240, block_keys=256, key_rows=4, query_vectors=3, value_rows=6, value_vectors=2,
         chunk_keys=512, decode_rows=4, decode_queries=8,
         linear_rows=6, linear_vectors=2, linear_block_rows=120, linear_depth=512,
     ),

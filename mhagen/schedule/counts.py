@@ -172,9 +172,11 @@ def staged_rows(tiling: Tiling, shares: Shares) -> float:
 
 
 def staged_vectors(tiling: Tiling) -> float:
-    """Vectors that are written for one such row."""
+    """Vectors that are written for one such row; arrays of NumPy are those that have to be copied."""
     if tiling.numbers.staged:
         return tiling.key_vectors + tiling.value_vectors
+    if tiling.numbers.realigns:
+        return tiling.value_vectors if tiling.schedule.tile_queries > tiling.group_queries else 0
     return tiling.value_vectors / 2 if tiling.numbers.pairs else 0
 
 
