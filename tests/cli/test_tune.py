@@ -250,7 +250,8 @@ def test_labels_of_sizes_do_not_overlap(values: Any) -> None:
 
 
 def test_files_go_where_they_are_told_to(mhagen: Run, tiny: Path, cache: Path, planted: list[Any]) -> None:
-    said = mhagen("tune", tiny, "--report", "out/r.html", "--export-t4", "out/t4.json")
+    said = mhagen("tune", tiny, "--report", "out/r.html", "--export-t4", "out/t4.json", "--budget", "20s")
+    assert planted[0]["budget"] == 18.0 and " s of 20 s" in said.out, "the page is within the budget"
     assert said.code == 0, said.err
     assert not Page(Path("out/r.html").read_text()).open
     assert json.loads(Path("out/t4.json").read_text()) == {"schema_version": "1.0.0", "results": []}
