@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cache
 from importlib.resources import files
 from inspect import getmembers, isfunction
 from pathlib import Path
-from symtable import symtable
+from symtable import SymbolTable, symtable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -46,14 +46,8 @@ SUPPORT: dict[str, frozenset[str]] = {
         (
             *("ALIGNED", "AXES", "CONTIGUOUS", "DATA", "DTYPE", "FLAGS", "INTEGER"),
             *("REFERENCES", "SHAPE", "STRIDES", "TYPE", "WRITEABLE", "address"),
-            *(
-                "TABLE_BYTES",
-                "TABLE_COUNTER",
-                "TABLE_DTYPE",
-                "TABLE_OFFSETS",
-                "TABLE_OTHER_DTYPE",
-                "TABLE_TYPE",
-            ),
+            *("TABLE_BYTES", "TABLE_COUNTER", "TABLE_DTYPE"),
+            *("TABLE_OFFSETS", "TABLE_OTHER_DTYPE", "TABLE_TYPE"),
         )
     ),
     "launch": frozenset(("Kernel",)),
@@ -161,11 +155,15 @@ def filled(template: str, model: DataclassInstance) -> str:
 
 def names_in(body: str) -> frozenset[str]:
     """The names that are read anywhere in a text, from the compiler's tables: a tree takes long to walk."""
-    tables = [symtable(body, "body", "exec")]
-    for table in tables:
-        tables += table.get_children()
-    symbols = (symbol for table in tables for symbol in table.get_symbols())
+    symbols = (symbol for table in scopes(symtable(body, "body", "exec")) for symbol in table.get_symbols())
     return frozenset(symbol.get_name() for symbol in symbols if symbol.is_referenced())
+
+
+def scopes(table: SymbolTable) -> Iterator[SymbolTable]:
+    """The table of a text, and those of all functions in it."""
+    yield table
+    for inner in table.get_children():
+        yield from scopes(inner)
 
 
 def support_imports(body: str, support: Mapping[str, frozenset[str]] = SUPPORT) -> tuple[SupportImport, ...]:

@@ -18,9 +18,8 @@ from .hopper_plan import (
 from .workload import Workload
 
 GpuPlan: TypeAlias = GpuSchedule | HopperSchedule
-LAZY_STATISTICS = frozenset(
-    {"lse"}
-)  # others ask for the greatest score, and maxima are exact whatever is said
+# Others ask for the greatest score, and maxima are exact whatever is said.
+LAZY_STATISTICS = frozenset({"lse"})
 
 
 def gpu_space(work: Workload, gpu: Gpu) -> tuple[GpuPlan, ...]:
