@@ -33,7 +33,7 @@ from mhagen.runtime.gpu_driver import gpu_of_this_machine
 from mhagen.tuning.bench import Pace, problem_of_row
 from mhagen.tuning.gpu_grid import FLEX, GPU_GRID, gpu_rows_named, is_plain
 from mhagen.tuning.gpu_prepared import prepare, work_of
-from mhagen.tuning.gpu_race import GpuPeer, GpuTimed, Subject, gpu_targets, race
+from mhagen.tuning.gpu_race import GpuPeer, GpuTimed, NamedCall, gpu_targets, race
 from mhagen.tuning.gpu_verification import verify_on_gpu
 from mhagen.tuning.problem import Problem
 
@@ -59,17 +59,17 @@ class Apart(TorchStage):
         return torch.nn.functional.pad(given, (0, GAP), value=torch.nan)[..., :-GAP]
 
 
-def subjects(part: str) -> Iterator[Subject]:
+def named_calls(part: str) -> Iterator[NamedCall]:
     """The calls whose name has the part in it, most telling first."""
     rows = [(row, DType.BFLOAT16) for row in GPU_GRID]
     rows.insert(6, (gpu_rows_named("causal d128 s4096")[0], DType.FLOAT16))
     for row, dtype in rows:
-        subject = Subject(f"{row.name} {dtype.value}", row.title, problem_of_row(row, dtype))
-        if part in subject.row:
-            yield subject
+        named = NamedCall(f"{row.name} {dtype.value}", row.title, problem_of_row(row, dtype))
+        if part in named.row:
+            yield named
 
 
-def prepare_all(calls: list[Subject], targets: tuple[Gpu, ...], seconds: float) -> None:
+def prepare_all(calls: list[NamedCall], targets: tuple[Gpu, ...], seconds: float) -> None:
     """Compile all kernels ahead into the cache, on all cores: one after the other would take too long."""
     odd = compile_to_gpu_source(ODD)[0]
     specs = [(odd, 64, 64), *((each.problem.spec, 64, 64) for each in calls)]
@@ -134,7 +134,7 @@ def main() -> int:
     start, stage, targets = time.perf_counter(), stage_here(), gpu_targets(None)
     here = f"{stage.name}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}"
     print(here)
-    calls, peers = list(subjects(options.only)), peers_on_gpu(["torch"])
+    calls, peers = list(named_calls(options.only)), peers_on_gpu(["torch"])
     prepare_all(calls, targets, options.seconds / 2)
     print(f"all kernels compiled in {time.perf_counter() - start:.0f} s", flush=True)
     right, rows = all([odd_lengths(stage, target) for target in targets]), []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Never, TypeAlias
 
 from .backend import acceptance, cpu, cuda
 from .base.errors import InputError, UnsupportedError
@@ -61,6 +61,11 @@ class Kernel:
         """prepare(weights): pack the weights once, for many calls of layer()."""
         return self._of_layer("prepare")
 
+    def __reduce__(self) -> Never:
+        raise TypeError(
+            f"the kernel {self.spec.name} cannot be pickled: pickle its spec, and build it where it is needed"
+        )
+
     def _of_layer(self, name: str) -> Callable[..., Any]:
         if self.spec.projections is None:
             raise InputError(f"{self.spec.name} has no {name}(): its spec has no [projections]")
@@ -81,7 +86,8 @@ def build(
     that a CUDA kernel is for ("sm_90"); without it this machine's, or sm_90. No GPU is needed to build.
 
     Raises   SpecError for a wrong spec, UnsupportedError for one that this version or machine cannot serve,
-             VerificationError (and nothing written) when the kernel disagrees with the reference
+             VerificationError (and nothing written) when the kernel disagrees with the reference, InputError
+             where `out` has a module of that name for the other backend
     """
     if backend == "cuda":
         if tune not in ("cached", "never"):
@@ -91,7 +97,10 @@ def build(
         return build_for_gpu(spec, arch, out, tune)
     if arch is not None:
         raise InputError(f"arch is {arch!r}, which is for backend='cuda'")
-    kernel = load_kernel(*compile_to_source(spec, backend=backend, tune=tune))
+    spec, program, source = compile_to_source(spec, backend=backend, tune=tune)
+    if out is not None:
+        cpu.keep_other_backend(source, Path(out))
+    kernel = load_kernel(spec, program, source)
     acceptance.compare(kernel.spec, kernel.module)
     if out is not None:
         cpu.write(kernel.source, Path(out))
@@ -128,9 +137,13 @@ def build_for_gpu(
 ) -> Kernel:
     """Compile a spec to PTX, kept in the cache; a machine with a GPU loads it when it is first called.
 
-    Raises   SpecError, InputError for an unknown GPU, UnsupportedError for what no CUDA kernel does yet
+    Raises   SpecError, InputError for an unknown GPU or where `out` has a module of that name for CPUs,
+             UnsupportedError for what no CUDA kernel does yet
     """
-    kernel = load_gpu_kernel(*compile_to_gpu_source(spec, arch, tune=tune))
+    spec, program, source = compile_to_gpu_source(spec, arch, tune=tune)
+    if out is not None:
+        cpu.keep_other_backend(source, Path(out))
+    kernel = load_gpu_kernel(spec, program, source)
     if out is not None:
         cpu.write(kernel.source, Path(out))
     return kernel

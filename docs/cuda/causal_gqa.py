@@ -26,7 +26,6 @@ from numba import cuda, float32, int32, int64, uint32, uint64
 if __package__:
     from .mhagen_runtime.gpu_arrays import (
         bind_gpu,
-        bind_gpu_offset,
         bind_gpu_out,
         can_allocate,
         new_statistic,
@@ -34,6 +33,7 @@ if __package__:
         same_device,
     )
     from .mhagen_runtime.gpu_launch import GpuKernel
+    from .mhagen_runtime.gpu_offset import bind_gpu_offset
     from .mhagen_runtime.gpu_words import load_float32, load_int64
     from .mhagen_runtime.ptx import (
         bar_sync,
@@ -70,7 +70,6 @@ if __package__:
 else:
     from mhagen_runtime.gpu_arrays import (
         bind_gpu,
-        bind_gpu_offset,
         bind_gpu_out,
         can_allocate,
         new_statistic,
@@ -78,6 +77,7 @@ else:
         same_device,
     )
     from mhagen_runtime.gpu_launch import GpuKernel
+    from mhagen_runtime.gpu_offset import bind_gpu_offset
     from mhagen_runtime.gpu_words import load_float32, load_int64
     from mhagen_runtime.ptx import (
         bar_sync,

@@ -29,8 +29,7 @@ def compile_gpu_kernel(
         from . import ptx_calls  # noqa: F401 (makes instructions known to Numba)
     except ImportError as error:
         raise UnsupportedError(
-            f"kernels for GPUs are compiled by numba-cuda, which is not here ({error}): "
-            "pip install 'numba-cuda[cu13]==0.30.4'"
+            "kernels for GPUs are compiled by numba-cuda, which is not here: pip install 'mhagen[cuda]'"
         ) from error
     kernel = inlined(function, {}, lambda callee: cuda.jit(device=True, inline="always")(callee))
     parameters = (getattr(types, TYPES[letter]) for letter in signature)

@@ -6,7 +6,7 @@ Numbers  lengths lie around the edges of the schedule that a module has as its c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -28,6 +28,9 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 TOLERANCES = {DType.FLOAT32: 2e-5, DType.FLOAT64: 4e-14, DType.BFLOAT16: 2e-2, DType.FLOAT16: 3e-3}
 # Sums of many terms and steep scores round more. What plain float32 loses too is no fault of the kernel.
 ALLOWED_OVER_NUMPY = 4.0
+# What is computed in, what it reaches to, and whether there is a wider one.
+FLOAT32_RANGE = "float32 (about 3.4e38; exp above 88)", ', or take dtype = "float64"'
+FLOAT64_RANGE = "float64 (about 1.8e308; exp above 709)", ""
 MOST_ALLOWED = 0.5  # whatever plain arithmetic loses: a kernel that gives nothing but zeros is 1 off
 # Lengths around the edges of tiles: one query, odd numbers, more keys than queries.
 SIZES = ((1, 1, 3), (2, 5, 9), (1, 37, 70))
@@ -44,6 +47,16 @@ class Comparison:
 
     error: float
     cases: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """What kernel, plain arithmetic and reference give for a call, and how far the first may be off."""
+
+    found: np.ndarray[Any, Any]
+    plain: np.ndarray[Any, Any]
+    expected: np.ndarray[Any, Any]
+    allowed: float
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,8 @@ def compare(spec: Spec, module: ModuleType) -> Comparison:
     if not worst <= TOLERANCES[spec.dtype]:
         allowed = allowed_error(spec.dtype, numpy_error(spec, module))
         if not worst <= allowed:
+            if leave_range(results_of(spec, module, allowed)):
+                raise VerificationError(out_of_range(spec.name, spec.dtype))
             raise VerificationError(
                 f"{spec.name} differs from the reference by {worst:.2g} of the greatest result; "
                 f"{allowed:.1g} is allowed. The module has not been written"
@@ -258,6 +273,47 @@ def numpy_error(spec: Spec, module: ModuleType) -> float:
             found = baseline.attention(**arrays, **inputs, query_offset=0)
         errors.append(plain_distance(found, expected))
     return max(errors)
+
+
+def results_of(spec: Spec, module: ModuleType, allowed: float) -> Iterator[Results]:
+    """Those of attention(), queries first and last."""
+    for example in examples(spec, module):
+        keywords = example.attention(spec) | example.inputs(spec)
+        for offset in (0, example.keys - example.queries):
+            yield results_at(spec, module, "attention", {**keywords, "query_offset": offset}, allowed)
+
+
+def results_at(
+    spec: Spec, module: ModuleType, function: str, keywords: dict[str, Any], allowed: float
+) -> Results:
+    """Those of one call of attention() or layer()."""
+    found, plain, expected = (
+        first_of(getattr(each, function)(**keywords))
+        for each in (module, NumpyBaseline(spec), Reference(spec))
+    )
+    return Results(found, plain, expected, allowed)
+
+
+@np.errstate(all="ignore")
+def leave_range(calls: Iterable[Results]) -> bool:
+    """Whether a kernel is right but where plain arithmetic gives no number either: the spec overflows."""
+    is_lost = False
+    for call in calls:
+        found = np.asarray(call.found, np.float64)
+        lost = np.isfinite(call.expected) & ~np.isfinite(call.plain) & ~np.isfinite(found)
+        if not distance(np.where(lost, call.expected, found), call.expected) <= call.allowed:
+            return False
+        is_lost |= bool(lost.any())
+    return is_lost
+
+
+def out_of_range(name: str, dtype: DType) -> str:
+    """What to say where results leave the range of what is computed in."""
+    computed, wider = FLOAT64_RANGE if dtype is DType.FLOAT64 else FLOAT32_RANGE
+    return (
+        f"the expressions of {name} leave the range of {computed}, and plain NumPy's results are no numbers "
+        f"there either: bound them, as exp(min(x, 80)){wider}. The module has not been written"
+    )
 
 
 def every_second_row(result: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
+
+SHORT = 4  # letters of a name that is told by its first one
+MOST_NUMBERED = 2  # names that differ in their numbers alone, of which one may be guessed
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question that offers the nearest known name; empty if none is near."""
-    near = difflib.get_close_matches(name[:64], list(known), n=1)
+    names = list(known)
+    near = [each for each in difflib.get_close_matches(name[:64], names) if is_near(name, each, names)]
     return f"did you mean `{near[0]}`?" if near else ""
+
+
+def is_near(name: str, other: str, known: Collection[str]) -> bool:
+    """Whether a name that looks alike is a guess worth making: `sin` is not `min`, `top_3` not `top_32`."""
+    if len(name) <= SHORT and name[:1].lower() != other[:1].lower():
+        return False
+    (stem, number), (other_stem, other_number) = parted(name), parted(other)
+    if not number or stem != other_stem or sorted(number) == sorted(other_number):
+        return True
+    return sum(parted(each)[0] == stem for each in known) <= MOST_NUMBERED
+
+
+def parted(name: str) -> tuple[str, str]:
+    """What stands before the number at the end of a name, and the number."""
+    stem = re.sub(r"[0-9]+$", "", name)
+    return stem, name[len(stem) :]
 
 
 def count(number: int, noun: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from .command import Command, arch, as_json
+from .failures import Failure, attempt, failure_document
+from .output import document
 from .tune_command import refuse
 
 
@@ -90,16 +92,15 @@ def bench(
     """
     from ..tuning.bench import Pace
 
-    if (spec is None) == (not (wants_grid or rows)):
-        raise click.UsageError("Give a SPEC, --grid, or --rows of the grid.")
-    if shapes and spec is None:
-        raise click.UsageError("--shape is for a SPEC: the rows of the grid have their own.")
+    require_one_subject(spec, wants_grid or bool(rows), shapes)
     pace = Pace(rounds, seconds)
     if backend == "cuda":
+        refuse(context, ("threads",), "--backend cpu")
+        if (code := code_without_compiler(as_json)) is not None:
+            return code
         from .bench_gpu import Request as RequestForGpu
         from .bench_gpu import bench_on_gpu
 
-        refuse(context, ("threads",), "--backend cpu")
         given = (
             rows,
             "bfloat16,float16" if dtypes is None else dtypes,
@@ -112,3 +113,25 @@ def bench(
 
     given = (rows, DTYPES_OF_GRID if dtypes is None else dtypes, PEERS if against is None else against)
     return measure(Request(spec, shapes, *given, threads, pace), as_json)
+
+
+def code_without_compiler(as_json: bool) -> int | None:
+    """None where kernels for GPUs can be compiled: nothing else may import what compiles them."""
+    from ..tuning.toolchain import require_gpu_compiler
+
+    found = attempt(require_gpu_compiler)
+    if not isinstance(found, Failure):
+        return None
+    if as_json:
+        document("bench", found.exit_code, {"error": failure_document(found.error)})
+    return found.exit_code
+
+
+def require_one_subject(spec: str | None, is_grid: bool, shapes: tuple[str, ...]) -> None:
+    """Raises   UsageError unless there is a spec, or the grid, and shapes for the first alone"""
+    if spec is not None and is_grid:
+        raise click.UsageError("A SPEC, or the grid (--grid, --rows): not both.")
+    if spec is None and not is_grid:
+        raise click.UsageError("Give a SPEC, --grid, or --rows of the grid.")
+    if shapes and spec is None:
+        raise click.UsageError("--shape is for a SPEC: the rows of the grid have their own.")

@@ -16,6 +16,7 @@ from ..base.target import target_named
 from ..pipeline import Kernel, compile_to_gpu_source, compile_to_source, load_gpu_kernel, load_kernel
 from ..runtime.host import host_cpu, require
 from ..tuning.gpu_verification import GpuCase, required_bench, verify_on_gpu
+from ..tuning.samples import sample_inputs
 from ..tuning.verification import Case, verify_kernel
 from ..tuning.workers import busy
 from . import quantities
@@ -50,6 +51,7 @@ class Compiled:
     seconds: float
     error: float
     cases: tuple[Case, ...]
+    verdict: str = ""  # what is wrong
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
     built = Built(source)
     if request.wants_print:
         return built
-    note_file(spec.name, path, names)
+    claim_file(source, path, request, names)
     if runs_here(source, request):
         start = perf_counter()
         with doing(f"compiling {spec.name} for {source.target.name}"):
@@ -110,11 +112,14 @@ def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
     return replace(built, path=written(source, request))
 
 
-def note_file(name: str, path: str, names: dict[str, str]) -> None:
-    """Raises   InputError if another spec has been given that file"""
-    other = names.setdefault(name, path)
+def claim_file(
+    source: cpu.Source | cuda.GpuSource, path: str, request: Request, names: dict[str, str]
+) -> None:
+    """Raises   InputError if another spec has been given that file, or it is for the other backend"""
+    other = names.setdefault(source.name, path)
     if os.path.abspath(other) != os.path.abspath(path):
-        raise InputError(f"{path} and {other} both describe {name}: one file would replace the other")
+        raise InputError(f"{path} and {other} both describe {source.name}: one file would replace the other")
+    cpu.keep_other_backend(source, Path(request.out))
 
 
 def build_gpu_spec(path: str, request: Request, names: dict[str, str]) -> Built:
@@ -126,7 +131,7 @@ def build_gpu_spec(path: str, request: Request, names: dict[str, str]) -> Built:
         spec, program, source = compile_to_gpu_source(path, request.arch, tune=request.tune)
     if request.wants_print:
         return Built(source)
-    note_file(spec.name, path, names)
+    claim_file(source, path, request, names)
     bench = required_bench(source.target) if request.wants_verification else None
     start = perf_counter()
     with doing(f"compiling {spec.name} for {source.target.name}"):
@@ -135,6 +140,8 @@ def build_gpu_spec(path: str, request: Request, names: dict[str, str]) -> Built:
     if bench is not None:
         with doing(f"verifying {spec.name} on {bench.name}"):
             built = replace(built, gpu_cases=tuple(verify_on_gpu(bench, spec, source)))
+        if spec.projections is not None:
+            warn(f"{spec.name}: attention() was compared with the reference, and layer() was not run")
     return built if built.exit_code != Exit.GOOD else replace(built, path=written(source, request))
 
 
@@ -177,7 +184,31 @@ def compared(kernel: Kernel, seconds: float, request: Request) -> Compiled:
     if (load := busy()) is not None:
         warn(f"other programs keep this machine busy (load {load:.1f}): the times below say little")
     with doing(f"verifying {name} on sizes that people use"):
-        return Compiled(seconds, error, tuple(verify_kernel(kernel)))
+        cases = tuple(verify_kernel(kernel))
+        return Compiled(seconds, error, cases, "" if are_right(cases) else what_is_wrong(kernel, cases))
+
+
+def what_is_wrong(kernel: Kernel, cases: Sequence[Case]) -> str:
+    if leaves_range(kernel, cases):
+        return acceptance.out_of_range(kernel.spec.name, kernel.spec.dtype)
+    return verdict(kernel.spec.name, cases)
+
+
+def leaves_range(kernel: Kernel, cases: Sequence[Case]) -> bool:
+    """Whether all cases that differ do so only where plain arithmetic overflows too."""
+    wrong = (results_of(kernel, case) for case in cases if not case.is_right)
+    return acceptance.leave_range(wrong)
+
+
+def results_of(kernel: Kernel, case: Case) -> acceptance.Results:
+    """What the call of a case gives, which was made of this very example."""
+    spec, example = kernel.spec, acceptance.Example(case.batch, case.queries, case.keys, seed=0)
+    if case.function == "layer":
+        arrays = {"x": example.x(spec), "weights": example.weights(spec)}
+    else:
+        arrays = dict(example.attention(spec))
+    keywords = {**arrays, **sample_inputs(spec, example), "query_offset": case.keys - case.queries}
+    return acceptance.results_at(spec, kernel.module, case.function, keywords, case.allowed)
 
 
 def tell(built: Built) -> None:
@@ -186,7 +217,7 @@ def tell(built: Built) -> None:
         here = f"this CPU ({host_cpu().name}) cannot run {built.source.target.name} code"
         warn(f"{here}: {built.path} was neither compiled nor compared with the reference")
     if built.compiled is not None and built.exit_code != Exit.GOOD:
-        complain(verdict(built.source.name, built.compiled.cases))
+        complain(built.compiled.verdict)
     if built.compiled is None and built.exit_code != Exit.GOOD:
         complain(gpu_verdict(built.source.name, built.gpu_cases))
 

@@ -69,7 +69,7 @@ def check(specs: tuple[str, ...], wants_schema: bool, as_json: bool) -> int:
     default="generated",
     show_default=True,
     metavar="DIR",
-    help="The folder to write NAME.py into, with its runtime support beside it.",
+    help="The folder to write NAME.py into, with its runtime support beside it; one for each backend.",
 )
 @target
 @arch

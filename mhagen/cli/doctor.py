@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 
+from ..runtime.gpu_assembler import ptxas_version
+from ..runtime.gpu_launch import version_of
 from ..tuning.cuda import Cuda
 from ..tuning.findings import Finding, find
 from ..tuning.keeping import Keeping
@@ -17,6 +20,7 @@ from .progress import doing
 from .quantities import giga, size
 
 LABEL_WIDTH = 12
+GPU_COMPILER, GPU_REMEDY = "numba-cuda", "pip install 'mhagen[cuda]'"
 
 
 def examine_machine(as_json: bool) -> int:
@@ -94,13 +98,22 @@ def keeping_lines(keeping: Keeping) -> Iterator[str]:
 def cuda_lines(cuda: Cuda) -> Iterator[str]:
     if cuda.reason:
         yield cuda.reason
-        return
     for gpu in cuda.gpus:
         yield f"{gpu.name}, compute capability {gpu.compute_capability} (driver for CUDA {cuda.driver})"
-    yield "mhagen build --backend cuda makes kernels for them; tuning and bench know CPUs only"
+    tools = gpu_tools()
+    yield ", ".join(f"{name}: {found or 'not installed'}" for name, found in tools.items())
+    if not all(tools.values()):
+        yield f"kernels for GPUs, which can be built without one, need both: {GPU_REMEDY}"
+
+
+def gpu_tools() -> dict[str, str | None]:
+    """What compiles kernels for GPUs and what assembles them, with versions; None for what is not there."""
+    compiler = version_of(GPU_COMPILER) if find_spec("numba_cuda") is not None else None
+    return {GPU_COMPILER: compiler, "ptxas": ptxas_version() or None}
 
 
 def machine_document(machine: Machine, findings: Sequence[Finding]) -> Json:
     """The facts under the names that they have in `tuning`, and the findings."""
     versions = dict(machine.versions)
-    return {**asdict(machine), "versions": versions, "findings": [asdict(finding) for finding in findings]}
+    found = [asdict(finding) for finding in findings]
+    return {**asdict(machine), "versions": versions, "gpu_tools": gpu_tools(), "findings": found}

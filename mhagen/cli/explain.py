@@ -28,7 +28,7 @@ from .progress import doing
 from .shapes import parse_shape
 
 DEFAULT_SHAPES = ("b=1,q=1024,k=1024", "b=1,q=1,k=4096")
-BAR = 40  # columns of a call's time
+BAR = 40  # columns of a call's time, or a quarter of a narrow terminal
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,13 @@ def print_calls(found: Explanation) -> None:
 
 def print_parts(call: Call) -> None:
     """A bar for each part, the longest as long as its share of the call."""
-    sign = "█" if is_utf8() else "#"
+    sign, length = "█" if is_utf8() else "#", min(BAR, results().width // 4)
     table = columns("part", "time", "share", "", "what is in it")
     for part in PARTS:
         seconds = part.seconds(call.cost.parts)
         share = seconds / call.cost.seconds
         if share >= SMALLEST_SHARE:
-            bar = Text(sign * round(share * BAR), part.colour)
+            bar = Text(sign * round(share * length), part.colour)
             table.add_row(part.field, quantities.seconds(seconds), f"{share:.1%}", bar, part.meaning)
     print_table(table)
     results().print()

@@ -24,7 +24,7 @@ ex2 allow of the multiply-add peak if they take turns, and if they overlap: pred
 
 
 @dataclass(frozen=True)
-class Known:
+class Untimed:
     """What is known of the kernel of a row that was not timed, or why nothing is."""
 
     row: str
@@ -100,7 +100,7 @@ def timed_document(found: GpuTimed) -> Json:
     }
 
 
-def print_known(known: Sequence[Known]) -> None:
+def print_known(known: Sequence[Untimed]) -> None:
     """Print a table for each format, a line for each row and GPU."""
     heads = ("row", "for", "schedule", "registers", "spilled", "shared", "blocks/SM", "warps/SM")
     for dtype, group in groupby(known, lambda each: each.dtype):
@@ -128,7 +128,7 @@ def cells_of_figures(figures: StaticFigures | str) -> Iterator[str]:
     yield f"{figures.prediction.low:.0%}-{figures.prediction.high:.0%}"
 
 
-def known_document(known: Known) -> Json:
+def known_document(known: Untimed) -> Json:
     figures = known.figures
     return {
         "row": known.row,

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from rich.console import Console
-from rich.table import Table
+from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
 from ..base.version import __version__
@@ -17,6 +18,8 @@ from ..base.version import __version__
 Json: TypeAlias = dict[str, object]  # an object of JSON
 
 SCHEMA_VERSION = 1
+GAP = 2  # blanks between columns
+SHORT_CELL = 16  # columns of a cell that is rather not broken
 PIPE_WIDTH = 200  # columns of a table that no terminal shows
 
 
@@ -80,21 +83,59 @@ def heading(text: str) -> None:
 
 def columns(*names: str) -> Table:
     """A table with these headings, without lines."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
     for name in names:
         table.add_column(name, overflow="fold")
     return table
 
 
 def print_table(table: Table) -> None:
-    """Print a table; where no terminal shows it, without the blanks that fill its last column."""
+    """Print a table, fitted to the terminal; where none shows it, without blanks behind its last column."""
     console = results()
+    table = fitted(table, console)
     if console.is_terminal:
         console.print(table)
         return
     with console.capture() as captured:
         console.print(table)
     print_exactly("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def fitted(table: Table, console: Console) -> Table:
+    """The table with columns that break between words alone; one cell a line where they do not fit so."""
+    measured = [widths(column, console) for column in table.columns]
+    gaps = GAP * (len(measured) - 1)
+    most = sum(line for _, line in measured) + gaps
+    if most <= console.width:
+        return table
+    for longest_unbroken in (SHORT_CELL, 0):
+        least = [line if line <= longest_unbroken else word for word, line in measured]
+        if (needed := sum(least) + gaps) <= console.width:
+            share = (console.width - needed) / (most - needed)
+            for column, narrow, (_, line) in zip(table.columns, least, measured, strict=True):
+                column.width = narrow + int((line - narrow) * share)
+            return table
+    return stacked(table)
+
+
+def widths(column: Column, console: Console) -> tuple[int, int]:
+    """The longest word and the longest line of a column."""
+    cells = [Measurement.get(console, console.options, cell) for cell in (column.header, *column.cells)]
+    return max(cell.minimum for cell in cells), max(cell.maximum for cell in cells)
+
+
+def stacked(table: Table) -> Table:
+    """The table with a line for each cell, and an empty one between its rows."""
+    lines = Table(box=None, pad_edge=False, show_header=False, padding=(0, GAP, 0, 0))
+    lines.add_column(style="bold", no_wrap=True)
+    lines.add_column(overflow="fold")
+    cells = zip(*(column.cells for column in table.columns), strict=True)
+    for number, (row, style) in enumerate(zip(cells, (row.style for row in table.rows), strict=True)):
+        if number > 0:
+            lines.add_row()
+        for column, cell in zip(table.columns, row, strict=True):
+            lines.add_row(column.header, cell, style=style)
+    return lines
 
 
 def is_utf8() -> bool:

@@ -73,13 +73,14 @@ def _score(spec: Spec) -> Iterator[str]:
 
 
 def _group(group: Group) -> Iterator[str]:
-    yield f"heads {', '.join(map(str, sorted(group.heads)))}, otherwise as above"
+    heads = "head" if len(group.heads) == 1 else "heads"
+    yield f"{heads} {', '.join(map(str, sorted(group.heads)))}, otherwise as above"
     if group.scores.scale is not None:
         yield f"score {group.scores.scale:.9g} * <query, key>"
     if group.scores.modify is not None:
         yield f"then {group.scores.modify}"
     if group.mask.keep is not None:
-        yield f"query q sees key k where {group.mask.keep}"
+        yield _sight(group.mask.keep)
     if group.softmax.sink is not None:
         yield f"sink {group.softmax.sink}"
 
@@ -87,7 +88,18 @@ def _group(group: Group) -> Iterator[str]:
 def _mask(spec: Spec) -> str:
     if spec.mask.keep is None:
         return "none: every query sees every key"
-    return f"query q sees key k where {spec.mask.keep}"
+    return _sight(spec.mask.keep)
+
+
+def _sight(keep: object) -> str:
+    """What a mask says, in words."""
+    match keep:
+        case "True":
+            return "every query sees every key"
+        case "False":
+            return "no query sees a key"
+        case _:
+            return f"query q sees key k where {keep}"
 
 
 def _positions(spec: Spec) -> str:

@@ -44,7 +44,7 @@ def decode_lines(facts: GpuLowering) -> tuple[ConstantLine, ...]:
     columns = -(-work.value_dim // WARP)
     numbers = work.value_dim + (3 if facts.keeps_gaps else 2)
     return (
-        line("DECODE_QUERIES", most_queries(work), "or fewer, and more keys than are in a part"),
+        line("DECODE_QUERIES", most_queries(work.op.group), "or fewer, and more keys than are in a part"),
         line("DECODE_TILE", plan.tile_queries, "rows of a warp: queries of all heads of a group"),
         line("DECODE_THREADS", plan.threads),
         line("DECODE_SHARED_BYTES", facts.sizes.shared_bytes(plan)),

@@ -85,7 +85,6 @@ def bind_lines(facts: GpuLowering) -> Lines:
         "if context is None:",
         '    sizes["keys"] = sizes["queries"]',
         "else:",
-        f'    LINEAR.checked("context", context, {axes_text(("batch", "keys", "MODEL_DIM"))}, sizes)',
-        f"if {QUERY_OFFSET} is None:",
-        f"    {QUERY_OFFSET} = {start}",
+        f"    LINEAR.context(context, x, {axes_text(('batch', 'keys', 'MODEL_DIM'))}, sizes)",
+        f"{QUERY_OFFSET} = LINEAR.offset({QUERY_OFFSET}, {start}, x, sizes)",
     )

@@ -63,13 +63,14 @@ SUPPORT: dict[str, frozenset[str]] = {
 GPU_SUPPORT: dict[str, frozenset[str]] = {
     "gpu_arrays": frozenset(
         (
-            *("bind_gpu", "bind_gpu_input", "bind_gpu_offset", "bind_gpu_out"),
+            *("bind_gpu", "bind_gpu_input", "bind_gpu_out"),
             *("can_allocate", "new_statistic", "new_workspace", "same_device"),
         )
     ),
     "gpu_divisions": functions_of("gpu_divisions"),
     "gpu_launch": frozenset(("GpuKernel",)),
     "gpu_linear": frozenset(("GpuLinear", "GpuPrepared")),
+    "gpu_offset": frozenset(("bind_gpu_offset",)),
     "gpu_words": functions_of("gpu_words"),
     "linear": frozenset(("AS_KEYS", "AS_QUERIES", "Inputs", "Part", "Product")),
     "ptx": functions_of("ptx"),

@@ -23,6 +23,10 @@ class ExpressionErrors(MhagenError):
 
 # What people write for an operator, and what it is here. Only looked for in what is not Python's syntax.
 _MISSPELT = (
+    (re.compile(r"< +="), "<="),
+    (re.compile(r"> +="), ">="),
+    (re.compile(r"! +="), "!="),
+    (re.compile(r"(?<![<>=!])= +="), "=="),
     (re.compile(r"&&"), "and"),
     (re.compile(r"\|\|"), "or"),
     (re.compile(r"!(?!=)"), "not"),

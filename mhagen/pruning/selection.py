@@ -45,7 +45,7 @@ class Amount:
 def check_number(name: str, value: object) -> None:
     if name == "share":
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-            raise InputError(f"share is {value!r} and needs a part of the heads, from 0 up to but not 1")
+            raise InputError(f"share is {value!r} and needs a part of the heads: 0 or more, and less than 1")
     elif isinstance(value, bool) or not isinstance(value, int):
         raise InputError(f"{name} is {value!r} and needs a number of heads")
 

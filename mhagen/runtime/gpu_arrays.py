@@ -291,31 +291,6 @@ def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
     )
 
 
-@dataclass(frozen=True)
-class GpuOffset:
-    """The position of the first query: one for all batch entries, or the address of one for each, else 0."""
-
-    first: int
-    addresses: int
-
-
-def bind_gpu_offset(query_offset: Any, start: int, sizes: Sizes) -> GpuOffset:
-    """The offset that the caller gives, or where queries start without.
-
-    Raises   InputError
-    """
-    if query_offset is None:
-        return GpuOffset(start, 0)
-    if isinstance(query_offset, int):
-        if not -LIMIT < query_offset < LIMIT:
-            raise InputError(f"query_offset is {query_offset}; needs to lie between -2**29 and 2**29")
-        return GpuOffset(query_offset, 0)
-    found = checked("query_offset", query_offset, "int64", ("batch",), sizes)
-    if not is_contiguous(found):
-        raise InputError("query_offset has gaps between its elements; needs them side by side")
-    return GpuOffset(0, found.address)
-
-
 def same_device(arrays: tuple[GpuArray, ...]) -> None:
     """Raises   InputError for arrays on different GPUs"""
     devices = sorted({each.device for each in arrays})
@@ -358,9 +333,13 @@ def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuA
         raise InputError(f"{name} has dtype {found.dtype}; needs {dtype}")
     learn_shape(name, found.shape, axes, sizes)
     if any(stride < 0 for stride in found.strides):
-        raise InputError(f"{name} has strides {found.strides} in bytes; needs none below 0")
+        raise InputError(
+            f"{name} has strides {found.strides} in bytes; needs none below 0: pass a contiguous copy"
+        )
     if any(place % SIZES[dtype] for place in (found.address, *found.strides)):
-        raise InputError(f"{name} has elements between multiples of their {SIZES[dtype]} bytes")
+        raise InputError(
+            f"{name} has elements between multiples of their {SIZES[dtype]} bytes: pass a contiguous copy"
+        )
     return found
 
 

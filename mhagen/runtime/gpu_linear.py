@@ -6,116 +6,27 @@ Heads are normalised and turned in float32, by the same library, and rounded onc
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..base.errors import InputError, UnsupportedError
 from ..base.turning import Turning
-from .gpu_arrays import learn_shape, library_of, stream_of
+from .gpu_arrays import learn_shape, library_of
+from .gpu_libraries import ArrayLibrary, Library, TorchLibrary
+from .gpu_offset import one_offset
 from .linear import AS_QUERIES, PLAIN, Part, Product, require_names, taken_apart
 from .sizes import Axes, Sizes
 
 
-class Library(Protocol):
-    """What a layer needs of the library that its arrays are from."""
-
-    def linear(self, x: Any, weight: Any, bias: Any) -> Any:
-        """x (..., inputs) times weight (outputs, inputs), and bias (outputs,) or None added."""
-
-    def cast(self, x: Any, dtype: str) -> Any:
-        """The same numbers in another format."""
-
-    def array(self, values: np.ndarray, like: Any) -> Any:
-        """These numbers where `like` is."""
-
-    def empty(self, shape: tuple[int, ...], like: Any) -> Any:
-        """A new array where `like` is, and of its dtype."""
-
-    def copy(self, x: Any) -> Any: ...
-
-    def turns(self, angles: Any) -> tuple[Any, Any]:
-        """Cosines and sines."""
-
-    def used(self, like: Any, stream: Any) -> Any:
-        """While it lasts, the library works on the stream, and keeps nothing for gradients."""
-
-
-class TorchLibrary:
-    """PyTorch's tensors."""
-
-    def __init__(self) -> None:
-        self.torch: Any = sys.modules["torch"]
-
-    def linear(self, x: Any, weight: Any, bias: Any) -> Any:
-        return self.torch.nn.functional.linear(x, weight, bias)
-
-    def cast(self, x: Any, dtype: str) -> Any:
-        return x.to(getattr(self.torch, dtype))
-
-    def array(self, values: np.ndarray, like: Any) -> Any:
-        return self.torch.from_numpy(values).to(like.device)
-
-    def empty(self, shape: tuple[int, ...], like: Any) -> Any:
-        return self.torch.empty(shape, dtype=like.dtype, device=like.device)
-
-    def copy(self, x: Any) -> Any:
-        return x.detach().clone()
-
-    def turns(self, angles: Any) -> tuple[Any, Any]:
-        return angles.cos(), angles.sin()
-
-    @contextmanager
-    def used(self, like: Any, stream: Any) -> Iterator[None]:
-        with self.torch.no_grad():
-            if stream is None:
-                yield
-                return
-            cuda = self.torch.cuda
-            with cuda.stream(cuda.ExternalStream(stream_of(stream, like), device=like.device)):
-                yield
-
-
-class ArrayLibrary:
-    """Arrays of CuPy, or of another library with NumPy's functions."""
-
-    def __init__(self, module: Any) -> None:
-        self.module = module
-
-    def linear(self, x: Any, weight: Any, bias: Any) -> Any:
-        product = self.module.matmul(x, weight.T)
-        return product if bias is None else product + bias
-
-    def cast(self, x: Any, dtype: str) -> Any:
-        return x.astype(dtype, copy=False)
-
-    def array(self, values: np.ndarray, like: Any) -> Any:
-        return self.module.asarray(values)
-
-    def empty(self, shape: tuple[int, ...], like: Any) -> Any:
-        return self.module.empty(shape, like.dtype)
-
-    def copy(self, x: Any) -> Any:
-        return x.copy()
-
-    def turns(self, angles: Any) -> tuple[Any, Any]:
-        return self.module.cos(angles), self.module.sin(angles)
-
-    @contextmanager
-    def used(self, like: Any, stream: Any) -> Iterator[None]:
-        if stream is None:
-            yield
-            return
-        with self.module.cuda.ExternalStream(stream_of(stream, like), like.device.id):
-            yield
-
-
 @dataclass(frozen=True)
 class Held:
-    """The arrays of one part, in the caller's library. Of heads that are pruned there are zeros."""
+    """The arrays of one part, in the caller's library.
+
+    Of heads that are pruned the weights are zeros, and the bias is as it is: no kernel reads those heads.
+    """
 
     weight: Any
     bias: Any
@@ -127,14 +38,14 @@ class GpuPrepared:
     """The weights of a layer, checked; made by prepare(), for many calls."""
 
     dtype: str
-    parts: Mapping[Part, Held]
+    parts: Mapping[tuple[Part, int], Held]  # by the depth of the product too
 
     def __repr__(self) -> str:
-        return f"<GpuPrepared {', '.join(dict.fromkeys(part.weight for part in self.parts))}>"
+        return f"<GpuPrepared {', '.join(dict.fromkeys(part.weight for part, _ in self.parts))}>"
 
-    def of(self, part: Part, dtype: str) -> Held:
+    def of(self, part: Part, depth: int, dtype: str) -> Held:
         """Raises   InputError where weights were prepared for another layer or dtype"""
-        held = self.parts.get(part)
+        held = self.parts.get((part, depth))
         if held is None or self.dtype != dtype:
             raise InputError("weights were prepared for another layer or dtype; call this module's prepare()")
         return held
@@ -165,8 +76,8 @@ class GpuLinear:
             raise InputError(f"weights is a {type(weights).__name__}; needs a mapping of names to arrays")
         weights = taken_apart(weights, products[0], self.checked)
         require_names(products, weights)
-        parts = ((part, product.depth) for product in products for part in product.parts)
-        return GpuPrepared(self.dtype, {part: self.held(part, depth, weights) for part, depth in parts})
+        parts = dict.fromkeys((part, product.depth) for product in products for part in product.parts)
+        return GpuPrepared(self.dtype, {key: self.held(*key, weights) for key in parts})
 
     def held(self, part: Part, depth: int, weights: Mapping[str, Any]) -> Held:
         inputs, outputs = part.inputs, part.heads * part.dim
@@ -183,17 +94,20 @@ class GpuLinear:
         gains = None if part.norm is None else self.checked(part.norm, weights[part.norm], (part.dim,))
         return Held(weight, bias, gains)
 
-    def checked(self, name: str, array: Any, axes: Axes, sizes: Sizes | None = None) -> Any:
+    def checked(
+        self, name: str, array: Any, axes: Axes, sizes: Sizes | None = None, dtype: str | None = None
+    ) -> Any:
         """The array, if its shape and dtype are right; where it lies, the kernel asks.
 
         Raises   InputError
         """
+        needed = self.dtype if dtype is None else dtype
         shape = getattr(array, "shape", None)
         if shape is None or not hasattr(array, "dtype"):
             raise InputError(f"{name} is a {type(array).__name__}; needs an array on a GPU")
-        dtype = str(array.dtype).removeprefix("torch.")
-        if dtype != self.dtype:
-            raise InputError(f"{name} has dtype {dtype}; needs {self.dtype}")
+        found = str(array.dtype).removeprefix("torch.")
+        if found != needed:
+            raise InputError(f"{name} has dtype {found}; needs {needed}")
         learn_shape(name, tuple(shape), axes, Sizes() if sizes is None else sizes)
         return array
 
@@ -209,8 +123,27 @@ class GpuLinear:
             f"layer() multiplies by PyTorch, or by CuPy if the dtype is not bfloat16: x is an array of {name}"
         )
 
+    def context(self, context: Any, x: Any, axes: Axes, sizes: Sizes) -> None:
+        """Raises   InputError where it is not as the layer needs it, beside x"""
+        self.checked("context", context, axes, sizes)
+        require_beside("context", context, x)
+
+    def offset(self, query_offset: Any, start: int, x: Any, sizes: Sizes) -> Any:
+        """The position of the first query, an int, or an int64 array (batch,) beside x; start without one.
+
+        Raises   InputError
+        """
+        if query_offset is None:
+            return start
+        one = one_offset(query_offset)
+        if one is not None:
+            return one
+        array = self.checked("query_offset", query_offset, ("batch",), sizes, "int64")
+        require_beside("query_offset", array, x)
+        return array
+
     def turns(self, x: Any, queries: int, keys: int, query_offset: Any) -> HeadTurns | None:
-        """Units   query_offset is an int, or an int64 array (batch,) of the library that x is from."""
+        """Units   query_offset as offset() gives it"""
         if self.turning is None:
             return None
         library = self.library(x)
@@ -235,7 +168,7 @@ class GpuLinear:
         """
         library, results = self.library(x), []
         for part in product.parts:
-            held = prepared.of(part, self.dtype)
+            held = self.held_beside(x, part, product.depth, prepared)
             heads = library.linear(x, held.weight, held.bias).reshape(*x.shape[:2], part.heads, part.dim)
             if part.role != PLAIN:
                 heads = self.finished(library, heads, part, held, turns)
@@ -261,9 +194,28 @@ class GpuLinear:
     def merge_heads(self, product: Product, prepared: GpuPrepared, heads: Any) -> Any:
         """The output linear: heads as new_heads() made them to (batch, length, outputs)."""
         (part,) = product.parts
-        held = prepared.of(part, self.dtype)
+        held = self.held_beside(heads, part, product.depth, prepared)
         rows = heads.swapaxes(1, 2) if self.heads_first else heads
-        return self.library(rows).linear(rows.reshape(*rows.shape[:2], -1), held.weight, held.bias)
+        batch, length, count, width = rows.shape
+        joined = rows.reshape(batch, length, count * width)  # -1 would say nothing of an empty batch
+        return self.library(rows).linear(joined, held.weight, held.bias)
+
+    def held_beside(self, x: Any, part: Part, depth: int, prepared: GpuPrepared) -> Held:
+        """Raises   InputError where the weights are not for this layer, or not where x is"""
+        held = prepared.of(part, depth, self.dtype)
+        named = ((part.weight, held.weight), (part.bias, held.bias), (part.norm, held.gains))
+        for name, array in named:
+            if name is not None:
+                require_beside(name, array, x)
+        return held
+
+
+def require_beside(name: str, array: Any, x: Any) -> None:
+    """Raises   InputError for an array of another library than x, or on another GPU"""
+    if library_of(array) != library_of(x):
+        raise InputError(f"{name} is an array of {library_of(array)}; needs one of {library_of(x)}, as x is")
+    if array.device != x.device:
+        raise InputError(f"{name} is on {array.device}; needs to be on {x.device}, where x is")
 
 
 def turned_heads(library: Library, heads: Any, part: Part, cosines: Any, sines: Any) -> Any:

@@ -26,6 +26,7 @@ from .sizes import Sizes
 PLAIN, AS_QUERIES, AS_KEYS = 0, 1, 2
 # The parts of weights that may come as one array, in the order of torch.nn.MultiheadAttention.in_proj_weight.
 PACKED = ("query", "key", "value")
+PREPARED_ELSEWHERE = "weights were prepared for another layer, dtype or target; call prepare() of this module"
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,7 @@ class Prepared:
         for mine, panels in self.panels:
             if mine == product and self.packing == packing:
                 return panels
-        raise InputError(
-            "weights were prepared for another layer, dtype or target; call prepare() of this module"
-        )
+        raise InputError(PREPARED_ELSEWHERE)
 
 
 class LinearKernel:
@@ -162,6 +161,8 @@ class LinearKernel:
 
         Raises   InputError for a missing, unknown or wrongly shaped array.
         """
+        if type(weights).__name__ in ("Prepared", "GpuPrepared"):  # by a module with a runtime of its own
+            raise InputError(PREPARED_ELSEWHERE)
         if not isinstance(weights, Mapping):
             raise InputError(f"weights is a {type(weights).__name__}; needs a mapping of names to arrays")
         weights = taken_apart(weights, products[0], self.checked)

@@ -15,7 +15,7 @@ from .gpu_plan import GpuSchedule, choose_gpu_schedule, gpu_violations, sizes_of
 from .hopper_plan import HopperSchedule
 from .workload import Workload
 
-# By the wider of dim and value_dim: 8 to 16 KB of keys and values a stage. Not measured on a GPU yet.
+# By the wider of dim and value_dim: 8 to 16 KB of keys and values a stage. docs/performance.md has times.
 DEFAULTS = (
     (64, GpuSchedule(warps=1, row_tiles=1, block_keys=32, stages=4, keeps_queries=False)),
     (128, GpuSchedule(warps=1, row_tiles=1, block_keys=32, stages=3, keeps_queries=False)),
@@ -49,6 +49,14 @@ def choose_decode_schedule(work: Workload, beside: GpuSchedule | HopperSchedule,
     return chosen
 
 
-def most_queries(work: Workload) -> int:
-    """So many queries are decoded at once; more are attended from tile by tile."""
-    return max(1, MOST_ROWS // work.op.group)
+def most_queries(group: int) -> int:
+    """So many queries are decoded at once; more are attended from tile by tile.
+
+    group   query heads that share a key/value head
+    """
+    return max(1, MOST_ROWS // group)
+
+
+def is_decoded(group: int, queries: int, keys: int) -> bool:
+    """Is a call one for the kernels of few queries? Entries of modules ask the same."""
+    return queries <= most_queries(group) and keys > PART_KEYS

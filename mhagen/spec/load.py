@@ -66,10 +66,11 @@ def _unreadable(name: str, code: str, message: str, label: str) -> SpecError:
 def _nearby(name: str) -> str:
     path = Path(name)
     try:
-        siblings = [sibling.name for sibling in path.parent.glob("*.toml")]
+        siblings = [sibling.stem for sibling in path.parent.glob("*.toml")]
     except OSError:
         siblings = []
-    return did_you_mean(path.name, siblings) or "give the path of a spec file (.toml)"
+    near = did_you_mean(path.stem, siblings)
+    return near.replace("`?", ".toml`?") or "give the path of a spec file (.toml)"
 
 
 def _from_text(source: Source) -> Spec:

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from ..base.errors import Diagnostic
 from ..base.spelling import did_you_mean
+from ..expr.interval import MOST_HEADS
 from .fields import Fields
 from .problems import KeyPath, Problem, key_text, shown, shown_key
 from .schema import keys_at, needed_at, schema_at
@@ -32,6 +33,16 @@ SCORE, KEEP = 'score=..., of a group its key "score"', 'keep=..., of a group its
 FUNCTIONS: Mapping[KeyPath, str] = {("scores", "modify"): SCORE, ("mask", "keep"): KEEP}
 TABLES: Mapping[str | int, str] = {"scores": SCORE, "mask": KEEP}
 FOREIGN_NAMES: Mapping[str, str] = {"score_mod": SCORE, "mask_mod": KEEP}  # of FlexAttention
+# What other software calls the formats.
+FORMATS_ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("float", "fp32", "f32", "single"), "float32"),
+    **dict.fromkeys(("double", "fp64", "f64"), "float64"),
+    **dict.fromkeys(("half", "fp16", "f16"), "float16"),
+    **dict.fromkeys(("bf16", "bfloat"), "bfloat16"),
+    **dict.fromkeys(("int", "i32"), "int32"),
+    **dict.fromkeys(("long", "i64"), "int64"),
+    "boolean": "bool",
+}
 
 
 def structure_problems(raw: Mapping[str, object]) -> tuple[Problem, ...]:
@@ -41,7 +52,7 @@ def structure_problems(raw: Mapping[str, object]) -> tuple[Problem, ...]:
     except ValidationError as error:
         found = error.errors(include_url=False)
         around = {details["loc"][:-1] for details in found}
-        return tuple(_problem(details) for details in found if not _follows(details, around))
+        return tuple(_problem(details, raw) for details in found if not _follows(details, around))
     return ()
 
 
@@ -51,7 +62,7 @@ def _follows(details: ErrorDetails, around: Set[KeyPath]) -> bool:
     return details["type"] == "default_factory_not_called" or (is_short and details["loc"] in around)
 
 
-def _problem(details: ErrorDetails) -> Problem:
+def _problem(details: ErrorDetails, raw: Mapping[str, object]) -> Problem:
     path, context = details["loc"], details.get("ctx", {})
     # So pydantic says that it is the key itself that is wrong; but one of a person's keys may be called so.
     on_key = path[-1:] == ("[key]",) and details["type"] != "extra_forbidden"
@@ -66,7 +77,7 @@ def _problem(details: ErrorDetails) -> Problem:
         case "extra_forbidden":
             return _unknown_key(path)
         case _:
-            return Problem(path, _wrong_value(path, details["type"], details["input"]), on_key)
+            return Problem(path, _wrong_value(path, details["type"], details["input"], raw), on_key)
 
 
 def _missing_key(path: KeyPath) -> Problem:
@@ -103,14 +114,26 @@ def _elsewhere(key: str) -> str:
     return f"it belongs into [{tables[0]}]" if tables else ""
 
 
-def _wrong_value(path: KeyPath, kind: str, value: object) -> Diagnostic:
+def _wrong_value(path: KeyPath, kind: str, value: object, raw: Mapping[str, object]) -> Diagnostic:
     code = _CODES.get(kind, "wrong-type")
     name = key_text(path[-2:] if isinstance(path[-1], int) else path[-1:])
     if isinstance(value, tuple | dict) and kind in ("too_short", "too_long"):
         message = f"{name} cannot have {len(value)} entries"
     else:
         message = f"{name} cannot be {shown(value)}"
-    return Diagnostic(code, message, f"needs {needed_at(path)}", _guess(path, value))
+    needed = _head_of(path, raw) or needed_at(path)
+    return Diagnostic(code, message, f"needs {needed}", _guess(path, value))
+
+
+def _head_of(path: KeyPath, raw: Mapping[str, object]) -> str:
+    """Where one query head is named: which there are, if that is known."""
+    heads = raw.get("heads")
+    query = heads.get("query") if isinstance(heads, Mapping) else None
+    names_head = path[:2] == ("heads", "pruned") or (path[:1] == ("groups",) and path[2:3] == ("heads",))
+    is_item = isinstance(path[-1], int) and len(path) > 2
+    if not (names_head and is_item and type(query) is int and 1 <= query <= MOST_HEADS):
+        return ""
+    return f"an integer from 0 to {query - 1}"
 
 
 def _guess(path: KeyPath, value: object) -> str:
@@ -126,7 +149,9 @@ def _guess(path: KeyPath, value: object) -> str:
         return ""
     schema = schema_at(path)
     if isinstance(choices := schema.get("enum"), list):
-        return did_you_mean(value, [str(choice) for choice in choices])
+        names = [str(choice) for choice in choices]
+        meant = FORMATS_ELSEWHERE.get(value.lower().removeprefix("torch."))
+        return f"did you mean `{meant}`?" if meant in names else did_you_mean(value, names)
     if schema.get("type") in ("integer", "number") and value.isascii() and value.isdigit():
         return f"write {value[:16]}, without quotes"
     return ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from math import inf, prod
+from math import prod
 from statistics import median
 from time import monotonic
 from typing import Any
@@ -20,8 +19,9 @@ from ..schedule.sight import Shape
 from ..spec.model import Spec
 from .gain import FEWEST_PLACEMENTS, Interval, interval, is_gain, may_lose
 from .gpu_bench import Bench
+from .gpu_call import GpuCall, gpu_call, problem_on_gpu
 from .isolated import first_line
-from .problem import Array, Problem
+from .problem import Array
 from .sampling import allowed_in, reference_error
 
 CALLS = 5  # of a round, whose median counts
@@ -29,6 +29,7 @@ ROUNDS, FINAL_ROUNDS = 2 * FEWEST_PLACEMENTS, 5 * FEWEST_PLACEMENTS
 LEAST_GAIN = 0.01  # arrays are not moved here, as they are on CPUs: so much may come of where they lie
 NO_TIME = "there was no time to confirm a gain"
 NO_GAIN = "no schedule is faster beyond the noise"
+NONE_RIGHT = "no other schedule is right"
 
 
 @dataclass(frozen=True)
@@ -47,25 +48,17 @@ class GpuOutcome:
 
 @dataclass(frozen=True)
 class Contest:
-    """Who has won, and why; what went wrong with others; each one's ratio to the default in the search."""
+    """Who has won, and why; what went wrong with others; each one's ratio to the default in the search.
+
+    Members  is_settled: has a GPU had the time to say so?
+    """
 
     plan: GpuPlan
     reason: str
     outcomes: tuple[GpuOutcome, ...]
     wrong: Mapping[GpuPlan, str]
     ratios: Mapping[GpuPlan, float]
-
-
-@dataclass(frozen=True)
-class Match:
-    """One call, its arrays on the GPU, as a function of the kernel that computes it."""
-
-    shape: Shape
-    problem: Problem
-    keywords: Mapping[str, Any]
-
-    def call(self, attention: Callable[..., Any]) -> Callable[[], Any]:
-        return partial(attention, **self.keywords)
+    is_settled: bool = True
 
 
 def contest(
@@ -75,25 +68,32 @@ def contest(
 
     Raises   VerificationError where the default is not right, whatever its kernel raises
     """
-    matches = [match_of(bench, spec, shape) for shape in shapes]
+    examples = (Example(shape.batch, shape.queries, shape.keys, seed=0) for shape in shapes)
+    calls = [gpu_call(bench, problem_on_gpu(spec, example)) for example in examples]
     default, *others = sources
     attention = {default.schedule: bench.attention(default)}
-    right = [results_of(bench, each, attention[default.schedule]) for each in matches]
-    for match, results in zip(matches, right, strict=True):
-        require_right(match, results[0])
+    right = [results_of(bench, each, attention[default.schedule]) for each in calls]
+    for call, results in zip(calls, right, strict=True):
+        require_right(call, results[0])
     wrong: dict[GpuPlan, str] = {}
     for source in others:
         attention[source.schedule] = bench.attention(source)
-        reason = difference(bench, spec, matches, right, attention[source.schedule])
+        reason = difference(bench, spec, calls, right, attention[source.schedule])
         if reason:
             wrong[source.schedule] = reason
             del attention[source.schedule]
-    ratios = searched(bench, matches, attention, until)
-    best = min(ratios, key=ratios.__getitem__, default=default.schedule)
-    if ratios.get(best, inf) > 1.0 - LEAST_GAIN:
-        return Contest(default.schedule, NO_GAIN if ratios else NO_TIME, (), wrong, ratios)
-    outcomes = finals(bench, matches, attention[default.schedule], attention[best], until)
-    reason = why_not(outcomes, len(matches))
+    if len(attention) == 1:
+        return Contest(default.schedule, NONE_RIGHT, (), wrong, {})
+    ratios = searched(bench, calls, attention, until)
+    if not ratios:
+        return Contest(default.schedule, NO_TIME, (), wrong, ratios, is_settled=False)
+    best = min(ratios, key=ratios.__getitem__)
+    if ratios[best] > 1.0 - LEAST_GAIN:
+        return Contest(default.schedule, NO_GAIN, (), wrong, ratios)
+    outcomes = finals(bench, calls, attention[default.schedule], attention[best], until)
+    if len(outcomes) < len(calls):
+        return Contest(default.schedule, NO_TIME, outcomes, wrong, ratios, is_settled=False)
+    reason = why_not(outcomes)
     if reason:
         return Contest(default.schedule, reason, outcomes, wrong, ratios)
     return Contest(best, f"{gain_of(outcomes):.1%} faster", outcomes, wrong, ratios)
@@ -104,44 +104,34 @@ def gain_of(outcomes: Sequence[GpuOutcome]) -> float:
     return 1 - prod(each.ratio.median for each in outcomes) ** (1 / len(outcomes))
 
 
-def match_of(bench: Bench, spec: Spec, shape: Shape) -> Match:
-    alone = spec.model_copy(update={"projections": None})  # of a layer, the attention
-    problem = Problem(alone, Example(shape.batch, shape.queries, shape.keys, seed=0))
-    arrays = {**problem.arguments, **problem.inputs}
-    query, width = problem.arguments["query"], spec.heads.value_dim
-    out = np.full((*query.shape[:-1], width), np.nan, query.dtype)
-    keywords = {name: bench.put(array) for name, array in {**arrays, "out": out}.items()}
-    return Match(shape, problem, {**keywords, "query_offset": problem.query_offset})
-
-
-def results_of(bench: Bench, match: Match, attention: Callable[..., Any]) -> tuple[Array, ...]:
+def results_of(bench: Bench, call: GpuCall, attention: Callable[..., Any]) -> tuple[Array, ...]:
     """The output and the statistics that are reals: two keys may lead with nearly the same score."""
-    dtype = numpy_dtype(match.problem.spec.dtype)
-    found = match.call(attention)()
+    dtype = numpy_dtype(call.problem.spec.dtype)
+    found = call.by(attention, call.new_out())()
     arrays = [bench.fetch(each, dtype) for each in (found if isinstance(found, tuple) else (found,))]
     return tuple(each.astype(np.float64) for each in arrays if each.dtype.kind not in "iu")
 
 
-def require_right(match: Match, out: Array) -> None:
-    error = reference_error(match.problem, out)
-    if error is not None and not error <= allowed_in(match.problem, error):
+def require_right(call: GpuCall, out: Array) -> None:
+    error = reference_error(call.problem, out)
+    if error is not None and not error <= allowed_in(call.problem, error):
         raise VerificationError(
-            f"with {match.shape.queries} queries and {match.shape.keys} keys the default schedule of "
-            f"{match.problem.spec.name} is {error:.2g} off"
+            f"with {call.shape.queries} queries and {call.shape.keys} keys the default schedule of "
+            f"{call.problem.spec.name} is {error:.2g} off"
         )
 
 
 def difference(
     bench: Bench,
     spec: Spec,
-    matches: Sequence[Match],
+    calls: Sequence[GpuCall],
     right: Sequence[tuple[Array, ...]],
     attention: Callable[..., Any],
 ) -> str:
     """What is wrong with a schedule, beside the default; empty if nothing is."""
-    for match, expected in zip(matches, right, strict=True):
+    for call, expected in zip(calls, right, strict=True):
         try:
-            error = distance(results_of(bench, match, attention), expected)
+            error = distance(results_of(bench, call, attention), expected)
         except MhagenError as problem:
             return f"refused: {first_line(problem)}"
         if not error <= TOLERANCES[spec.dtype]:
@@ -151,15 +141,16 @@ def difference(
 
 def searched(
     bench: Bench,
-    matches: Sequence[Match],
+    calls: Sequence[GpuCall],
     attention: Mapping[GpuPlan, Callable[..., Any]],
     until: float,
 ) -> dict[GpuPlan, float]:
     """The ratio of each to the default, the geometric mean over calls; none where time was too short."""
     _, *others = attention
     medians: dict[GpuPlan, list[float]] = {plan: [] for plan in others}
-    for match in matches:
-        taken = rounds_of(bench, [match.call(each) for each in attention.values()], ROUNDS, until)
+    for call in calls:
+        out = call.new_out()
+        taken = rounds_of(bench, [call.by(each, out) for each in attention.values()], ROUNDS, until)
         if len(taken[0]) < FEWEST_PLACEMENTS:
             return {}
         for plan, own in zip(others, taken[1:], strict=True):
@@ -169,27 +160,26 @@ def searched(
 
 def finals(
     bench: Bench,
-    matches: Sequence[Match],
+    calls: Sequence[GpuCall],
     default: Callable[..., Any],
     best: Callable[..., Any],
     until: float,
 ) -> tuple[GpuOutcome, ...]:
     """The best, the default and the default once more, which shows what noise is."""
     found = []
-    for match in matches:
-        calls = [match.call(each) for each in (default, best, default)]
-        base, own, again = rounds_of(bench, calls, FINAL_ROUNDS, until)
+    for call in calls:
+        out = call.new_out()
+        turns = [call.by(each, out) for each in (default, best, default)]
+        base, own, again = rounds_of(bench, turns, FINAL_ROUNDS, until)
         if len(base) < FEWEST_PLACEMENTS:
             break
         ratio, noise = interval(ratios_of(own, base)), interval(ratios_of(again, base))
-        found.append(GpuOutcome(match.shape, median(base), median(own), ratio, noise))
+        found.append(GpuOutcome(call.shape, median(base), median(own), ratio, noise))
     return tuple(found)
 
 
-def why_not(outcomes: Sequence[GpuOutcome], calls: int) -> str:
+def why_not(outcomes: Sequence[GpuOutcome]) -> str:
     """Why the default is kept; empty where a schedule is faster in one call, and slower in none."""
-    if len(outcomes) < calls:
-        return NO_TIME
     if gain_of(outcomes) < LEAST_GAIN or not any(is_gain(each.ratio, each.noise) for each in outcomes):
         return NO_GAIN
     if any(may_lose(each.ratio) for each in outcomes):

@@ -7,16 +7,16 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cache
 
 from ..backend.cuda import load_gpu, part_kernels, tile_kernels
 from ..base.errors import MhagenError
 from ..base.settings import allowed_cpus
 from ..pipeline import compile_to_gpu_source, load_gpu_kernel
-from ..schedule.gpu_decode_plan import PART_KEYS, choose_decode_schedule, most_queries
+from ..schedule.gpu_decode_plan import choose_decode_schedule
 from ..schedule.gpu_plan import WARP, sizes_of
 from ..schedule.workload import workload_of
 from ..spec.model import Spec
+from .gpu_call import decodes
 from .gpu_checking import worst_figures
 from .gpu_result import in_words
 from .gpu_static import Prediction, Products, prediction_of, products_of
@@ -55,14 +55,7 @@ class StaticFigures:
 def work_of(spec: Spec, arch: str, queries: int, keys: int) -> Work:
     """The kernel that a call takes."""
     text = json.dumps({**keys_of(spec), "name": "call"}, sort_keys=True)
-    return Work(text, arch, queries <= most_decoded(text) and keys > PART_KEYS)
-
-
-@cache
-def most_decoded(spec: str) -> int:
-    """So many queries are few."""
-    _, program, _ = compile_to_gpu_source(json.loads(spec), tune="never")
-    return most_queries(workload_of(program.attention))
+    return Work(text, arch, decodes(spec, queries, keys))
 
 
 def figures_of_works(works: Sequence[Work]) -> Iterator[StaticFigures | str]:

@@ -10,18 +10,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..backend.acceptance import TOLERANCES, Example, first_of, numpy_dtype
+from ..backend.acceptance import TOLERANCES, first_of, numpy_dtype
 from ..base.errors import InputError, UnsupportedError
 from ..base.target import SM_90, SM_90A, Gpu
 from ..pipeline import compile_to_gpu_source
 from ..runtime.gpu_driver import gpu_of_this_machine
-from ..schedule.gpu_decode_plan import PART_KEYS, choose_decode_schedule
+from ..schedule.gpu_decode_plan import choose_decode_schedule
 from ..schedule.gpu_plan import GpuSizes, sizes_of
 from ..schedule.gpu_space import GpuPlan
 from ..schedule.hopper_plan import HopperSchedule
 from ..schedule.workload import workload_of
 from .bench import FEWEST_ROUNDS, MOST_ROUNDS, Entrant, Pace
 from .gpu_bench import Bench
+from .gpu_call import decodes, gpu_call
 from .gpu_contest import CALLS, rounds_of
 from .gpu_grid import BAR_OF_DECODING, bar_of
 from .gpu_result import in_words
@@ -96,7 +97,7 @@ class GpuTimed:
 
 
 @dataclass(frozen=True)
-class Subject:
+class NamedCall:
     """A call to measure, and what its table calls it."""
 
     row: str
@@ -135,22 +136,23 @@ def gpu_targets(arch: Gpu | None) -> tuple[Gpu, ...]:
 
 
 def targets_for(problem: Problem, targets: Sequence[Gpu]) -> tuple[Gpu, ...]:
-    """Those whose kernels differ: all have the same ones for decoding."""
-    return tuple(targets[-1:] if problem.is_decoding else targets)
+    """Those whose kernels differ: all have the same ones for few queries."""
+    example = problem.example
+    return tuple(targets[-1:] if decodes(problem.spec, example.queries, example.keys) else targets)
 
 
 def race(
     stage: Stage,
-    subject: Subject,
+    named: NamedCall,
     operands: Operands,
     targets: Sequence[Gpu],
     peers: Sequence[GpuPeer | Absent],
     pace: Pace,
 ) -> tuple[GpuTimed, ...]:
     """Judge and time our kernels for these targets beside the peers: an outcome for each that differs."""
-    problem = subject.problem
+    problem = named.problem
     several = IN_A_GRAPH if problem.is_decoding else 1
-    owns = [own_of(stage, subject, operands, target, several) for target in targets_for(problem, targets)]
+    owns = [own_of(stage, named, operands, target, several) for target in targets_for(problem, targets)]
     asked = [peer for peer in peers if isinstance(peer, Absent) or peer.is_for(problem)]
     found = [peer_of(stage, peer, problem, operands, several) for peer in asked]
     others = [*(each for each in found if isinstance(each, Entrant)), *limit(stage, problem)]
@@ -158,7 +160,7 @@ def race(
     timed = timed_by_name(stage, (*right, *others), several, pace) if right else {}
     absent = tuple(each for each in found if isinstance(each, Absent))
     beside = tuple(timed[each.name] for each in others) if right else ()
-    return tuple(outcome_of(subject, own, timed.get(own.target.name), beside, absent) for own in owns)
+    return tuple(outcome_of(named, own, timed.get(own.target.name), beside, absent) for own in owns)
 
 
 def timed_by_name(stage: Stage, entrants: Sequence[Entrant], several: int, pace: Pace) -> dict[str, Timed]:
@@ -172,12 +174,12 @@ def timed_by_name(stage: Stage, entrants: Sequence[Entrant], several: int, pace:
 
 
 def outcome_of(
-    subject: Subject, own: Own, timed: Timed | None, beside: tuple[Timed, ...], absent: tuple[Absent, ...]
+    named: NamedCall, own: Own, timed: Timed | None, beside: tuple[Timed, ...], absent: tuple[Absent, ...]
 ) -> GpuTimed:
-    problem = subject.problem
+    problem = named.problem
     found = Outcome(
-        row=subject.row,
-        title=subject.title,
+        row=named.row,
+        title=named.title,
         dtype=problem.spec.dtype.value,
         threads=None,
         is_decoding=problem.is_decoding,
@@ -197,12 +199,12 @@ def bars(peers: Sequence[str], problem: Problem, target: Gpu) -> dict[str, float
     return {name: bar for name, bar in found.items() if bar is not None}
 
 
-def own_of(stage: Stage, subject: Subject, operands: Operands, target: Gpu, several: int) -> Own:
+def own_of(stage: Stage, named: NamedCall, operands: Operands, target: Gpu, several: int) -> Own:
     """Our kernel, its result judged; what it cannot do, or does wrong, is told."""
     try:
-        _, program, source = compile_to_gpu_source(subject.problem.spec, target.name)
+        spec, program, source = compile_to_gpu_source(named.problem.spec, target.name)
         work, plan = workload_of(program.attention), source.schedule
-        if subject.problem.is_decoding and subject.problem.example.keys > PART_KEYS:
+        if decodes(spec, named.problem.example.queries, named.problem.example.keys):
             plan = choose_decode_schedule(work, plan, target)
         made = Own(target, family_of(plan, sizes_of(work)), in_words(plan, sizes_of(work)))
         out = operands.new_out()
@@ -264,27 +266,13 @@ def seconds_of(stage: Stage, calls: Sequence[Candidate], pace: Pace) -> list[lis
 
 def operands_of_host(stage: Bench, problem: Problem) -> Operands:
     """Those of any spec: arrays of the host, and the reference in float64 for a judge."""
-    dtype = numpy_dtype(problem.spec.dtype)
-    query, width = problem.arguments["query"], problem.spec.heads.value_dim
-    blank = np.full((*query.shape[:-1], width), np.nan, query.dtype)
+    call, dtype = gpu_call(stage, problem), numpy_dtype(problem.spec.dtype)
 
     def error(result: Any) -> float | None:
         found: Array = stage.fetch(result, dtype)
         return reference_error(problem, found.astype(np.float64))
 
-    arrays = {**problem.arguments, **problem.inputs}
-    keywords = {name: stage.put(array) for name, array in arrays.items()}
-    return Operands(
-        {**keywords, "query_offset": problem.query_offset},
-        lambda: stage.put(blank),
-        error,
-        partial(allowed_in, problem),
-    )
-
-
-def problem_on_gpu(spec: Any, example: Example) -> Problem:
-    """Of a layer, the attention."""
-    return Problem(spec.model_copy(update={"projections": None}), example)
+    return Operands(call.keywords, call.new_out, error, partial(allowed_in, problem))
 
 
 def usual_tolerance(problem: Problem) -> float:

@@ -6,24 +6,26 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Protocol
 
 from ..backend.cuda import GpuSource
 from ..base.errors import InputError
 from ..base.target import Gpu
 from ..pipeline import SpecLike, compile_to_gpu_source, gpu_circumstances, gpu_target
-from ..schedule.gpu_decode_plan import PART_KEYS, most_queries
+from ..schedule.gpu_decode_plan import most_queries
 from ..schedule.gpu_plan import sizes_of
 from ..schedule.gpu_space import GpuPlan, gpu_space
-from ..schedule.gpu_tuned import gpu_record, keep_gpu_record
+from ..schedule.gpu_tuned import gpu_record, keep_gpu_record, tuned_gpu_plan
 from ..schedule.sight import Shape
 from ..schedule.workload import Workload, workload_of
 from ..spec.load import load_spec
 from ..spec.model import Spec
 from .gpu_bench import Bench, bench_for
+from .gpu_call import decodes
 from .gpu_contest import Contest, contest
 from .gpu_result import GpuTuning
 from .gpu_sieve import Sieve, Sifted
+from .isolated import Json
 from .ptxas import require_ptxas
 from .records import default_records, warn
 from .request import keys_of
@@ -41,6 +43,16 @@ Observer = Callable[[Sifted], object]
 
 def ignore(sifted: Sifted) -> None:
     """An observer that looks away."""
+
+
+class Sifting(Protocol):
+    """Who says which schedules compile, and with what."""
+
+    def sift(
+        self, spec: Json, target: Gpu, plans: Sequence[GpuPlan], until: float, tell: Observer
+    ) -> tuple[Sifted, ...]: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ def tune_for_gpu(
     budget: float = USUAL_BUDGET,
     jobs: int | None = None,
     observe: Observer = ignore,
-    sieve: Any = None,
+    sieve: Sifting | None = None,
     bench: Bench | None = None,
     began: float | None = None,
 ) -> GpuTuning:
@@ -95,15 +107,17 @@ def tune_for_gpu(
         bench, nobody = bench_for(subject.target)
     plans = gpu_space(subject.work, subject.target)
     until = began + budget * (1.0 if bench is None else SIEVE_SHARE)
-    chosen_sieve = sieve or Sieve(jobs)
+    chosen_sieve = Sieve(jobs) if sieve is None else sieve
     try:
         sifted = chosen_sieve.sift(keys_of(subject.spec), subject.target, plans, until, observe)
     finally:
         chosen_sieve.close()
     if bench is None:
-        return kept(result(subject, sifted, unmeasured(sifted, nobody), "", budget, began))
-    found = measured(bench, subject, sifted, began + budget)
-    return kept(result(subject, sifted, found, bench.name, budget, began))
+        found, by = unmeasured(sifted, nobody), ""
+    else:
+        found, by = measured(bench, subject, sifted, began + budget), bench.name
+    tuned = result(subject, sifted, found, by, budget, began)
+    return kept(tuned) if found.is_settled else kept_unless_found_before(tuned, subject.work)
 
 
 def subject_of(spec: SpecLike, shapes: Iterable[ShapeLike] | None, arch: str | None) -> Subject:
@@ -115,10 +129,10 @@ def subject_of(spec: SpecLike, shapes: Iterable[ShapeLike] | None, arch: str | N
     if not given:
         raise InputError("tune_for_gpu() needs one shape at least")
     for shape in given:
-        if shape.queries <= most_queries(work) and shape.keys > PART_KEYS:
+        if decodes(loaded, shape.queries, shape.keys):
             raise InputError(
                 f"calls with {shape.queries} queries and {shape.keys} keys are decoded, by kernels that have "
-                f"one schedule: give shapes of more than {most_queries(work)} queries"
+                f"one schedule: give shapes of more than {most_queries(work.op.group)} queries"
             )
     return Subject(loaded, target, work, given)
 
@@ -126,7 +140,7 @@ def subject_of(spec: SpecLike, shapes: Iterable[ShapeLike] | None, arch: str | N
 def unmeasured(sifted: Sequence[Sifted], nobody: str) -> Contest:
     """The default, unless ptxas is against it: then what is most like it of those that pass."""
     plan, against = first_choice(sifted)
-    return Contest(plan, f"{against}not measured: {nobody}", (), {}, {})
+    return Contest(plan, f"{against}not measured: {nobody}", (), {}, {}, is_settled=False)
 
 
 def first_choice(sifted: Sequence[Sifted]) -> tuple[GpuPlan, str]:
@@ -148,7 +162,7 @@ def measured(bench: Bench, subject: Subject, sifted: Sequence[Sifted], until: fl
     plan, against = first_choice(sifted)
     others = [each.plan for each in sifted if each.passes and each.plan != plan]
     if not others:
-        return Contest(plan, f"{against}{NOTHING_ELSE}", (), {}, {})
+        return Contest(plan, f"{against}{NOTHING_ELSE}", (), {}, {}, is_settled=False)
     sources = [subject.source(each) for each in (plan, *others)]
     found = contest(bench, subject.spec, sources, subject.shapes, until)
     return replace(found, reason=f"{against}{found.reason}")
@@ -174,11 +188,18 @@ def result(
     )
 
 
-def kept(found: GpuTuning) -> GpuTuning:
-    """Keep it for later builds; but what a GPU has found is not replaced by what none has confirmed."""
+def kept_unless_found_before(found: GpuTuning, work: Workload) -> GpuTuning:
+    """Keep it, if no GPU has found another: that is not replaced by what none has confirmed."""
     earlier = gpu_record(found.circumstances)
-    if earlier is not None and earlier["gpu"] and not found.outcomes:
-        return found
+    if earlier is None or not earlier["gpu"]:
+        return kept(found)
+    before = tuned_gpu_plan(found.circumstances, work, found.target)
+    reason = f"{earlier['gpu']} has found so before; {found.reason}"
+    return replace(found, chosen=found.default if before is None else before, reason=reason)
+
+
+def kept(found: GpuTuning) -> GpuTuning:
+    """Keep it for later builds."""
     try:
         path: Path = keep_gpu_record(found.circumstances, found.document())
     except (OSError, InputError) as error:

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from ..backend.acceptance import distance, numpy_dtype, told_by_weight, weights_if_told
+from ..backend.acceptance import Example, distance, numpy_dtype, told_by_weight, weights_if_told
 from ..backend.cuda import GpuSource
 from ..base.errors import UnsupportedError
 from ..base.target import Gpu
 from ..ir.reference import Reference
 from ..schedule.gpu_decode_plan import PART_KEYS
-from ..schedule.sight import Shape
 from ..spec.model import Spec
 from .gpu_bench import Bench, bench_for
-from .gpu_contest import Match, match_of
+from .gpu_call import GpuCall, gpu_call, problem_on_gpu
 from .sampling import allowed_in, widened
 
 BATCH = 2
@@ -60,10 +59,10 @@ def verify_on_gpu(bench: Bench, spec: Spec, source: GpuSource) -> Iterator[GpuCa
     """Run attention() on lengths of all kinds, with all that it returns compared; one case at a time."""
     attention = bench.attention(source)
     for queries, keys in lengths(source):
-        match = match_of(bench, spec, Shape(BATCH, queries, keys))
-        error = error_of(bench, match, attention)
-        seconds = median(bench.seconds(match.call(attention), CALLS))
-        yield GpuCase(BATCH, queries, keys, error, allowed_in(match.problem, error), seconds)
+        call = gpu_call(bench, problem_on_gpu(spec, Example(BATCH, queries, keys, seed=0)))
+        error = error_of(bench, call, attention)
+        seconds = median(bench.seconds(call.by(attention, call.new_out()), CALLS))
+        yield GpuCase(BATCH, queries, keys, error, allowed_in(call.problem, error), seconds)
 
 
 def lengths(source: GpuSource) -> tuple[tuple[int, int], ...]:
@@ -75,10 +74,10 @@ def lengths(source: GpuSource) -> tuple[tuple[int, int], ...]:
     )
 
 
-def error_of(bench: Bench, match: Match, attention: Any) -> float:
+def error_of(bench: Bench, call: GpuCall, attention: Any) -> float:
     """Of the output and of all statistics; of those that are keys, by the weights of the keys."""
-    problem = match.problem
-    result, dtype = match.call(attention)(), numpy_dtype(problem.spec.dtype)
+    problem = call.problem
+    result, dtype = call.by(attention, call.new_out())(), numpy_dtype(problem.spec.dtype)
     is_tuple = isinstance(result, tuple)
     found = tuple(bench.fetch(each, dtype) for each in (result if is_tuple else (result,)))
     arrays = widened(problem.arguments)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from json import loads
+from os import pathsep
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -16,7 +19,7 @@ from mhagen.tuning.gpu_grid import FLASH
 from mhagen.tuning.gpu_prepared import StaticFigures, Work
 from mhagen.tuning.gpu_static import Prediction, Products
 
-from .conftest import Run, written
+from .conftest import ROOT, Run, written
 
 TOML = 'name = "raced"\ndtype = "float16"\n[heads]\nquery = 2\ndim = 64\n'
 FIGURES = StaticFigures("mma 128 x 64", 246, 0, 48 << 10, 2, 8, Products(256, 0.078), Prediction(0.3, 0.63))
@@ -32,11 +35,44 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
         yield from ("ptxas refuses it" if work.is_decoded else FIGURES for work in works)
 
     monkeypatch.setattr(bench_gpu, "figures_of_works", figures)
-    for name in ("require_gpu_compiler", "require_ptxas"):
-        monkeypatch.setattr(bench_gpu, name, lambda: None)
+    monkeypatch.setattr(bench_gpu, "require_ptxas", lambda: None)
     for module in ("gpu_bench", "gpu_race"):
         monkeypatch.setattr(f"mhagen.tuning.{module}.gpu_of_this_machine", lambda: None)
     return asked
+
+
+# numba's own numba.cuda is what is left, as where the extra is not installed.
+HIDDEN = """\
+import sys
+from importlib.machinery import PathFinder
+
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name == "numba_cuda" else super().find_spec(name, path, target)
+
+others = [each for each in sys.meta_path if type(each).__name__ != "NumbaCudaFinder"]
+sys.meta_path[:] = [Hiding if each is PathFinder else each for each in others]
+"""
+
+
+@pytest.mark.parametrize(
+    "asked", [("bench", "--rows", "causal d64 s1024"), ("tune", "raced.toml"), ("build", "raced.toml")]
+)
+def test_where_the_compiler_is_not_installed_all_name_the_same_remedy(
+    process: Callable[..., CompletedProcess[str]], tmp_path: Path, asked: tuple[str, ...]
+) -> None:
+    written(tmp_path / "sitecustomize.py", HIDDEN)
+    written(tmp_path / "raced.toml", TOML)
+    hidden = {"PYTHONPATH": f"{tmp_path}{pathsep}{ROOT}", "MHAGEN_CACHE_DIR": str(tmp_path / "empty")}
+    said = process(*asked, "--backend", "cuda", "--arch", "sm_80", **hidden)
+    assert said.returncode == 2
+    assert said.stderr == (
+        "error: kernels for GPUs are compiled by numba-cuda, which is not here: pip install 'mhagen[cuda]'\n"
+    )
+    if asked[0] == "bench":
+        said = process(*asked, "--backend", "cuda", "--json", **hidden)
+        assert loads(said.stdout)["error"]["kind"] == "UnsupportedError"
 
 
 def test_without_a_gpu_it_says_what_is_known(mhagen: Run, compiled: list[Work]) -> None:

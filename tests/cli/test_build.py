@@ -85,6 +85,19 @@ def test_a_kernel_that_fails_its_verification_is_not_written(
     assert folder(tiny.with_name("generated")) == []
 
 
+def test_scores_that_leave_the_range_of_float32_are_the_fault_of_the_spec(
+    mhagen: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "CALLS_OF_ATTENTION", ((1, 40, 40), (1, 128, 128)))
+    monkeypatch.setattr(verification, "SECONDS_OF_A_CASE", 0.01)
+    written(tiny, 'name = "steep"\n[heads]\nquery = 1\ndim = 4\n[scores]\nmodify = "score + exp(k - q)"\n')
+    said = mhagen("build", tiny, "--verify")
+    assert said.code == 1
+    assert "the expressions of steep leave the range of float32 (about 3.4e38; exp above 88)" in said.err
+    assert "bound them" in said.err and "bug" not in said.err
+    assert folder(tiny.with_name("generated")) == []
+
+
 def test_a_kernel_that_differs_on_small_inputs_is_not_written(
     mhagen: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +146,22 @@ def test_one_kernel_never_replaces_another_of_the_same_name(mhagen: Run, tiny: P
 
 def test_a_spec_that_is_named_twice_is_no_mistake(mhagen: Run, tiny: Path) -> None:
     assert mhagen("build", tiny, tiny, "--target", ELSEWHERE).code == 0
+
+
+def test_a_module_for_the_other_backend_is_not_replaced(
+    mhagen: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "load_gpu_kernel", lambda *_: None)
+    for_cpus, for_gpus = ("--target", ELSEWHERE), ("--backend", "cuda", "--arch", "sm_80")
+    for first, second, what in ((for_cpus, for_gpus, "CPUs"), (for_gpus, for_cpus, "GPUs")):
+        asked = ("build", tiny, "--out", what)
+        assert [mhagen(*asked, *first).code for _ in range(2)] == [0, 0]
+        before = Path(what, "tiny.py").read_text()
+        said = mhagen(*asked, *second)
+        assert said.code == 2
+        told = f"error: {what}/tiny.py is a module for {what}; give another --out, or delete it\n"
+        assert said.err.endswith(told)
+        assert Path(what, "tiny.py").read_text() == before
 
 
 def test_a_folder_that_cannot_be_written_is_told(mhagen: Run, tiny: Path) -> None:
@@ -189,6 +218,11 @@ def test_kernels_for_gpus_are_verified_where_there_is_one(
     assert all(case["is_right"] for case in found["cases"])
     said = mhagen(*asked)
     assert "of the reference" in said.out and "on this GPU against the reference" in said.out
+    assert "layer()" not in said.err
+    tiny.write_text(tiny.read_text(encoding="utf-8") + "\n[projections]\nmodel_dim = 8\n", encoding="utf-8")
+    said = mhagen(*asked)
+    assert said.code == 0
+    assert "tiny: attention() was compared with the reference, and layer() was not run" in said.err
 
 
 def test_a_compiler_that_is_turned_off_is_told(

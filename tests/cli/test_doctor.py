@@ -75,3 +75,15 @@ def test_gpus_are_told(mhagen: Run, monkeypatch: pytest.MonkeyPatch, machine: Ma
     cuda = Cuda("13.0", (Gpu("NVIDIA H200", "9.0"),), "")
     said = shown(mhagen, monkeypatch, replace(machine, cuda=cuda))
     assert "NVIDIA H200, compute capability 9.0 (driver for CUDA 13.0)" in said.out
+
+
+def test_what_compiles_for_gpus_is_told_and_what_to_install(
+    mhagen: Run, monkeypatch: pytest.MonkeyPatch, machine: Machine
+) -> None:
+    monkeypatch.setattr(doctor, "ptxas_version", lambda: "cuda_13.0")
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    said = shown(mhagen, monkeypatch, machine)
+    assert "numba-cuda: not installed, ptxas: cuda_13.0" in said.out
+    assert "need both: pip install 'mhagen[cuda]'" in said.out
+    found = shown(mhagen, monkeypatch, machine, "--json").document["gpu_tools"]
+    assert found == {"numba-cuda": None, "ptxas": "cuda_13.0"}

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from mhagen.cli import progress
-from mhagen.cli.output import finite
+from mhagen.cli.output import columns, finite, fitted
 from mhagen.cli.quantities import age, giga, seconds, size, times
 
 from .conftest import Run
@@ -107,3 +108,21 @@ def test_quantities_have_three_digits_and_a_unit() -> None:
     assert [size(count) for count in (0, 512, 1536, 3 << 20)] == ["0 B", "512 B", "1.50 KB", "3 MB"]
     assert [age(value) for value in (5.0, 90.0, 7200.0, 5 * 86400.0)] == ["5 s", "1.50 min", "2 h", "5 days"]
     assert [times(0.5), times(12.34), giga(117.2e9, "GFLOP/s")] == ["0.50x", "12.3x", "117 GFLOP/s"]
+
+
+@pytest.mark.parametrize("width", [24, 40, 60, 80, 200])
+def test_a_table_breaks_between_words_alone_however_narrow_the_terminal(width: int) -> None:
+    table = columns("operations", "modelled", "reason")
+    for row in (("0.94 GFLOP", "9.91 ms", "Keys are read as they lie."), ("1 MFLOP", "26 us", "It decodes.")):
+        table.add_row(*row)
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(fitted(table, console))
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= width
+    words = {word for line in lines for word in line.split()}
+    given = (
+        "operations modelled reason 0.94 GFLOP 9.91 ms 26 us Keys are read as they lie. It decodes. 1 MFLOP"
+    )
+    assert words == set(given.split())
+    assert any("0.94 GFLOP" in line for line in lines), "a short cell stays whole"

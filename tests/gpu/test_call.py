@@ -253,9 +253,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "gaps": ({"key": OnGpu(2 << 20, (3, 2, 9, 64), "<f2", (9984, 992, 256, 4))}, "without gaps"),
     "elements that lie between": (
         {"key": OnGpu(2 << 20, (3, 2, 9, 64), "<f2", (9999, 999, 128, 2))},
-        "key has elements between multiples of their 2 bytes",
+        "key has elements between multiples of their 2 bytes: pass a contiguous copy",
+    ),
+    "rows that run backwards": (
+        {"key": OnGpu(2 << 20, (3, 2, 9, 64), "<f2", (2304, 1152, -128, 2))},
+        "needs none below 0: pass a contiguous copy",
     ),
     "a far offset": ({"query_offset": 1 << 29}, "query_offset is 536870912"),
+    "an offset that is a real": ({"query_offset": 1.5}, "query_offset is 1.5 of type float; needs an int"),
     "out in query": ({"out": OnGpu(1 << 20, (3, 4, 5, 64))}, "out shares memory with query"),
     "out from the middle of value on": (
         {"out": OnGpu((3 << 20) + 3 * 2 * 9 * 128 - 128, (3, 4, 5, 64))},

@@ -11,9 +11,9 @@ import pytest
 import mhagen
 from gpu.attention import Call, Outcome, assert_right, module_of, run, spec_of
 from gpu.test_attention import ALL, HEADS, inputs, spoil, spoil_values
+from gpu.test_layer import OnHost
 from gpu.toolchain import assemble, needs_compiler, needs_sass
 from mhagen.pipeline import compile_to_gpu_source
-from mhagen.runtime.gpu_linear import ArrayLibrary
 from mhagen.schedule.gpu_plan import GpuSchedule
 
 pytestmark = needs_compiler
@@ -119,7 +119,7 @@ def test_a_layer_is_its_products_around_the_attention(monkeypatch: pytest.Monkey
 
     module, rng = module_of(spec, None), np.random.default_rng(0)
     monkeypatch.setattr(module, "attention", attend)
-    monkeypatch.setattr(module.LINEAR, "library", lambda _: ArrayLibrary(np))  # NumPy stands for CuPy
+    monkeypatch.setattr(module.LINEAR, "library", lambda _: OnHost())
     shapes = {"wq": (32, 24), "wk": (32, 24), "wv": (32, 24), "wo": (24, 32)}
     weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
     x = rng.standard_normal((2, 5, 24)).astype(np.float32)

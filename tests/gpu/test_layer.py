@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,9 @@ import mhagen
 from gpu.attention import built
 from mhagen.base.errors import InputError, UnsupportedError
 from mhagen.pipeline import compile_to_gpu_source
-from mhagen.runtime.gpu_linear import ArrayLibrary
+from mhagen.runtime.gpu_libraries import REDUCTIONS, SUMS_IN_FULL, ArrayLibrary
+from mhagen.runtime.gpu_offset import bind_gpu_offset
+from mhagen.runtime.sizes import Sizes
 
 SPEC: Mapping[str, Any] = {
     "name": "layer_of_gpu",
@@ -69,6 +73,16 @@ def weights_of(spec: Mapping[str, Any]) -> dict[str, NDArray[np.float16]]:
     return made
 
 
+class OnHost(ArrayLibrary):
+    """NumPy in place of CuPy, which has its functions; it has no GPU to make the current one."""
+
+    def __init__(self) -> None:
+        super().__init__(np)
+
+    def used(self, like: Any, stream: Any) -> Any:
+        return nullcontext()
+
+
 class Host:
     """A library of arrays in the memory of the host: products are the same there."""
 
@@ -113,8 +127,8 @@ def module_for(
 ) -> Any:
     module = built(json.dumps(spec), None, arch)
     monkeypatch.setattr(module, "attention", host.by_the_oracle(spec, module))
-    if host.torch is None:  # NumPy stands for CuPy, which has its functions
-        monkeypatch.setattr(module.LINEAR, "library", lambda _: ArrayLibrary(np))
+    if host.torch is None:
+        monkeypatch.setattr(module.LINEAR, "library", lambda _: OnHost())
     return module
 
 
@@ -147,6 +161,116 @@ def test_weights_may_come_packed_and_be_checked_once(host: Host, monkeypatch: py
         for given in (weights, packed)
     )
     np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 24), (2, 0, 24)], ids=["batch", "queries"])
+def test_without_a_batch_or_queries_there_is_nothing(
+    shape: tuple[int, ...], host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = module_for(SPEC, host, monkeypatch)
+    weights = {name: host.given(array) for name, array in weights_of(SPEC).items()}
+    context = host.given(numbers((shape[0], 5, 24), 1))
+    found = module.layer(host.given(numbers(shape, 0)), weights, context=context)
+    assert np.asarray(found).shape == shape
+
+
+def test_other_formats_and_sums_that_pytorch_is_told_to_take_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = Host("torch")
+    module, torch = module_for(SPEC, host, monkeypatch), host.torch
+    weights = {name: host.given(array) for name, array in weights_of(SPEC).items()}
+    x, matmul, seen = host.given(numbers((1, 3, 24), 50)), torch.backends.cuda.matmul, []
+    plain = module.layer(x, weights)
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "linear",
+        lambda *given: seen.extend(getattr(matmul, name) for name in REDUCTIONS) or linear(*given),
+    )
+    before = [getattr(matmul, name) for name in REDUCTIONS]
+    with torch.autocast("cpu", dtype=torch.bfloat16), SUMS_IN_FULL.of(torch):
+        found = module.layer(x, weights)
+    assert found.dtype == torch.float16
+    assert torch.equal(found, plain)
+    assert [getattr(matmul, name) for name in REDUCTIONS] == before == [True, True]
+    assert not any(seen)
+
+
+def test_arrays_of_cupy_are_multiplied_on_their_own_gpu() -> None:
+    entered: list[Any] = []
+
+    @contextmanager
+    def entering(what: Any) -> Iterator[None]:
+        entered.append(what)
+        yield
+        entered.append("left")
+
+    class Device:
+        id = 3
+
+        def __enter__(self) -> None:
+            entered.append("device 3")
+
+        def __exit__(self, *why: object) -> None:
+            entered.append("left")
+
+    cuda = SimpleNamespace(ExternalStream=lambda *given: entering(given))
+    library = ArrayLibrary(SimpleNamespace(cuda=cuda))
+    for stream, inside in ((None, ["device 3"]), (7, ["device 3", (7, 3)])):
+        entered.clear()
+        with library.used(SimpleNamespace(device=Device()), stream):
+            assert entered == inside
+        assert entered == inside + ["left"] * len(inside)
+
+
+@pytest.mark.parametrize("number", [np.int64(3), np.int32(3)])
+def test_a_number_of_numpy_is_one_offset_for_all(
+    number: Any, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(projections={"model_dim": 24, "rotary": ROTARY})
+    module = module_for(spec, host, monkeypatch)
+    weights = {name: host.given(array) for name, array in weights_of(spec).items()}
+    x = host.given(numbers((2, 5, 24), 40))
+    one, other = (module.layer(x, weights, query_offset=each) for each in (number, 3))
+    np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    assert bind_gpu_offset(number, 0, Sizes()).first == 3
+
+
+def test_an_offset_that_is_none_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_of(projections={"model_dim": 24, "rotary": ROTARY})
+    module = module_for(spec, host, monkeypatch)
+    weights = {name: host.given(array) for name, array in weights_of(spec).items()}
+    x = host.given(numbers((2, 5, 24), 40))
+    for given, message in (
+        (1.5, "query_offset is 1.5 of type float; needs an int, or an int64 array"),
+        (True, "query_offset is True of type bool"),
+        (np.float64(2.0), "of type float64"),
+        ([1, 2], r"query_offset is \[1, 2\] of type list"),
+        (1 << 29, r"query_offset is 536870912; needs to lie between"),
+        (host.given(np.array([1, 2], np.int32)), "query_offset has dtype int32; needs int64"),
+        (host.given(np.array([1, 2, 3])), r"query_offset has shape \(3,\); needs 2 along the axis 'batch'"),
+        (host.given(np.array(3)), r"query_offset has shape \(\); needs 1 axes"),
+    ):
+        with pytest.raises(InputError, match=message):
+            module.layer(x, weights, query_offset=given)
+
+
+def test_arrays_that_are_not_where_x_is_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host("torch")
+    spec = spec_of(projections={**SPEC["projections"], "rotary": ROTARY})
+    module = module_for(spec, host, monkeypatch)
+    x, on_host = host.given(numbers((2, 5, 24), 40)), weights_of(spec)
+    weights = {name: host.given(array) for name, array in on_host.items()}
+    for name in weights:
+        with pytest.raises(InputError, match=f"{name} is an array of numpy; needs one of torch, as x is"):
+            module.layer(x, {**weights, name: on_host[name]})
+        with pytest.raises(InputError, match=f"{name} is on meta; needs to be on cpu, where x is"):
+            module.layer(x, {**weights, name: weights[name].to("meta")})
+    with pytest.raises(InputError, match="context is an array of numpy"):
+        module.layer(x, weights, context=numbers((2, 5, 24), 40))
+    with pytest.raises(InputError, match="query_offset is an array of numpy"):
+        module.layer(x, weights, query_offset=np.array([1, 2]))
 
 
 @pytest.mark.parametrize("offset", [3, [3, 0]], ids=["one for all", "one for each"])
@@ -188,6 +312,9 @@ def test_what_is_wrong_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> 
     other = module_for(spec_of(heads={"query": 2, "dim": 16}), host, monkeypatch)
     with pytest.raises(InputError, match="prepared for another layer"):
         other.layer(x, module.prepare(weights))
+    wider = module_for(spec_of(projections={**SPEC["projections"], "model_dim": 32}), host, monkeypatch)
+    with pytest.raises(InputError, match="prepared for another layer"):
+        wider.layer(host.given(numbers((1, 3, 32), 50)), module.prepare(weights))
 
 
 def test_other_libraries_multiply_nothing() -> None:

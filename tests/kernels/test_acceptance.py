@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,16 @@ import numpy as np
 import pytest
 
 import mhagen
-from mhagen.backend.acceptance import LABELS, MOST_ALLOWED, compare, examples, numpy_error
+from mhagen.backend.acceptance import (
+    LABELS,
+    MOST_ALLOWED,
+    Results,
+    compare,
+    examples,
+    leave_range,
+    numpy_error,
+)
+from mhagen.backend.numpy_baseline import NumpyBaseline
 from mhagen.base.errors import VerificationError
 from mhagen.spec.load import load_spec
 
@@ -80,6 +90,27 @@ def test_overflow_of_plain_arithmetic_excuses_nothing(change: Change) -> None:
     assert np.isfinite(numpy_error(spec, module))
     with pytest.raises(VerificationError, match=rf"(inf|\d) of the greatest result; ({MOST_ALLOWED}|2e-05)"):
         compare(spec, module)
+
+
+def test_overflow_that_plain_arithmetic_shares_is_refused_as_the_spec_s() -> None:
+    spec = load_spec(OVERFLOWING)
+    module, plain = ModuleType("overflowing"), NumpyBaseline(spec)
+    vars(module).update(vars(right().module))
+
+    def attention(out: Array | None = None, **keywords: Any) -> Array:
+        offset = keywords.pop("query_offset", None)
+        with np.errstate(all="ignore"):
+            found = plain.attention(**keywords, query_offset=0 if offset is None else offset)
+        return found if out is None else np.copyto(out, found) or out
+
+    vars(module)["attention"] = attention
+    with pytest.raises(VerificationError, match=r"leave the range of float32 .* bound them"):
+        compare(spec, module)
+    results = Results(*(np.full((1, 2), each) for each in (np.nan, np.nan, 1.0)), 1e-5)
+    assert leave_range([results])
+    assert not leave_range([results, replace(results, found=np.zeros((1, 2)), plain=np.ones((1, 2)))])
+    assert not leave_range([replace(results, found=np.zeros((1, 2)))])
+    assert not leave_range([])
 
 
 def test_long_rows_are_compared_and_short_ones_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import resource
 import shutil
@@ -126,6 +127,11 @@ def test_what_a_backend_does_not_know_is_refused_and_not_passed_over() -> None:
         mhagen.build(SPEC, arch="sm_90")
     with pytest.raises(UnsupportedError, match=r"see mhagen\.tune_for_gpu"):
         mhagen.build(SPEC, backend="cuda", tune="now")
+
+
+def test_a_kernel_that_is_pickled_says_what_to_pickle() -> None:
+    with pytest.raises(TypeError, match="cannot be pickled: pickle its spec"):
+        pickle.dumps(mhagen.build(SPEC))
 
 
 def test_building_writes_nothing_but_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

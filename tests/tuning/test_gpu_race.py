@@ -20,6 +20,7 @@ from mhagen.schedule.hopper_plan import HopperSchedule
 from mhagen.spec.load import load_spec
 from mhagen.tuning import gpu_prepared, gpu_race
 from mhagen.tuning.bench import Pace, problem_of_row
+from mhagen.tuning.gpu_call import problem_on_gpu
 from mhagen.tuning.gpu_grid import (
     CUDNN,
     FLASH,
@@ -35,10 +36,9 @@ from mhagen.tuning.gpu_prepared import Work, figures, figures_of_works, prepare,
 from mhagen.tuning.gpu_race import (
     GpuPeer,
     GpuTimed,
-    Subject,
+    NamedCall,
     gpu_targets,
     operands_of_host,
-    problem_on_gpu,
     race,
 )
 from mhagen.tuning.gpu_static import prediction_of
@@ -97,8 +97,8 @@ def raced(
     stage: Stage, *peers: Any, shape: tuple[int, int, int] = (1, 9, 9), **changes: Any
 ) -> tuple[GpuTimed, ...]:
     problem = problem_on_gpu(load_spec({**SPEC, **changes}), Example(*shape, seed=0))
-    subject = Subject("row", "a call", problem)
-    return race(stage, subject, stage.operands(problem), (SM_90, SM_90A), peers, Pace(3))
+    named = NamedCall("row", "a call", problem)
+    return race(stage, named, stage.operands(problem), (SM_90, SM_90A), peers, Pace(3))
 
 
 def test_both_families_and_all_peers_that_are_right_take_turns() -> None:
@@ -129,6 +129,17 @@ def test_what_no_kernel_does_is_told_and_no_failure() -> None:
     for each in raced(Stage(SPEC), dtype="float64"):
         assert (each.outcome.timed, each.outcome.is_failure) == ((), False)
         assert "float64" in each.outcome.problem
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys", "families"), [(4, 4096, ["mma.sync"]), (1, 100, ["mma.sync", "wgmma"])]
+)
+def test_few_queries_are_decoded_where_keys_are_many(queries: int, keys: int, families: list[str]) -> None:
+    found = raced(Stage(SPEC), shape=(1, queries, keys))
+    assert [each.family for each in found] == families
+    few = [each.schedule.startswith("mma 16 x 32, 4 stages, 1 warps") for each in found]
+    assert few == [len(families) == 1] * len(families)
+    assert work_of(load_spec(SPEC), "sm_90", queries, keys).is_decoded is few[0]
 
 
 def test_decoding_is_timed_by_graphs_against_a_copy() -> None:

@@ -23,9 +23,9 @@ from mhagen.schedule.gpu_space import GpuPlan, steps_between
 from mhagen.schedule.gpu_tuned import gpu_records
 from mhagen.schedule.tuned import TunedWarning
 from mhagen.schedule.tuned import warn as warn_once
-from mhagen.tuning import gpu_bench
+from mhagen.tuning import gpu_bench, gpu_contest
 from mhagen.tuning.gpu_bench import bench_for
-from mhagen.tuning.gpu_contest import NO_GAIN
+from mhagen.tuning.gpu_contest import NO_GAIN, NONE_RIGHT
 from mhagen.tuning.gpu_result import GpuTuning
 from mhagen.tuning.problem import Array
 from tuning.planted_for_gpus import Sieving
@@ -49,8 +49,8 @@ def attend(plan: GpuPlan, bench: Bench, *, out: Array, **arrays: Any) -> Array:
     """What stands for a kernel: the reference, and what is planted."""
     if plan in bench.errors:
         raise bench.errors[plan]
-    found = mhagen.reference(SPEC).attention(**arrays)
-    out[...] = found + bench.off.get(plan, 0.0)
+    if plan not in bench.silent:
+        out[...] = mhagen.reference(SPEC).attention(**arrays) + bench.off.get(plan, 0.0)
     return out
 
 
@@ -62,6 +62,7 @@ class Bench:
     seconds_of: Mapping[GpuPlan, float] = field(default_factory=dict)
     off: Mapping[GpuPlan, float] = field(default_factory=dict)
     errors: Mapping[GpuPlan, MhagenError] = field(default_factory=dict)
+    silent: frozenset[GpuPlan] = frozenset()  # their kernels write nothing
     slow_queries: int = 0  # calls with so many queries take twice as long, but for the default
     noise: Any = field(default_factory=lambda: cycle((1.0, 1.01, 0.99, 1.004, 0.996, 1.002, 1.0)))
 
@@ -140,9 +141,6 @@ def test_a_schedule_that_is_faster_beyond_the_noise_is_used_by_later_builds() ->
     assert all(0.78 < each.ratio.high < 0.82 < each.noise.low for each in found.outcomes)
     assert document()["gpu"] == "Planted"
     assert built() == fast
-    again = tuned()
-    assert again.record_path == "", "what none has confirmed does not replace what a GPU has found"
-    assert built() == fast
 
 
 @pytest.mark.parametrize(("seconds", "noise"), [(0.995e-3, 1e-4), (0.97e-3, 0.2)])
@@ -177,6 +175,43 @@ def test_a_wrong_or_refused_schedule_is_dropped_however_fast_it_is() -> None:
     assert "dropped: " in str(found)
 
 
+def test_a_schedule_that_writes_nothing_wins_nothing_by_what_others_wrote() -> None:
+    silent = second()
+    found = tuned(Bench(seconds_of={silent: 0.1e-3}, silent=frozenset({silent})))
+    assert (found.chosen, built()) == (DEFAULT, DEFAULT)
+    reasons = {each.plan: each.why_not for each in found.sifted}
+    assert reasons[silent] == "wrong: it is inf off the default schedule"
+
+
+def test_where_no_other_schedule_is_right_the_default_is_kept() -> None:
+    others = {each.plan for each in tuned().sifted if each.plan != DEFAULT}
+    found = tuned(Bench(silent=frozenset(others)))
+    assert (found.chosen, found.reason, found.ratios) == (DEFAULT, NONE_RIGHT, ())
+    assert document()["gpu"] == "Planted"
+
+
+def test_a_gain_that_a_gpu_no_longer_finds_is_not_used_by_later_builds() -> None:
+    fast = second()
+    for seconds, expected in ((0.5e-3, fast), (1.2e-3, DEFAULT), (0.5e-3, fast)):
+        found = tuned(Bench(seconds_of={fast: seconds, DEFAULT: 1e-3}))
+        assert (found.chosen, built()) == (expected, expected)
+        assert found.record_path
+
+
+@pytest.mark.parametrize("bench", [None, Bench()], ids=["no GPU", "no time"])
+def test_what_a_gpu_has_found_stays_where_nothing_is_found_and_the_result_says_so(
+    bench: Bench | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = second()
+    tuned(Bench(seconds_of={fast: 0.5e-3}))
+    monkeypatch.setattr(gpu_contest, "rounds_of", lambda bench, calls, rounds, until: [[] for _ in calls])
+    found = tuned(bench)
+    assert (found.chosen, found.record_path, built()) == (fast, "", fast)
+    assert re.search(
+        r"later builds use .*: Planted has found so before; (not measured|there was no time)", str(found)
+    )
+
+
 def test_a_default_that_is_wrong_is_an_error_and_nothing_is_kept() -> None:
     with pytest.raises(VerificationError, match=r"the default schedule of tuned is 0\.05"):
         tuned(Bench(off={DEFAULT: 0.05}))
@@ -197,6 +232,7 @@ def test_a_record_that_is_damaged_is_one_warning_and_a_miss() -> None:
 def test_calls_that_are_decoded_have_no_schedule_to_tune() -> None:
     with pytest.raises(InputError, match="give shapes of more than 32 queries"):
         mhagen.tune_for_gpu(SPEC, [(1, 1, 4096)], arch="sm_80", sieve=Sieving())
+    assert mhagen.tune_for_gpu(SPEC, [(1, 1, 100)], arch="sm_80", sieve=Sieving()).chosen == DEFAULT
 
 
 def test_what_no_kernel_does_or_nobody_means_is_refused() -> None:
