@@ -1,4 +1,4 @@
-"""Guessing what was meant by a name that is not known."""
+"""Names that were meant by others that are not known, and nouns that are counted."""
 
 from __future__ import annotations
 
@@ -31,3 +31,8 @@ def parted(name: str) -> tuple[str, str]:
     """What stands before the number at the end of a name, and the number."""
     stem = re.sub(r"[0-9]+$", "", name)
     return stem, name[len(stem) :]
+
+
+def count(number: int, noun: str) -> str:
+    """The number and the noun, which has an s where there is not just one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

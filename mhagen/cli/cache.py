@@ -6,13 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from rich.table import Table
 
 from ..base import settings
 from ..base.errors import InputError
+from ..base.spelling import count
 from ..runtime.entry import Doubt
 from ..runtime.store import Entry, Store
 from ..schedule.gpu_tuned import gpu_record_in, gpu_records
@@ -20,9 +21,12 @@ from ..schedule.tuned import SUFFIX, Circumstances, keep_table, kept_tables, tab
 from ..tuning.record import Record, encode
 from ..tuning.records import Records, default_records, read
 from ..tuning.t4 import t4_document
+from ..tuning.titles import Title, title_in
 from .exits import Exit
 from .output import Json, columns, document, notes, print_table, results, warn
 from .quantities import age, size
+
+TITLE = tuple(each.name for each in fields(Title))
 
 
 def print_directory(as_json: bool) -> int:
@@ -49,9 +53,17 @@ def list_entries(as_json: bool) -> int:
     if tuned:
         print_table(tuning_table(tuned))
     total = size(sum(entry.bytes for entry in entries))
-    records = f", {sum(int(str(each['records'])) for each in tuned)} tuning records" if tuned else ""
-    notes().print(f"{len(entries)} kernels, {total}{records}, in {store.directory}")
+    counted = sum(int(str(each["records"])) for each in tuned)
+    tuning = tuning_text(counted, len((*kept_tables(), *gpu_records())))
+    notes().print(f"{count(len(entries), 'kernel')}, {total}{tuning}, in {store.directory}")
     return Exit.GOOD
+
+
+def tuning_text(records: int, tables: int) -> str:
+    """What there is, or was, besides kernels; a GPU's file is a table, as it holds no round."""
+    if not (records or tables):
+        return ""
+    return f", {count(records, 'tuning record')} and {count(tables, 'table')}"
 
 
 def entry_table(entries: tuple[Entry, ...]) -> Table:
@@ -68,16 +80,22 @@ def tuning_entries(records: Records) -> tuple[Json, ...]:
     tabled = [each for path in kept_tables() for each in circumstances_in(path)]
     everything = dict.fromkeys((*counted, *tabled))
     on_cpus = ({**asdict(each), "records": counted[each], "has_table": each in tabled} for each in everything)
-    return (*on_cpus, *entries_for_gpus())
+    return tuple(with_title(records.folder, each) for each in (*on_cpus, *entries_for_gpus()))
+
+
+def with_title(folder: Path, entry: Json) -> Json:
+    """The entry, and what its spec is called; null where that is not known."""
+    title = title_in(folder, str(entry["spec"]))
+    return {**entry, **(dict.fromkeys(TITLE) if title is None else asdict(title))}
 
 
 def entries_for_gpus() -> Iterator[Json]:
-    """The same for GPUs, for which there is one record each; cpu: the GPU that has measured, if one has."""
+    """The same for GPUs, for which there is a table each; cpu: the GPU that has measured, if one has."""
     for path in gpu_records():
         with suppress(OSError, Doubt):
             here, found = gpu_record_in(path)
             has_schedule = found["schedule"] is not None
-            yield {**asdict(here), "cpu": found["gpu"], "records": 1, "has_table": has_schedule}
+            yield {**asdict(here), "cpu": found["gpu"], "records": 0, "has_table": has_schedule}
 
 
 def circumstances_in(path: Path) -> tuple[Circumstances, ...]:
@@ -88,10 +106,11 @@ def circumstances_in(path: Path) -> tuple[Circumstances, ...]:
 
 
 def tuning_table(tuned: Iterable[Json]) -> Table:
-    table = columns("tuned spec", "target", "cpu", "mhagen", "records", "schedules")
+    table = columns("tuned spec", *TITLE[1:], "digest", "target", "cpu", "mhagen", "records", "schedules")
     for each in tuned:
+        title = (str(each[name] or "-") for name in TITLE)
         names = (str(each[name]) for name in ("target", "cpu", "mhagen", "records"))
-        table.add_row(str(each["spec"])[:12], *names, "kept" if each["has_table"] else "none")
+        table.add_row(*title, str(each["spec"])[:12], *names, "kept" if each["has_table"] else "none")
     return table
 
 
@@ -105,21 +124,21 @@ def clear_entries(only: str | None, as_json: bool) -> int:
         counts = {"removed": removed, "removed_records": records, "removed_tables": tables}
         document("cache clear", Exit.GOOD, {"directory": str(store.directory), **counts})
         return Exit.GOOD
-    tuning = f", {records} tuning records and {tables} tables" if records or tables else ""
-    results().print(f"removed {removed} kernels{tuning} from {store.directory}")
+    kernels, tuning = count(removed, "kernel"), tuning_text(records, tables)
+    results().print(f"removed {kernels}{tuning} from {store.directory}")
     return Exit.GOOD
 
 
 def clear_tables() -> int:
     """How many there were; what cannot be deleted is a warning."""
-    count = 0
+    removed = 0
     for path in (*kept_tables(), *gpu_records()):
         try:
             path.unlink()
-            count += 1
+            removed += 1
         except OSError as error:
             warn(f"{path} is still there: {error.strerror}")
-    return count
+    return removed
 
 
 def merge_files(files: tuple[str, ...], as_json: bool) -> int:
@@ -136,7 +155,7 @@ def merge_files(files: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         document("cache merge", Exit.GOOD, {"added_records": records, "added_tables": tables})
     else:
-        results().print(f"added {records} records and {tables} tables")
+        results().print(f"added {count(records, 'record')} and {count(tables, 'table')}")
     return Exit.GOOD
 
 
@@ -175,7 +194,7 @@ def export_records(file: str, form: str, as_json: bool) -> int:
     if as_json:
         document("cache export", Exit.GOOD, {"file": file, "format": form, "records": len(found)})
     else:
-        results().print(f"written: {len(found)} records, to {file}")
+        results().print(f"written: {count(len(found), 'record')}, to {file}")
     return Exit.GOOD
 
 

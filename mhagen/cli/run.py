@@ -17,13 +17,13 @@ from .failures import Failure, attempt
 from .output import warn
 
 
-def run(arguments: Sequence[str] | None) -> int:
-    """Run the command that the arguments name; returns the exit code."""
+def run(arguments: Sequence[str] | None, began: float) -> int:
+    """Run the command that the arguments name; returns the exit code.  began: by the monotonic clock"""
     for stream in (sys.stdout, sys.stderr):
         _replace_what_cannot_be_encoded(stream)
     with _warnings_as_lines():
         try:
-            outcome = attempt(lambda: command(arguments))
+            outcome = attempt(lambda: command(arguments, began))
             return outcome.exit_code if isinstance(outcome, Failure) else outcome
         except click.Abort:
             return Exit.INTERRUPTED
@@ -31,8 +31,8 @@ def run(arguments: Sequence[str] | None) -> int:
             return _leave_pipe()
 
 
-def command(arguments: Sequence[str] | None) -> int:
-    code = mhagen.main(args=arguments, prog_name="mhagen", standalone_mode=False)
+def command(arguments: Sequence[str] | None, began: float) -> int:
+    code = mhagen.main(args=arguments, prog_name="mhagen", standalone_mode=False, obj=began)
     sys.stdout.flush()  # a full disk or a closed pipe shows now, not when Python ends
     return int(code or Exit.GOOD)
 

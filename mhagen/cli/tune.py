@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 from ..base.errors import InputError
 from ..spec.load import load_spec
@@ -15,18 +16,20 @@ from ..tuning.destinations import require_writable
 from ..tuning.records import default_records
 from ..tuning.result import Tuning
 from ..tuning.t4 import t4_document
-from ..tuning.tune import LONGEST_BUDGET, USUAL_SHAPES, tune
+from ..tuning.tune import LONGEST_BUDGET, SHORTEST_BUDGET, USUAL_SHAPES, tune
 from ..tuning.workers import busy
 from .bench import listed, thread_count
 from .exits import worst
 from .explain import shape_of
 from .failures import Failure, attempt, failure_document
-from .output import document, notes, results, warn
+from .output import document, results, warn
 from .tuned import print_tuning, tuning_document
 from .tuned_page import tuned_page
 from .watch import watching
 
 BUDGET = re.compile(r"(\d{1,20}(?:\.\d{1,20})?(?:e\d{1,2})?)(s|m|h)?", re.ASCII)
+# For a page, of the budget; and what measuring the limits of the machine for it takes.
+PAGE_SECONDS, PAGE_SHARE, LIMITS_SECONDS = 4.0, 0.1, 3.0
 UNITS = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -71,23 +74,27 @@ def tuned(request: Request) -> Tuning:
     spec = load_spec(request.spec)
     if (load := busy()) is not None:
         warn(f"other programs keep this machine busy (load {load:.1f}): gains below that noise are not seen")
-    try:
-        with watching(spec.name) as observe:
-            return tune(
-                request.spec,
-                shapes,
-                budget=budget,
-                strategy=request.strategy,
-                threads=threads,
-                jobs=request.jobs,
-                fresh=request.is_fresh,
-                save=request.saves,
-                observe=observe,
-                began=request.began,
-            )
-    except KeyboardInterrupt:
-        notes().print("interrupted: what was measured is kept, and the next run goes on from there")
-        raise
+    with watching(spec.name) as observe:
+        found = tune(
+            request.spec,
+            shapes,
+            budget=budget - page_seconds(request, budget),
+            strategy=request.strategy,
+            threads=threads,
+            jobs=request.jobs,
+            fresh=request.is_fresh,
+            save=request.saves,
+            observe=observe,
+            began=request.began,
+        )
+    return replace(found, budget=budget)
+
+
+def page_seconds(request: Request, budget: float) -> float:
+    """What is kept of the budget for a page; what is left of it decides whether limits are measured."""
+    if request.report is None:
+        return 0.0
+    return min(PAGE_SECONDS, PAGE_SHARE * budget, max(0.0, budget - SHORTEST_BUDGET))
 
 
 def tell(found: Tuning, request: Request, as_json: bool) -> int:
@@ -108,7 +115,8 @@ def tell(found: Tuning, request: Request, as_json: bool) -> int:
 def files(found: Tuning, request: Request) -> Iterator[tuple[str, Callable[[], str]]]:
     """Where to, and what."""
     if request.report is not None:
-        yield request.report, partial(tuned_page, found)
+        left = request.began + found.budget - monotonic()
+        yield request.report, partial(tuned_page, found, measures=left > LIMITS_SECONDS)
     if request.t4 is not None:
         yield request.t4, partial(t4_text, found)
 

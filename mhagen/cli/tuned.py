@@ -62,6 +62,9 @@ def tuning_document(found: Tuning) -> Json:
         "budget": found.budget,
         "seconds": found.seconds,
         "end": found.end.value,
+        "shortage": None
+        if found.shortage is None
+        else {"in_words": str(found.shortage), **asdict(found.shortage)},
         "space": found.space,
         "compiled": found.compiled,
         "measured": found.measured,
@@ -71,6 +74,7 @@ def tuning_document(found: Tuning) -> Json:
         "table": table_to_json(found.table),
         "candidates": [candidate_document(each) for each in found.tried],
         "table_path": found.table_path or None,
+        "not_saved": found.not_saved or None,
         "records_path": found.records_path or None,
     }
 

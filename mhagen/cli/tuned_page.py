@@ -63,13 +63,15 @@ def place_on_roofline(found: Tuning, threads: int, measures: bool) -> Iterator[E
     placed = explained(found, threads, measures)
     yield element("p", limits_in_words(placed), class_="quiet")
     yield element("div", roofline(placed), class_="scroll")
-    yield element("p", points_in_words(placed), class_="quiet")
+    yield element("p", points_in_words(placed, found.spec.projections is not None), class_="quiet")
 
 
-def points_in_words(placed: Explanation) -> str:
+def points_in_words(placed: Explanation, is_layer: bool) -> str:
     rings = "Rings: what the model says of the chosen schedule."
     if any(call.measured is not None for call in placed.calls):
         return f"Dots: measured, with the chosen schedule. {rings}"
+    if is_layer:
+        return f"{rings} They are of the attention alone, which was not timed apart from the products."
     return f"{rings} How long it takes was not measured."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import inf
 from time import monotonic
 
@@ -27,12 +27,26 @@ Observer = Callable[[Progress], None]
 def watching(name: str) -> Iterator[Observer]:
     """Show what the observer that this yields is told."""
     console = notes()
-    if not console.is_terminal:
-        yield Lines(console, name)
-        return
-    view = View(name)
-    with Live(view, console=console, refresh_per_second=REFRESHES, transient=True):
-        yield view
+    shown: Lines | View = View(name) if console.is_terminal else Lines(console, name)
+    try:
+        with screen(shown, console):
+            yield shown
+    except KeyboardInterrupt:
+        console.print(f"interrupted: {what_is_kept(shown.progress)}")
+        raise
+
+
+def screen(shown: Lines | View, console: Console) -> AbstractContextManager[object]:
+    if isinstance(shown, Lines):
+        return nullcontext()
+    return Live(shown, console=console, refresh_per_second=REFRESHES, transient=True)
+
+
+def what_is_kept(progress: Progress | None) -> str:
+    """Of a campaign that has come so far."""
+    if progress is None or not (progress.tried or progress.measured):
+        return "no candidate was measured yet, so no record is kept, and the next run begins anew"
+    return "what was measured is kept, and the next run goes on from there"
 
 
 def counts(progress: Progress) -> str:
@@ -50,9 +64,10 @@ class Lines:
 
     def __init__(self, console: Console, name: str) -> None:
         self.console, self.name, self.last = console, name, -inf
+        self.progress: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
-        now = monotonic()
+        self.progress, now = progress, monotonic()
         if now - self.last < LINE_SECONDS:
             return
         self.last = now

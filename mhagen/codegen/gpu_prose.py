@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
+from ..base.spelling import count
 from ..spec.statistic import LEADERS
 from .constants import LOG2_E
 from .gpu_facts import GpuLowering
 from .model import Lines
-from .prose import WIDTH, count, heads_in_words
+from .prose import WIDTH, heads_in_words
 from .wrapped import expression_lines
 
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from textwrap import wrap
 
 from ..base.dtypes import DType
+from ..base.spelling import count
 from ..base.turning import Scaling
 from ..schedule.table import Entry
 from .constants import LOG2_E
@@ -45,10 +46,6 @@ def summary(facts: Lowering) -> Lines:
     whole = facts.program.self_layer
     layer = "" if whole is None else f", inside a layer of model dim {model_dim_of(whole)}"
     return paragraph(f"{facts.graph.name}: attention with {heads}{shared}, {dims}{layer}.")
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def meaning(facts: Lowering) -> Lines:

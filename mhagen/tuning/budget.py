@@ -10,13 +10,14 @@ from time import monotonic
 # The end of a campaign, where default and winner are timed side by side.
 FIRST_RESERVE, MOST_RESERVE = 0.15, 0.45  # of the budget, and of what is left of it for the search
 SECONDS_AT_THE_END = 1.5  # besides calls: a process, arrays, the table
-CLOSING_SECONDS, CLOSING_SHARE = 0.3, 0.05  # to end processes and keep the table
+CLOSING_SECONDS, CLOSING_SHARE = 0.5, 0.15  # to end processes, keep and print the table, and end Python
 USUAL_CHECK_SECONDS = 4.0  # compiling and verifying, before any was seen
 USUAL_LOADING_SECONDS = 0.2  # of a compiled candidate, in a process that measures
 CALLS_OF_A_START = 5  # of a candidate, before its first round
 CALLS_AT_THE_END = 45  # of each that takes part: its start, and in each placement as few rounds as can tell
 CANDIDATES_AT_THE_END = 3  # the default twice, and the module that was tuned
 CHECKS_AT_THE_END = 1.5  # that module has functions for several schedules
+CHECKS_OF_ONE = 1.3  # that the first candidate may take, going by the default's
 CACHED_SECONDS = 0.4  # nothing is compiled in less: what takes less was in the cache
 
 
@@ -70,6 +71,16 @@ class Budget:
         each = sum(call_seconds) * CALLS_AT_THE_END + calls * self.loading.seconds
         self.comparison = min(most, SECONDS_AT_THE_END + each * CANDIDATES_AT_THE_END + ends_seconds)
         self.reserve = min(most, self.comparison + CHECKS_AT_THE_END * self.check.seconds)
+
+    @property
+    def longest_check(self) -> float:
+        """How long one check may well take."""
+        return CHECKS_OF_ONE * self.check.seconds
+
+    def make_room(self, timing_seconds: float) -> None:
+        """Nothing was tried yet: the end leaves what one candidate takes, but for a short comparison."""
+        rest = self.left - self.longest_check - timing_seconds
+        self.reserve = min(self.reserve, max(SECONDS_AT_THE_END, rest))
 
     def checked(self, compile_seconds: float, seconds: float) -> None:
         """A candidate was compiled and checked; one that was in the cache says nothing of others."""

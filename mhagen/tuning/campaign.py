@@ -17,7 +17,7 @@ from ..base.target import target_named
 from ..schedule.plan import Schedule
 from ..schedule.table import ScheduleTable
 from ..spec.model import Spec
-from .budget import CALLS_OF_A_START, Budget
+from .budget import CALLS_OF_A_START, CHECKS_AT_THE_END, CHECKS_OF_ONE, Budget
 from .candidates import Model, space, subject_of
 from .evaluator import SHORTEST_SECONDS, Answer, Evaluator
 from .last_word import last_word
@@ -26,6 +26,7 @@ from .records import Records
 from .request import keys_of
 from .result import End, Outcome, Tuning
 from .search import STRATEGIES, Strategy
+from .shortage import Shortage
 from .starts import seeds_of
 from .trial import Call, Trial
 from .verdict import Verdict
@@ -88,6 +89,7 @@ class Campaign:
         self.model = Model(self.subject)
         self.ledger = Ledger(self.subject, self.model, plan.calls, self.here, records, plan.is_fresh)
         self.workshop = Workshop(self.subject, evaluator, self.budget, self.ledger, plan.calls, self.tell)
+        self.shortage: Shortage | None = None
         self.space = sum(len(space(self.subject, call)) for call in plan.calls)
 
     def run(self) -> Tuning:
@@ -95,16 +97,22 @@ class Campaign:
 
         Raises   VerificationError or InternalError where the default schedule itself does not work
         """
-        end = self.search() if self.default_works() else End.SHORT
-        self.tell("comparing with the default")
-        outcomes, table = last_word(self.subject, self.ledger, self.workshop)
+        try:
+            end = self.search() if self.default_works() else End.SHORT
+            self.tell("comparing with the default")
+            outcomes, table = last_word(self.subject, self.ledger, self.workshop)
+        except KeyboardInterrupt:
+            self.tell("interrupted")  # with what was kept since it was last told
+            raise
         return self.result(end, outcomes, table)
 
     def default_works(self) -> bool:
         """Check the default; False where the budget does not last for it."""
         self.tell("checking the default")
-        answer = self.workshop.check(self.subject.default, self.budget.left_for_search)
+        seconds = self.budget.left_for_search
+        answer = self.workshop.check(self.subject.default, seconds)
         if answer is None:
+            self.shortage = Shortage.of_the_default(max(0.0, seconds), self.plan.budget)
             return False
         reply = answer.reply
         if not reply.is_good:
@@ -119,6 +127,7 @@ class Campaign:
         """Trial after trial, until nothing is left to try, or no time."""
         seeds = seeds_of(self.subject, self.ledger.earlier, self.here, self.plan.calls)
         strategy = STRATEGIES[self.plan.strategy](self.subject, self.model, self.plan.calls, seeds)
+        began = self.budget.spent
         while (count := self.batch_size()) > 0:
             self.tell("searching")
             trials = strategy.propose(self.ledger.known, count)
@@ -127,13 +136,18 @@ class Campaign:
                 return End.SPACE
             if not self.attempt(trials, strategy):
                 break
+        if not self.ledger.tried:
+            self.shortage = self.why_none(began)
         self.time_again()
         return End.BUDGET
 
     def batch_size(self) -> int:
         """As many trials as the first share of the time, or a few steps, allow; none when time is up."""
         self.budget.keep_for_the_end(self.workshop.call_seconds.values(), self.workshop.ends_seconds)
-        is_first, left = not self.ledger.tried, self.budget.left_for_search
+        is_first = not self.ledger.tried
+        if is_first:
+            self.budget.make_room(self.seconds_to_time_one())
+        left = self.budget.left_for_search
         if not is_first:  # the best are timed again
             left -= sum(self.workshop.seconds_to_time(call, FINALISTS) for call in self.plan.calls)
         dearest = max(self.workshop.call_seconds.values())
@@ -145,6 +159,17 @@ class Campaign:
         if self.workshop.evaluator.is_quiet_while_checking:  # what is ready is timed at once
             return most
         return max(1, min(int(left * share / each), most))
+
+    def seconds_to_time_one(self) -> float:
+        """One candidate, in the call that takes longest."""
+        return max(self.workshop.seconds_to_time(call, 1) for call in self.plan.calls)
+
+    def why_none(self, began: float) -> Shortage:
+        """The search began so late that no candidate could be tried."""
+        one = self.budget.check.seconds + self.seconds_to_time_one()
+        end = self.budget.comparison + CHECKS_AT_THE_END * self.budget.check.seconds
+        left = max(0.0, self.budget.left + self.budget.spent - began)
+        return Shortage(one, left, began + CHECKS_OF_ONE * one + end)
 
     def attempt(self, trials: Sequence[Trial], strategy: Strategy) -> bool:
         """Look trials up in the records, or check and time them; False if time lasts for none of them."""
@@ -197,7 +222,7 @@ class Campaign:
         timing = sum(self.workshop.seconds_to_time(call, -(-count // 2)) for call, count in counts.items())
         left = self.budget.left_for_search
         # Where other programs run, timing takes longer than it has to: candidates would all be for nothing.
-        return min(left - timing, MOST_OF_CHECKS * left)
+        return min(left - timing, max(MOST_OF_CHECKS * left, self.budget.longest_check))
 
     def result(self, end: End, outcomes: tuple[Outcome, ...], table: ScheduleTable) -> Tuning:
         records = self.ledger.records
@@ -216,6 +241,7 @@ class Campaign:
             space=self.space,
             compiled=self.workshop.compiled,
             measured=len(self.ledger.timed),
+            shortage=self.shortage,
             records_path="" if records is None else str(records.path(self.here)),
         )
 

@@ -54,8 +54,18 @@ def kept(found: Tuning, spec_file: Path | None) -> Tuning:
     """Keep the table for later builds, and beside the spec if that is wanted. What fails is a warning."""
     path = kept_in_cache(found)
     if spec_file is not None:
-        path = kept_beside(found, table_file(spec_file)) or path
+        beside = table_file(spec_file)
+        problem = why_not_beside(found, beside)
+        path, found = (path, replace(found, not_saved=problem)) if problem else (str(beside), found)
     return replace(found, table_path=path)
+
+
+def not_kept(found: Tuning, spec_file: Path | None) -> Tuning:
+    """The same where no schedule is known to be any good, the default included: nothing was measured."""
+    if spec_file is None:
+        return found
+    file = table_file(spec_file)
+    return replace(found, not_saved=f"nothing was measured, so {file} would say nothing")
 
 
 def kept_in_cache(found: Tuning) -> str:
@@ -66,10 +76,11 @@ def kept_in_cache(found: Tuning) -> str:
         return ""
 
 
-def kept_beside(found: Tuning, path: Path) -> str:
+def why_not_beside(found: Tuning, path: Path) -> str:
+    """Write the file beside the spec; what has gone wrong, or nothing."""
     try:
         write_beside(path, found.circumstances, found.table)
     except (OSError, InputError) as error:
         warn(f"the schedules are not written into {path}: {error}")
-        return ""
-    return str(path)
+        return f"{path} cannot be written: {error}"
+    return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from ..base.spelling import count
 from ..base.target import Gpu
 from ..schedule.gpu_plan import WARP, GpuSchedule, GpuSizes
 from ..schedule.gpu_space import GpuPlan
@@ -62,7 +63,7 @@ class GpuTuning:
     @property
     def headline(self) -> str:
         head = f"{self.spec.name}, {self.spec.dtype.value}, {self.target.name}"
-        counts = f"{len(self.tried)} schedules of {len(self.sifted)} compiled"
+        counts = f"{len(self.tried)} of {count(len(self.sifted), 'schedule')} compiled"
         return f"{head}: {counts} in {self.seconds:.1f} s of {self.budget:g} s"
 
     def rows(self) -> tuple[tuple[str, ...], ...]:
@@ -131,11 +132,11 @@ class GpuTuning:
 
 def in_words(plan: GpuPlan, sizes: GpuSizes) -> str:
     """A schedule in one cell: its family, tile, stages, and who works."""
-    tile = f"{plan.tile_queries} x {plan.block_keys}, {plan.stages} stages"
+    tile = f"{plan.tile_queries} x {plan.block_keys}, {count(plan.stages, 'stage')}"
     lazy = ", lazy" if plan.is_lazy else ""
     if isinstance(plan, GpuSchedule):
         kept = ", keeps queries" if plan.keeps_queries else ""
         family = "fma" if sizes.uses_fma else "mma"
-        return f"{family} {tile}, {plan.warps} warps of {plan.row_tiles} tiles{kept}{lazy}"
+        return f"{family} {tile}, {count(plan.warps, 'warp')} of {count(plan.row_tiles, 'tile')}{kept}{lazy}"
     turns = ", turns" if plan.takes_turns else ""
-    return f"hopper {tile}, {plan.consumers} groups{turns}{lazy}"
+    return f"hopper {tile}, {count(plan.consumers, 'group')}{turns}{lazy}"

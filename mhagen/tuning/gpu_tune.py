@@ -27,8 +27,9 @@ from .gpu_result import GpuTuning
 from .gpu_sieve import Sieve, Sifted
 from .isolated import Json
 from .ptxas import require_ptxas
-from .records import warn
+from .records import default_records, warn
 from .request import keys_of
+from .titles import keep_title
 from .toolchain import require_gpu_compiler
 from .tune import USUAL_BUDGET, ShapeLike, is_count, require_budget, shape_of
 
@@ -204,4 +205,5 @@ def kept(found: GpuTuning) -> GpuTuning:
     except (OSError, InputError) as error:
         warn(f"the schedule is not kept for later builds: {error}")
         return found
+    keep_title(default_records().folder, found.spec)
     return replace(found, record_path=str(path))

@@ -33,7 +33,8 @@ def last_word(subject: Subject, ledger: Ledger, workshop: Workshop) -> Word:
 
     Raises   InternalError where a table would be illegal
     """
-    outcomes, table = End(subject, ledger, workshop).word()
+    given, table = End(subject, ledger, workshop).word()
+    outcomes = tuple(map(ledger.with_default_seconds, given))
     for outcome in outcomes:
         ledger.close(outcome)
     return outcomes, table

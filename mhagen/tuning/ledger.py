@@ -52,6 +52,7 @@ class Ledger:
         self.tried: dict[Trial, Tried] = {}
         self.timed: set[Trial] = set()
         self._finals: dict[Call, Finals] = {}
+        self._default_seconds: dict[Call, tuple[float, ...]] = {}
         self.earlier = () if records is None else records.of_spec(here)
         self._recalled: dict[tuple[Call, object], list[Record]] = {}
         for record in () if is_fresh else self.earlier:
@@ -128,6 +129,13 @@ class Ledger:
         latest = shared(next(reversed(found.values()))) if found else ()
         return {call: schedule for call, schedule in found.items() if shared(schedule) == latest}
 
+    def with_default_seconds(self, outcome: Outcome) -> Outcome:
+        """Where nothing was compared at the end, the default's time is the one beside the candidates."""
+        rounds = self._default_seconds.get(outcome.call)
+        if rounds is None or outcome.default_seconds is not None:
+            return outcome
+        return replace(outcome, default_seconds=median(rounds))
+
     def count_failed(self) -> int:
         return sum(each.verdict is not Verdict.OK for each in self.tried.values())
 
@@ -149,6 +157,8 @@ class Ledger:
             self.known.fail(trial)
         elif record.seconds:
             self.known.add(trial, record.ratios)
+            before = self._default_seconds.get(trial.call, ())
+            self._default_seconds[trial.call] = (*before, *record.default_seconds)
         self.tried[trial] = Tried(
             trial=trial,
             verdict=record.verdict,

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base import settings
+from ..base.spelling import count
 from ..runtime.entry import Doubt, require_private
 from ..runtime.store import create_private
 from ..schedule.tuned import Circumstances
 from .record import DIGEST, LARGEST_LINE_BYTES, Record, decode, encode
+from .titles import title_files
 
 FOLDER = "records"
 SUFFIX = ".jsonl"
@@ -65,15 +67,18 @@ class Records:
 
     def clear(self) -> int:
         """Delete all; returns how many records are gone. What cannot be deleted is a warning."""
-        count = 0
+        removed = 0
         for path in self.files():
             lines = sum(1 for _ in lines_of(path, is_kept=False))
             try:
                 path.unlink()
-                count += lines
+                removed += lines
             except OSError as error:
                 warn(f"{path} is still there: {error.strerror}")
-        return count
+        for path in title_files(self.folder):
+            with suppress(OSError):  # nobody misses it, and the next run for the spec replaces it
+                path.unlink()
+        return removed
 
     def merge(self, records: Iterable[Record]) -> int:
         """Add those that are not there yet; returns how many."""
@@ -109,8 +114,9 @@ def read(path: Path, is_kept: bool = False) -> tuple[Record, ...]:
         except Doubt:
             damaged += 1
     if damaged:
-        lines = "1 line" if damaged == 1 else f"{damaged} lines"
-        warn(f"{lines} of {path} of {damaged + len(found)} cannot be believed, and are skipped")
+        are = "is" if damaged == 1 else "are"
+        lines = f"{count(damaged, 'line')} of {path} of {damaged + len(found)}"
+        warn(f"{lines} cannot be believed, and {are} skipped")
     return tuple(found)
 
 

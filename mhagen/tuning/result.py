@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from ..base.spelling import count
 from ..base.target import Target
 from ..schedule.plan import Schedule
 from ..schedule.table import ScheduleTable
@@ -13,6 +14,7 @@ from ..schedule.tuned import Circumstances
 from ..spec.model import Spec
 from .gain import Interval
 from .result_text import html_table, text_table
+from .shortage import Shortage
 from .trial import Call, Trial
 from .verdict import Verdict
 
@@ -46,7 +48,8 @@ class Tried:
 class Outcome:
     """A call at the end: the schedule that was chosen and the default, timed side by side.
 
-    Units    seconds: medians; None where nothing was measured
+    Units    seconds: medians, default_seconds those of the search where nothing was compared at the end; None
+             where nothing was measured
     Members  reason says why the default was kept, or what was gained
     """
 
@@ -70,6 +73,8 @@ class Tuning:
     """The result of tuning a spec for some calls.
 
     Units    budget and seconds are of wall time
+    Members  table_path: the file that has the table; not_saved: why there is none beside the spec, where
+             one was wanted; shortage: why no candidate could be tried, if so
     """
 
     spec: Spec
@@ -88,6 +93,8 @@ class Tuning:
     measured: int
     table_path: str = ""
     records_path: str = ""
+    not_saved: str = ""
+    shortage: Shortage | None = None
 
     @property
     def is_tuned(self) -> bool:
@@ -99,10 +106,9 @@ class Tuning:
     @property
     def headline(self) -> str:
         heads = f"{self.spec.name}, {self.spec.dtype.value}, {self.target.name} ({self.circumstances.cpu})"
-        counts = (
-            f"{len(self.tried)} candidates of {self.space} tried in {self.seconds:.1f} s of {self.budget:g} s"
-        )
-        return f"{heads}: {counts}; {self.end.value}"
+        tried = f"{len(self.tried)} of {count(self.space, 'candidate')} tried"
+        counts = f"{tried} in {self.seconds:.1f} s of {self.budget:g} s"
+        return f"{heads}: {counts}; {self.end.value if self.shortage is None else self.shortage}"
 
     @property
     def remarks(self) -> Iterator[str]:
@@ -112,6 +118,8 @@ class Tuning:
         bad = {verdict: self.count(verdict) for verdict in Verdict if verdict is not Verdict.OK}
         if any(bad.values()):
             yield "of the candidates " + ", ".join(f"{n} {v.value}" for v, n in bad.items() if n)
+        if self.not_saved:
+            yield f"not saved: {self.not_saved}"
 
     def __str__(self) -> str:
         return "\n".join((self.headline, "", text_table(HEADS, self.rows()), "", *self.remarks))

@@ -19,11 +19,12 @@ from ..schedule.tuned import table_file, tuned_table
 from ..spec.load import load_spec
 from ..spec.model import Spec
 from .campaign import Campaign, Observer, Plan, ignore
-from .destinations import kept, require_destinations
+from .destinations import kept, not_kept, require_destinations
 from .evaluator import Evaluator, LocalEvaluator, RemoteEvaluator
 from .records import Records, default_records
 from .request import keys_of
 from .result import Tuning
+from .titles import keep_title
 from .trial import Call
 
 # A batch of short texts, a page, and the next token after a long one.
@@ -77,7 +78,9 @@ def tune(
     plan = Plan(loaded, calls, float(budget), strategy, fresh, began)
     chosen = evaluator or evaluator_of(loaded, calls, jobs, executor)
     try:
-        campaign = Campaign(plan, chosen, records or default_records(), observe)
+        kept_in = records or default_records()
+        campaign = Campaign(plan, chosen, kept_in, observe)
+        keep_title(kept_in.folder, loaded)
         found = campaign.run()
         if any(outcome.ratio is not None for outcome in found.outcomes):
             return kept(found, beside)
@@ -85,7 +88,7 @@ def tune(
         earlier = tuned_table(found.circumstances, found.target, loaded.dtype, beside and table_file(beside))
         if earlier is not None:
             found = replace(found, table=earlier)
-        return kept(found, beside) if found.measured or earlier is not None else found
+        return kept(found, beside) if found.measured or earlier is not None else not_kept(found, beside)
     finally:
         chosen.close()
 

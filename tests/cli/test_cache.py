@@ -60,6 +60,8 @@ def test_clearing_leaves_nothing(mhagen: Run, filled: Path) -> None:
     assert (said.code, said.out) == (0, f"removed 2 kernels from {filled}\n")
     assert list(filled.iterdir()) == []
     assert mhagen("cache", "clear", "--json").document["removed"] == 0
+    Store(filled).save(KEYS[0], b"code", "kernel")
+    assert mhagen("cache", "clear").out == f"removed 1 kernel from {filled}\n"
 
 
 def test_only_tables_that_are_gone_are_counted(

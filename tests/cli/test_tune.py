@@ -25,7 +25,7 @@ from mhagen.cli import watch
 from mhagen.cli.sensitivity import picture
 from mhagen.cli.tune import seconds_of
 from mhagen.cli.tuned import tuning_document
-from mhagen.cli.tuned_page import explained, tuned_page
+from mhagen.cli.tuned_page import explained, points_in_words, tuned_page
 from mhagen.runtime.host import host_target
 from mhagen.schedule.sight import Shape
 from mhagen.schedule.table import ScheduleTable
@@ -33,7 +33,7 @@ from mhagen.schedule.tuned import Circumstances
 from mhagen.spec.load import load_spec
 from mhagen.tuning.campaign import Progress
 from mhagen.tuning.candidates import neighbours, subject_of
-from mhagen.tuning.destinations import kept, require_destinations
+from mhagen.tuning.destinations import kept, not_kept, require_destinations
 from mhagen.tuning.gain import Interval
 from mhagen.tuning.records import FOLDER, Records, RecordWarning, default_records
 from mhagen.tuning.result import End, Outcome, Tried, Tuning
@@ -152,6 +152,7 @@ def test_a_result_prints_well_in_a_terminal_and_a_notebook() -> None:
     assert str(result) == repr(result)
     assert "tiny, float32, avx512 (znver4)" in str(result) and "10 % faster" in str(result)
     assert max(map(len, str(result).splitlines())) < 160
+    assert "1 of 1 candidate tried" in str(replace(result, tried=result.tried[:1], space=1))
     html = result._repr_html_()
     assert not Page(html).open and "<td>b=1,q=300,k=300</td>" in html
 
@@ -194,6 +195,14 @@ def test_a_page_of_a_run_that_measured_nothing_is_a_page() -> None:
     page = Page(tuned_page(replace(found(), outcomes=(nothing,), tried=()), measures=False))
     assert not page.open
     assert not any("Dots" in each for each in page.texts)
+    assert any("How long it takes was not measured" in each for each in page.texts)
+    timed = replace(found(), outcomes=(replace(nothing, default_seconds=8e-4),))
+    assert any("Dots" in each for each in Page(tuned_page(timed, measures=False)).texts)
+
+
+def test_a_page_of_a_layer_says_that_its_attention_was_not_timed_apart() -> None:
+    placed = explained(replace(found(), outcomes=(replace(found().outcomes[0], seconds=None),)), 1, False)
+    assert "attention alone, which was not timed apart from" in points_in_words(placed, is_layer=True)
 
 
 def on_target(target: Target) -> Tuning:
@@ -241,7 +250,8 @@ def test_labels_of_sizes_do_not_overlap(values: Any) -> None:
 
 
 def test_files_go_where_they_are_told_to(mhagen: Run, tiny: Path, cache: Path, planted: list[Any]) -> None:
-    said = mhagen("tune", tiny, "--report", "out/r.html", "--export-t4", "out/t4.json")
+    said = mhagen("tune", tiny, "--report", "out/r.html", "--export-t4", "out/t4.json", "--budget", "20s")
+    assert planted[0]["budget"] == 18.0 and " s of 20 s" in said.out, "the page is within the budget"
     assert said.code == 0, said.err
     assert not Page(Path("out/r.html").read_text()).open
     assert json.loads(Path("out/t4.json").read_text()) == {"schema_version": "1.0.0", "results": []}
@@ -300,7 +310,8 @@ def test_what_cannot_be_kept_is_a_warning(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.warns(RecordWarning, match="the schedules are not kept"):
         assert kept(found(), None).table_path == ""
     with pytest.warns(RecordWarning, match="the schedules are not written into"):
-        assert kept(found(), Path("/proc/no/tiny.toml")).table_path == ""
+        result = kept(found(), Path("/proc/no/tiny.toml"))
+    assert result.table_path == "" and "tiny.tuned.json cannot be written" in result.not_saved
 
 
 def test_a_file_beside_the_spec_is_looked_at_before_anything_begins(tmp_path: Path, cache: Path) -> None:
@@ -317,6 +328,25 @@ def test_what_is_kept_is_told(mhagen: Run, tiny: Path, monkeypatch: pytest.Monke
     default = Outcome(CALL, found().default, True, "there was no time")
     monkeypatch.setattr(command_of_tune, "tune", lambda *_, **__: replace(found(), outcomes=(default,)))
     assert "kept: the default, which later builds use" in mhagen("tune", tiny).out
+
+
+def test_that_nothing_was_saved_is_told(mhagen: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unsaved = not_kept(replace(found(), table_path=""), Path("tiny.toml"))
+    monkeypatch.setattr(command_of_tune, "tune", lambda *_, **__: unsaved)
+    why = "nothing was measured, so tiny.tuned.json would say nothing"
+    assert f"not saved: {why}" in mhagen("tune", tiny, "--save").out
+    assert mhagen("tune", tiny, "--save", "--json").document["not_saved"] == why
+    assert not_kept(found(), None) == found()
+
+
+@pytest.mark.parametrize(
+    ("tried", "words"), [(0, "the next run begins anew"), (2, "what was measured is kept")]
+)
+def test_an_interrupt_says_what_is_kept(capsys: pytest.CaptureFixture[str], tried: int, words: str) -> None:
+    with pytest.raises(KeyboardInterrupt), watch.watching("tiny") as observe:
+        observe(Progress("searching", tried, 48, 2, tried, 0, 1.0, 30.0, 60.0))
+        raise KeyboardInterrupt
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2h", 7200.0)])
@@ -382,6 +412,7 @@ def test_what_was_tuned_is_listed_exported_merged_and_cleared(
     assert added["added_records"] > 0 and added["added_tables"] == 1
     (entry,) = mhagen("cache", "list", "--json").document["tuning"]
     assert entry["records"] == added["added_records"] and entry["has_table"]
+    assert entry["name"] is None, "records of another machine do not say it"
     assert "znver" in mhagen("cache", "list").out or entry["cpu"] in mhagen("cache", "list").out
     assert mhagen("cache", "export", "all.jsonl").code == 0
     assert mhagen("cache", "merge", "all.jsonl", "--json").document["added_records"] == 0
@@ -392,6 +423,19 @@ def test_what_was_tuned_is_listed_exported_merged_and_cleared(
     assert (cleared["removed_records"], cleared["removed_tables"]) == (added["added_records"], 1)
     assert mhagen("cache", "list", "--json").document["tuning"] == []
     assert not default_records().files()
+
+
+def test_a_list_names_the_specs_and_counts_as_an_export_does(
+    mhagen: Run, tuned: tuple[Path, Tuning], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, result = tuned
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(path.parent / "cache"))
+    listed = mhagen("cache", "list")
+    (row,) = [line.split() for line in listed.out.splitlines() if result.circumstances.spec[:12] in line]
+    heads = SPEC.heads
+    assert row[:6] == ["tiny", "float32", f"{heads.query}/{heads.key_value}", "x", str(heads.dim), row[5]]
+    count = mhagen("cache", "export", "all.jsonl", "--json").document["records"]
+    assert f"{count} tuning records and 1 table, in" in listed.err
 
 
 @pytest.mark.parametrize(

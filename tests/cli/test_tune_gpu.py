@@ -40,9 +40,9 @@ def against(plan: object) -> str:
 def test_the_table_shows_what_passes_and_below_it_what_was_dropped(mhagen: Run, spec: Path) -> None:
     said = mhagen("tune", spec, "--backend", "cuda", "--arch", "sm_80", "--budget", "9s")
     assert said.code == 0
-    assert "tiny, float16, sm_80: 4 schedules of" in said.out
+    assert "tiny, float16, sm_80: 4 of 192 schedules compiled in" in said.out
     assert "warps/SM" in said.out
-    assert "dropped: mma 64 x 64, 2 stages, 4 warps of 1 tiles, keeps queries: it spills 40 bytes" in said.out
+    assert "dropped: mma 64 x 64, 2 stages, 4 warps of 1 tile, keeps queries: it spills 40 bytes" in said.out
     assert "the default is kept: not measured: no GPU here" in said.out
 
 
@@ -60,8 +60,10 @@ def test_programs_get_one_document(mhagen: Run, spec: Path) -> None:
 def test_what_was_found_is_listed_and_cleared_with_what_was_tuned_for_cpus(mhagen: Run, spec: Path) -> None:
     mhagen("tune", spec, "--backend", "cuda", "--arch", "sm_80")
     (entry,) = mhagen("cache", "list", "--json").document["tuning"]
-    assert (entry["target"], entry["cpu"], entry["records"], entry["has_table"]) == ("sm_80", "", 1, False)
-    assert "sm_80" in mhagen("cache", "list").out
+    assert (entry["target"], entry["cpu"], entry["records"], entry["has_table"]) == ("sm_80", "", 0, False)
+    assert (entry["name"], entry["dtype"], entry["heads"]) == ("tiny", "float16", "2/2 x 16")
+    listed = mhagen("cache", "list")
+    assert "sm_80" in listed.out and "0 tuning records and 1 table, in" in listed.err
     assert mhagen("cache", "clear", "--only", "tuning", "--json").document["removed_tables"] == 1
     assert not mhagen("cache", "list", "--json").document["tuning"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -168,18 +169,34 @@ def test_that_the_default_is_the_fastest_is_kept_as_well(
 ) -> None:
     monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(LocalEvaluator, "close", lambda self: None)
-    path = tmp_path / "tuned.toml"
-    path.write_text("name = 'tuned'\nheads = {query = 2, dim = 32}\nmask.keep = 'k <= q'\n")
+    path = written(tmp_path)
     slower = evaluator("planted:is_fine", "planted:measure_slower")
     found = tune(path, [(1, 300, 300)], evaluator=slower, budget=20.0, strategy="model", save=True)
     assert found.measured and found.outcomes[0].ratio is None
+    assert found.rows()[0][1:3] == ("1 ms", "1 ms"), "it was timed beside the candidates"
     assert found.table_path == str(table_file(path)) and table_file(path).is_file()
     assert build(path).source.table == found.table == ScheduleTable.of(found.default)
 
 
-def test_where_nothing_was_tried_nothing_is_said_of_it(tmp_path: Path) -> None:
-    found = run(tmp_path, check="planted:check_slowly", budget=3.0)
+def test_where_nothing_was_tried_nothing_is_said_of_it_and_nothing_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MHAGEN_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(LocalEvaluator, "close", lambda self: None)
+    path = written(tmp_path)
+    slow = evaluator("planted:check_slowly", "planted:measure")
+    found = tune(path, [(1, 300, 300)], evaluator=slow, budget=3.0, save=True)
     assert "no other candidate was measured" in found.outcomes[0].reason
+    assert not table_file(path).exists() and f"not saved: nothing was measured, so {table_file(path)}" in str(
+        found
+    )
+
+
+def written(folder: Path) -> Path:
+    """The spec as a file."""
+    path = folder / "tuned.toml"
+    path.write_text("name = 'tuned'\nheads = {query = 2, dim = 32}\nmask.keep = 'k <= q'\n")
+    return path
 
 
 def test_what_is_ready_is_timed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +305,23 @@ def test_an_interrupted_campaign_keeps_what_it_has_measured(tmp_path: Path) -> N
     assert sum(each.is_recalled for each in run(tmp_path, check="planted:is_fine").tried) == kept
 
 
+def test_the_last_word_to_who_watches_is_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    take = Ledger.take
+
+    def take_and_interrupt(*arguments: Any) -> None:
+        take(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ledger, "take", take_and_interrupt)
+    watch = evaluator(*WORKS[1]), Records(tmp_path), lambda progress: told.append(progress.measured)
+    with pytest.raises(KeyboardInterrupt):
+        Campaign(Plan(SPEC, (PAGE,), 20.0, "model"), *watch).run()
+    assert told[-1] == len(list(Records(tmp_path).all())) == 1
+
+
 def test_the_default_is_kept_where_nothing_is_faster(tmp_path: Path) -> None:
     found = run(tmp_path, check="planted:is_fine", measure="planted:measure_alike")
     (outcome,) = found.outcomes
@@ -360,6 +394,31 @@ def test_a_budget_is_kept(tmp_path: Path, clock: list[float], budget: float, che
     assert found.outcomes[0].call == PAGE
     assert bool(found.measured) == (check_seconds < budget / 10)
     assert found.is_tuned == (check_seconds < budget / 100)
+
+
+def simulated(folder: Path, clock: list[float], budget: float) -> Tuning:
+    """A campaign in which every check takes 2 s."""
+    return Campaign(
+        Plan(SPEC, (PAGE,), budget), Simulated(clock, planted.measure, 2.0), Records(folder)
+    ).run()
+
+
+def test_the_first_candidate_may_have_what_the_end_can_spare(tmp_path: Path, clock: list[float]) -> None:
+    """Of 7 s the default takes 2; what is usually kept for the end would leave a check 1.6."""
+    found = simulated(tmp_path, clock, 7.0)
+    assert found.measured and found.shortage is None and found.seconds <= 7.0
+
+
+def test_where_nothing_could_be_tried_a_budget_that_is_enough_is_named(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    short = simulated(tmp_path, clock, 3.5)
+    assert "0 of 48 candidates tried in" in short.headline
+    said = r"one takes about 2\.\d s to compile, compare and time here, and 1\.0 s were left; give a"
+    assert re.search(said, short.headline), short.headline
+    assert short.shortage is not None and simulated(tmp_path, clock, short.shortage.enough).measured
+    shorter = simulated(tmp_path / "other", clock, 1.0)
+    assert "the default was not compiled and compared in the 0.7 s" in shorter.headline
 
 
 def test_candidates_that_hang_hold_up_no_campaign(tmp_path: Path) -> None:

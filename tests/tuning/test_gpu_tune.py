@@ -259,7 +259,7 @@ def test_the_table_has_a_line_for_each_schedule_that_passes() -> None:
     found = replace(tuned(sieve=Sieving(against=lambda p: "it spills" if p.stages == 3 else "")), gpu="x")
     assert len(found.rows()) == sum(each.passes for each in found.sifted)
     text = str(found)
-    assert text.startswith("tuned, float16, sm_80: 4 schedules of")
+    assert text.startswith("tuned, float16, sm_80: 4 of 192 schedules compiled in")
     assert "default, chosen" in text
     assert "2 stages, 4 warps of 2 tiles, keeps queries" in text
 

@@ -117,6 +117,15 @@ def test_a_torn_line_spoils_no_line_but_its_own(tmp_path: Path) -> None:
         assert numbers(read(path)) == list(range(1, CUTS + 1))
 
 
+def test_one_damaged_line_is_one(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    records.add(record(0))
+    with open(records.path(HERE), "ab") as file:
+        file.write(b"{}\n")
+    with pytest.warns(RecordWarning, match=r"^mhagen: 1 line of .* of 2 cannot be believed, and is skipped$"):
+        assert numbers(read(records.path(HERE))) == [0]
+
+
 def test_a_changed_bit_is_never_believed(tmp_path: Path) -> None:
     rng, records = random.Random(2), Records(tmp_path)
     for number in range(5):
