@@ -137,7 +137,7 @@ def test_what_no_kernel_does_is_told_and_no_failure() -> None:
 def test_few_queries_are_decoded_where_keys_are_many(queries: int, keys: int, families: list[str]) -> None:
     found = raced(Stage(SPEC), shape=(1, queries, keys))
     assert [each.family for each in found] == families
-    few = [each.schedule.startswith("mma 16 x 32, 4 stages, 1 warps") for each in found]
+    few = [each.schedule.startswith("mma 16 x 32, 4 stages, 1 warp") for each in found]
     assert few == [len(families) == 1] * len(families)
     assert work_of(load_spec(SPEC), "sm_90", queries, keys).is_decoded is few[0]
 
