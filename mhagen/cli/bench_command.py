@@ -75,7 +75,8 @@ def bench(
 
     All candidates take turns in one process. Each peer is compared with our result first, tried in all its
     forms, and timed in the fastest. One that is not installed, or cannot do the work, is named with the
-    reason. Quiet machines only: what else runs on it is measured too.
+    reason. Quiet machines only: what else runs on it is measured too. A SPEC with [projections] is measured
+    on CPUs as the whole layer, its projections included.
 
     With --backend cuda, on a GPU by PyTorch's arrays: every result is judged first. Without one, nothing is
     timed: what ptxas and the schedules say of the kernels is shown. --rows takes names of its grid ("causal

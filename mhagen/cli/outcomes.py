@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
+from ..interop.peers import REMEDY
 from ..tuning.outcome import Outcome, Role, Spread, Timed
 from .output import Json, columns, heading, print_table, results
 from .quantities import giga, seconds, times
@@ -70,8 +71,17 @@ def remarks_of(outcome: Outcome) -> Iterator[str]:
     if outcome.speed_up is not None:
         yield f"{ratio(outcome.speed_up)} as fast as on one thread"
     yield from (f"{peer.name} as {peer.form}" for peer in outcome.peers)
-    yield from (f"{absent.name} is left out: {absent.reason}" for absent in outcome.absent)
+    yield from absences(outcome)
     yield from (f"a form is left out, {note}" for note in outcome.notes)
+
+
+def absences(outcome: Outcome) -> Iterator[str]:
+    """Who is left out and why, and what installs them, once."""
+    end = f"; {REMEDY}"
+    for absent in outcome.absent:
+        yield f"{absent.name} is left out: {absent.reason.removesuffix(end)}"
+    if any(absent.reason.endswith(end) for absent in outcome.absent):
+        yield REMEDY
 
 
 def outcome_document(outcome: Outcome) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from cli.conftest import Run
 from mhagen.base.errors import InputError
 from mhagen.cli import bench
-from mhagen.cli.outcomes import outcome_document, print_outcomes
+from mhagen.cli.outcomes import absences, outcome_document, print_outcomes
 from mhagen.cli.shapes import Shape, parse_shape
+from mhagen.interop.peers import REMEDY
 from mhagen.tuning.bench import Conditions
 from mhagen.tuning.grid import DTYPES, GRID, Row
 from mhagen.tuning.outcome import Outcome, Role, Timed
@@ -120,7 +122,7 @@ def test_a_wrong_kernel_is_a_failure(mhagen: Run, measured: list[tuple[str, str,
     ("arguments", "text"),
     [
         ((), "Give a SPEC"),
-        (("a.toml", "--grid"), "Give a SPEC"),
+        (("a.toml", "--grid"), "not both"),
         (("--grid", "--shape", "q=1"), "--shape is for a SPEC"),
         (("--rows", "P99"), "no row 'P99'"),
         (("--grid", "--against", "tensorflow"), "no peer 'tensorflow'"),
@@ -168,3 +170,15 @@ def test_a_shape_is_read(text: str, shape: Shape) -> None:
 def test_a_wrong_shape_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="--shape"):
         parse_shape(text)
+
+
+def test_what_installs_peers_that_are_absent_is_said_once() -> None:
+    absent = tuple(
+        Absent(name, f"the package {name} is not installed; {REMEDY}") for name in ("torch", "openvino")
+    )
+    outcome = replace(MEASURED, absent=absent)
+    assert [*absences(outcome)] == [
+        "torch is left out: the package torch is not installed",
+        "openvino is left out: the package openvino is not installed",
+        REMEDY,
+    ]

@@ -21,6 +21,7 @@ from mhagen import InputError, UnsupportedError, VerificationError
 from mhagen.backend import cpu
 from mhagen.codegen.render import render
 from mhagen.pipeline import compile_to_source
+from mhagen.runtime.linear import LinearKernel
 
 SPEC: dict[str, Any] = {
     "name": "lone",
@@ -132,6 +133,12 @@ def test_what_a_backend_does_not_know_is_refused_and_not_passed_over() -> None:
 def test_a_kernel_that_is_pickled_says_what_to_pickle() -> None:
     with pytest.raises(TypeError, match="cannot be pickled: pickle its spec"):
         pickle.dumps(mhagen.build(SPEC))
+
+
+def test_weights_that_a_module_with_its_own_runtime_prepared_are_told_as_such() -> None:
+    prepare, prepared = LinearKernel.prepare, type("Prepared", (), {})()
+    with pytest.raises(InputError, match=r"prepared for another layer.*call prepare\(\) of this module"):
+        prepare(object(), (), prepared)  # type: ignore[arg-type]
 
 
 def test_building_writes_nothing_but_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

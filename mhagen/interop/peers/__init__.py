@@ -28,6 +28,7 @@ ENTRIES = (
     Entry("OpenVINO", "openvino", ("openvino_attention",)),
     Entry("NumPy", "numpy", ("plain_numpy",)),
 )
+REMEDY = "pip install 'mhagen[peers]' installs all of them"
 PACKAGES = tuple(dict.fromkeys(entry.package for entry in ENTRIES))
 
 
@@ -54,5 +55,5 @@ def found(entry: Entry) -> Peer | Absent:
 def why_absent(error: ImportError | OSError) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         package = error.name.partition(".")[0]
-        return f"the package {package} is not installed; pip install 'mhagen[peers]' installs all of them"
+        return f"the package {package} is not installed; {REMEDY}"
     return reason(error)
