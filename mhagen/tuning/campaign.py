@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 from ..base.errors import InputError, InternalError, VerificationError
@@ -193,6 +194,8 @@ class Campaign:
             if answer is not None and not answer.reply.is_good:
                 self.ledger.fail(trial, answer.reply, answer.circumstances)
         self.tell("measuring")
+        if not self.ledger.tried:
+            self.budget.make_room(inf)  # what is checked already is timed, if anything can be
         for call in self.plan.calls:
             right = [
                 trial.schedule
