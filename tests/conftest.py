@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -37,6 +38,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["MHAGEN_TESTS_ON_GPU"] = "1"
     if not is_worker(config):
         config.stash[CACHE] = os.environ["MHAGEN_CACHE_DIR"] = tempfile.mkdtemp(prefix="mhagen-tests-")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, and kernels are many objects: looking through all of them takes long."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

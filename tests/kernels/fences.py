@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import sys
 from dataclasses import replace
+from itertools import product
 from types import ModuleType
 from typing import Any
 
@@ -128,16 +129,14 @@ def step_over() -> None:
     print(ctypes.string_at(array.ctypes.data, array.nbytes + 1))
 
 
-def main(edge: str, target: str, *names: str) -> None:
-    at_end = edge == "end"
-    for name in names:
-        case = replace(BY_NAME[name], chosen=target_named(target))
-        for shape in shapes(case.module):
-            for way in WAYS:
-                print(case, shape, way, flush=True)
-                attend(case, case.module, shape, way, at_end=at_end)
+def main(target: str, *names: str) -> None:
+    for name, at_end in product(names, (False, True)):
+        case, edge = replace(BY_NAME[name], chosen=target_named(target)), "end" if at_end else "start"
+        for shape, way in product(shapes(case.module), WAYS):
+            print(case, shape, way, edge, flush=True)
+            attend(case, case.module, shape, way, at_end=at_end)
         for length in (1, 5, 9) if case.spec.projections else ():
-            print(case, length, flush=True)
+            print(case, length, edge, flush=True)
             run_layer(case, length, at_end=at_end)
     print("done")
 
