@@ -12,6 +12,7 @@ from .garbage import no_collections
 from .gpu_inlining import variables_copied_once
 
 TYPES = {"l": "int64", "i": "int32"}
+NO_COMPILER = "kernels for GPUs are compiled by numba-cuda, which is not here: pip install 'mhagen[cuda]'"
 
 
 def compile_gpu_kernel(
@@ -28,9 +29,7 @@ def compile_gpu_kernel(
 
         from . import ptx_calls  # noqa: F401 (makes instructions known to Numba)
     except ImportError as error:
-        raise UnsupportedError(
-            "kernels for GPUs are compiled by numba-cuda, which is not here: pip install 'mhagen[cuda]'"
-        ) from error
+        raise UnsupportedError(NO_COMPILER) from error
     kernel = inlined(function, {}, lambda callee: cuda.jit(device=True, inline="always")(callee))
     parameters = (getattr(types, TYPES[letter]) for letter in signature)
     with no_collections(), variables_copied_once():

@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from ..base.errors import UnsupportedError
+from ..runtime.gpu_compiler import NO_COMPILER
 
 # The modules that hold Numba's threading layers; importing one loads its library, and starts no thread.
 LAYER_MODULES = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}
@@ -49,6 +50,4 @@ def threading_layer() -> str | None:
 def require_gpu_compiler() -> None:
     """Raises   UnsupportedError where Numba's CUDA compiler is not installed"""
     if find_spec("numba_cuda") is None:
-        raise UnsupportedError(
-            "kernels for GPUs are compiled by numba-cuda, which is not here: pip install 'mhagen[cuda]'"
-        )
+        raise UnsupportedError(NO_COMPILER)
