@@ -17,9 +17,20 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import bytecode, callconv, funcdesc, interpreter, lowering, postproc, ssa, typed_passes, types
+from numba.core import (
+    bytecode,
+    callconv,
+    funcdesc,
+    interpreter,
+    lowering,
+    postproc,
+    ssa,
+    transforms,
+    typed_passes,
+    types,
+)
 from numba.core.base import BaseContext as LoweringContext
-from numba.core.compiler import Flags, StateDict
+from numba.core.compiler import Flags
 from numba.core.rewrites.static_getitem import RewriteConstGetitems
 from numba.core.targetconfig import ConfigStack
 from numba.core.typing import builtins as scalar_typing
@@ -225,7 +236,7 @@ def numba_ir(function: FunctionType) -> Any:
     """Bytecode to Numba's representation, each variable split where it is assigned anew."""
     identity = bytecode.FunctionIdentity.from_function(function)
     code = interpreter.Interpreter(identity).interpret(bytecode.ByteCode(identity))
-    postproc.PostProcessor(code).run()
+    make_canonical(code)
     index_tuples_by_constants(code)
     return ssa.reconstruct_ssa(code)
 
@@ -239,9 +250,16 @@ def index_tuples_by_constants(code: Any) -> None:
 
 
 def without_phis(code: Any) -> Any:
-    state = StateDict(func_ir=code)
-    typed_passes.PreLowerStripPhis().run_pass(state)
-    return state.func_ir
+    code = typed_passes.PreLowerStripPhis()._strip_phi_nodes(code)
+    make_canonical(code)
+    return code
+
+
+def make_canonical(code: Any) -> None:
+    """Numba's post-processing, but for the ends of lifetimes: numbers and vectors need none."""
+    code.blocks = transforms.canonicalize_cfg(code.blocks)
+    code.variable_lifetime = postproc.VariableLifetime(code.blocks)
+    code.generator_info = None
 
 
 def emit_call(context: Any, builder: ir.IRBuilder, description: Any, values: Sequence[ir.Value]) -> Any:

@@ -44,6 +44,7 @@ MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
 DIRECT_SIZE = 1 << 20  # numbers of queries: what has more is never small
 DIRECT_SHARED = 1 << 17  # bytes behind its scratch, for partial results of few queries
 COMPILER_SOURCES = (
+    "call_types",
     "callees",
     "compiler",
     "divisions",
@@ -59,9 +60,11 @@ COMPILER_SOURCES = (
     "optimise",
     "pairs",
     "registers",
+    "renaming",
     "notcompiled",
     "simd",
     "simd_formats",
+    "standins",
     "vectors",
     "vocabulary",
 )

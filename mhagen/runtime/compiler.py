@@ -11,15 +11,18 @@ from types import FunctionType
 from typing import Any
 
 from numba import config
+from numba.core import ssa
 from numba.core.compiler_lock import global_compiler_lock
 
 from ..base.errors import UnsupportedError
 from ..base.target import Target
+from .call_types import calls_typed_once
 from .callees import Callee
 from .frontend import FrontEnd, Lowered
 from .garbage import no_collections
 from .host import Cpu
 from .optimise import emit_object, target_machine
+from .renaming import renaming_where_it_stands
 from .simd_formats import VOCABULARY
 from .vocabulary import vocabulary
 
@@ -43,7 +46,7 @@ def compile_kernel(
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise UnsupportedError("NUMBA_DISABLE_JIT is set, so kernels cannot be compiled: unset it")
     emitter = target_machine(cpu)
-    with global_compiler_lock, no_collections():
+    with global_compiler_lock, no_collections(), renaming_where_it_stands(ssa), calls_typed_once():
         front_end = FrontEnd(emitter)
         callees: dict[str, Callee] = {}
         for function in functions:
