@@ -11,7 +11,7 @@ and registries stay as they are for the rest of the process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -68,6 +68,7 @@ class Typing(TypingContext):
 
     def init(self) -> None:
         self.signatures: dict[tuple[Any, ...], Any] = {}
+        self.met: dict[tuple[Any, ...], None] = {}  # calls in the function that is being typed
 
     def _load_builtins(self) -> None:
         self.install_registry(scalar_templates())
@@ -82,6 +83,7 @@ class Typing(TypingContext):
     def resolve_function_type(self, func: Any, args: Sequence[types.Type], kws: Any) -> Any:
         """Each combination of types once; nothing that kernels call treats a literal as a case of its own."""
         key = (func, *map(types.unliteral, args), *kws)
+        self.met[key] = None
         found = self.signatures.get(key)
         if found is None:
             found = self.signatures[key] = self._find(func, key[1 : 1 + len(args)], kws)
@@ -169,7 +171,7 @@ class FrontEnd:
         self.typing = Typing()
         self.lowering = Lowering(self.typing, emitter)
         self.lowering.refresh()
-        self.called: dict[int, Piece] = {}  # by the function that is being lowered
+        self.called: set[int] = set()  # pieces, by the function that is being lowered
         self.entries: list[Piece] = []
 
     def module(self) -> ir.Module:
@@ -195,12 +197,14 @@ class FrontEnd:
 
     def lower(self, function: FunctionType, arguments: tuple[types.Type, ...], name: str) -> Piece:
         code = numba_ir(function)
+        outer, self.typing.met = self.typing.met, {}
         typed = typed_passes.type_inference_stage(self.typing, self.lowering, code, arguments, None)
+        met, self.typing.met = self.typing.met, outer
         code = without_phis(code)
         description = funcdesc.PythonFunctionDescriptor.from_specialized_function(
             code, typed.typemap, typed.return_type, typed.calltypes, mangler_of(name), False, False, ()
         )
-        module, self.called = self.module(), {}
+        module, self.called = self.module(), set()
         library = Library(module, function.__name__)
         with ConfigStack().enter(Flags()), self.lowering.push_code_library(library):
             lowering.Lower(self.lowering, library, description, code).lower()
@@ -210,11 +214,13 @@ class FrontEnd:
         description.typemap = description.calltypes = description.global_dict = (
             None  # large, and not asked for
         )
-        return piece_of(module, description, self.called.values())
+        return piece_of(module, description, filter(lambda each: id(each) in self.called, pieces_met(met)))
 
     def export(self, function: FunctionType, content: str, symbol: str) -> None:
         """Make the function of int64 arguments, which returns one or nothing, a C function."""
-        piece = self.piece(function, content, (types.intp,) * function.__code__.co_argcount)
+        # Of its own: LLVM may know arguments of the function where others of the kernel call it.
+        own = digest((content, symbol))
+        piece = self.piece(function, own, (types.intp,) * function.__code__.co_argcount)
         module, description = self.module(), piece.description
         kinds = [self.lowering.get_value_type(kind) for kind in description.argtypes]
         returns = description.restype is types.int64
@@ -253,7 +259,7 @@ class Lowered(Callee):
 
     def emit(self, context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> Any:
         piece = self.pieces[signature.args]
-        self.front_end.called[id(piece)] = piece
+        self.front_end.called.add(id(piece))
         status, value = emit_call(context, builder, piece.description, values)
         with builder.if_then(status.is_error):
             context.call_conv.return_status_propagate(builder, status)
@@ -261,6 +267,13 @@ class Lowered(Callee):
 
 
 register_model(Lowered)(models.OpaqueModel)
+
+
+def pieces_met(calls: Iterable[tuple[Any, ...]]) -> Iterator[Piece]:
+    """Functions of the kernel in the order in which their calls were typed."""
+    for callee, *arguments in calls:
+        if isinstance(callee, Lowered) and tuple(arguments) in callee.pieces:
+            yield callee.pieces[tuple(arguments)]
 
 
 def mangler_of(name: str) -> Callable[..., str]:

@@ -38,7 +38,8 @@ def piece_of(module: ir.Module, description: Any, callees: Iterable[Piece]) -> P
     def written_out(node: Any) -> str:
         return METADATA.sub(lambda found: written_out(known[found[1]]), str(node).partition(" = ")[2])
 
-    declared, defined = {}, {}
+    declared: dict[str, str] = {}
+    defined: dict[str, str] = {}
     for name, value in module.globals.items():
         is_declared = isinstance(value, ir.Function) and value.is_declaration
         (declared if is_declared else defined)[name] = text(value)

@@ -218,7 +218,9 @@ class FrontEnd:
 
     def export(self, function: FunctionType, content: str, symbol: str) -> None:
         """Make the function of int64 arguments, which returns one or nothing, a C function."""
-        piece = self.piece(function, content, (types.intp,) * function.__code__.co_argcount)
+        # Of its own: LLVM may know arguments of the function where others of the kernel call it.
+        own = digest((content, symbol))
+        piece = self.piece(function, own, (types.intp,) * function.__code__.co_argcount)
         module, description = self.module(), piece.description
         kinds = [self.lowering.get_value_type(kind) for kind in description.argtypes]
         returns = description.restype is types.int64
