@@ -61,6 +61,7 @@ class NumbersModel:
     row_vector: str  # the constant that has the bytes of LANES stored numbers
     load: str
     load_first: str
+    fetch: str  # brings what comes next near: two heads of 16 bits fit the first cache, of 32 do not
     store: str
     store_first: str
     line_of_row: str  # the line of weights that a row of keys has
