@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from ..base.dtypes import DType
+from ..expr.shift import Split
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
 from .cells import INLINE_WIDTH, LENGTHS, LETTERS, LINE_WIDTH, STEMS
-from .gpu_shift import Split
 from .levels import Captured, Lanes, Level, level_of, needs_wide_lanes
 from .words import INFIX, MOST_FACTORS, grouped, is_real_power, is_single
 
@@ -114,7 +114,7 @@ class Emitter:
     key: str = "k"  # what the position of a key is called
 
     def cells(self, root: Expr, kind: Kind, key: str = "k") -> Cells:
-        """The lines that compute an expression in every cell; `key` is what the position of its key is called."""
+        """The lines that compute an expression in every cell. `key`: what the position of keys is called."""
         self.key = key
         result = self.converted(root, kind, Level.CELL)
         found = Cells(

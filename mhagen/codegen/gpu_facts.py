@@ -9,6 +9,7 @@ from math import gcd
 from ..base.dtypes import DType
 from ..base.errors import UnsupportedError
 from ..base.target import Gpu
+from ..expr.shift import Split, split
 from ..expr.tree import Constant, Expr, Kind, walk
 from ..ir.graph import Graph
 from ..ir.program import Program
@@ -18,7 +19,6 @@ from ..schedule.workload import Workload, workload_of
 from ..spec.statistic import LEADERS
 from .facts import OF_A_PART, OF_PART, OF_SECOND_PASS, OWN_INPUTS, VARIABLES, WEIGHING
 from .gpu_cells import NO_CHANGE, Before, Cells, Changes, Emitter, emitter_for
-from .gpu_shift import Split, split
 from .levels import Captured
 from .model import Names
 from .reach import ReachCode, emit_reach

@@ -26,7 +26,7 @@ from .wrapped import expression_lines
 NEXT = ("end", "q_low", "q_high", "keys")
 ROW_NAMES = ("q", "h")  # what a row of decoding is
 AHEAD_LINE = "ahead = octet * 8 + half"
-WITH_SHIFTS = "Make scores of the products of a tile, but for what the keys of a row have in common: its shift."
+WITH_SHIFTS = "Make scores of the products of a tile; what the keys of a row have in common is its shift."
 
 
 Stages = tuple[CellsModel, CellsModel, CellsModel]

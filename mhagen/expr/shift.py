@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 
-from ..expr.kinds import applied
-from ..expr.tree import Apply, Expr, Kind, Literal, Name, Operator, names
+from .kinds import applied
 from .rises import rise
+from .tree import Apply, Expr, Kind, Literal, Name, Operator, names
 
 ONE = Literal(1)
 ROWS_APART = (Operator.ADD, Operator.SUBTRACT, Operator.NEGATE)
@@ -93,7 +93,7 @@ def rate_of(expr: Expr) -> Expr | None:
         case Operator.DIVIDE, (left, right):
             rate = rate_of(left) if is_even(right) else None
             return None if rate is None else applied(Operator.DIVIDE, rate, right)
-        case (Operator.ADD | Operator.SUBTRACT), _:
+        case ((Operator.ADD | Operator.SUBTRACT), _):
             rates = [rate_of(term) for term in terms(expr) if not is_even(term)]
             known = [rate for rate in rates if rate is not None]
             return total(known) if len(known) == len(rates) else None
