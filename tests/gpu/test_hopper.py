@@ -178,7 +178,7 @@ def test_what_is_chosen_stays_in_registers(spec: str, tmp_path: Path) -> None:
 @needs_sass
 @pytest.mark.parametrize("spec", CHOSEN)
 def test_weights_are_made_while_values_are_multiplied(spec: str, tmp_path: Path) -> None:
-    """Behind the wait for scores, all powers of two of a block come before the wait for the other products."""
+    """Behind the wait for scores, all powers of two of a block come before that for the other products."""
     module = module_of(CHOSEN[spec][0], None, "sm_90a")
     made = assemble(module.KERNEL.code().decode(), "sm_90a", tmp_path)
     meanwhile = made.sass().partition("DEPBAR.LE gsb0, 0x1")[2].partition("DEPBAR.LE gsb0, 0x0")[0]
