@@ -13,15 +13,15 @@ def reads_arrays(op: StreamedAttention) -> bool:
 
 
 def changes_scores(op: StreamedAttention) -> bool:
-    """Are scores changed by more than a sum with what rises evenly from key to key?
+    """Are scores changed by more than what rises evenly from key to key, with one slope for all rows?
 
     Then they need registers; or where the entropy does, which adds up another number for each row.
     """
     if op.modify is None:
         return False
     parts = split(op.modify)
-    is_plain = parts.cell in (None, Name("score")) and (parts.rise is None or "q" not in names(parts.rise))
-    return not is_plain or "entropy" in op.statistics
+    is_added = parts.cell in (None, Name("score")) and len(parts.factors) <= 1
+    return not is_added or any("q" in names(each) for each in parts.factors) or "entropy" in op.statistics
 
 
 def elements(expr: Expr | None) -> tuple[Element, ...]:

@@ -39,13 +39,11 @@ def total(parts: Split) -> object:
 
 SPLITS = {
     "score + slope[h] * (k - q)": ("score", "slope[h] * k", "slope[h] * (k - q)"),
-    "score - slope[h] * (q - k) / cap": (
-        "score",
-        "-(slope[h] * -1 / cap) * k",
-        "-(slope[h] * (q - k) / cap)",
-    ),
+    "score - slope[h] * (q - k) / cap": ("score", "slope[h] / cap * k", "slope[h] / cap * (k - q)"),
+    "score + 2 * (1.0 * (q - k)) - 3.0": ("score", "-(2.0 * 1.0) * k", "-(2.0 * 1.0) * (k - q) + -3.0"),
+    "score + (q - k)": ("score", "-1 * k", "q - k"),
     "score + (k - q)": ("score", "k", "k - q"),
-    "2.0 * (3 * k - q + slope[h]) - score": ("-score", "2.0 * 3 * k", "2.0 * (3 * k - q + slope[h])"),
+    "cap * (3 * k - q + slope[h]) - score": ("-score", "cap * 3 * k", "cap * (3 * k - q) + cap * slope[h]"),
     "tanh(score) + slope[q] - 1.5": ("tanh(score)", None, "slope[q] + -1.5"),
     "score * slope[h] * k": ("score * slope[h] * k", None, None),
     "score - abs(k - q) * 0.5": ("score + -(abs(k - q) * 0.5)", None, None),

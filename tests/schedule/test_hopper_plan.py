@@ -76,9 +76,12 @@ def test_what_rises_evenly_takes_the_schedule_of_scores_as_they_are(dim: int) ->
     assert choose_hopper_schedule(plain, SM_90A) == choose_hopper_schedule(risen, SM_90A)
 
 
-def test_the_entropy_of_what_rises_evenly_needs_registers() -> None:
-    work = work_of(64, 64, **CAUSAL, **SLOPE, outputs={"statistics": ["entropy"]})
-    chosen = choose_hopper_schedule(work, SM_90A)
+SLOPES = {**SLOPE, "scores": {"modify": "score + slope[h] * (k - q) + slope[0]"}}
+
+
+@pytest.mark.parametrize("words", [{**SLOPE, "outputs": {"statistics": ["entropy"]}}, SLOPES])
+def test_the_entropy_of_what_rises_evenly_and_a_second_number_need_registers(words: dict[str, Any]) -> None:
+    chosen = choose_hopper_schedule(work_of(64, 64, **CAUSAL, **words), SM_90A)
     assert chosen is not None
     assert chosen.consumers == 2
 
