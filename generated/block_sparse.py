@@ -126,7 +126,7 @@ SUMS = 16512
 PEAKS = 16640
 STATE_BYTES = 16768  # all of these for one group
 WEIGHTS = 33536  # behind the states of all groups
-AHEAD = 66304  # what is fetched for the next head
+AHEAD = 66304  # what is fetched ahead
 SCRATCH_BYTES = 66432
 DECODE_QUERIES = 8  # up to so many queries, keys are split between threads
 CHUNK_KEYS = 512  # of one task of decoding
@@ -184,12 +184,50 @@ def start_group(query, query_stride, rows, state, single):
             store(state + ACCUMULATORS + place, splat(0.0))
 
 
-def prefetch_ahead(ahead, row):
-    """Fetch, beside one tile of keys, its share of what the next head reads, and of the lines that it writes.
+def keys_ahead(ahead, key, key_stride, value, value_stride, first, keys):
+    """Tell prefetch_ahead of a block of keys and values, from the first of all these keys; returns ahead."""
+    store_int64(ahead + 16, 0)  # queries
+    store_int64(ahead + 24, key + first * key_stride)
+    store_int64(ahead + 32, key_stride)
+    store_int64(ahead + 40, value + first * value_stride)
+    store_int64(ahead + 48, value_stride)
+    store_int64(ahead + 56, min(BLOCK_KEYS, keys - first))
+    return ahead
 
-    ahead has the address, stride and count of its queries, address and stride of its keys and its values, and
-    their count; which pass over the keys of this head it is, and how many there are; then the address and
-    stride of its output. It is 0 if all is near.
+
+def block_ahead(
+    ahead,
+    is_first,
+    key,
+    value,
+    is_last,
+    next_key,
+    next_value,
+    next_block,
+    key_stride,
+    value_stride,
+    block,
+    end_key,
+    keys,
+):
+    """Tell prefetch_ahead what comes behind a block: another of this head, or the first of the next one.
+
+    Only the tile that comes first finds a head's keys far away, and only the last one precedes another.
+    Returns  ahead, or 0 if all is near
+    """
+    if is_first and block + BLOCK_KEYS < end_key:
+        return keys_ahead(ahead, key, key_stride, value, value_stride, block + BLOCK_KEYS, keys)
+    if is_last and block + BLOCK_KEYS >= end_key:
+        return keys_ahead(ahead, next_key, key_stride, next_value, value_stride, next_block, keys)
+    return 0
+
+
+def prefetch_ahead(ahead, row):
+    """Fetch, beside one tile of keys, its share of the keys and values that come next, or of a next head.
+
+    ahead has the address, stride and count of queries, address and stride of keys and of values, and their
+    count; which pass over the keys at hand this is, and how many there are; then the address and stride of
+    the output of these queries. It is 0 if all is near.
     """
     if ahead == 0:
         return
@@ -200,17 +238,17 @@ def prefetch_ahead(ahead, row):
     for near in range(first, min(first + share, keys)):
         key = load_int64(ahead + 24) + near * load_int64(ahead + 32)
         for column in range(0, KEY_BYTES, CACHE_LINE):
-            prefetch(key + column)
+            prefetch_far(key + column)
         value = load_int64(ahead + 40) + near * load_int64(ahead + 48)
         for column in range(0, VALUE_BYTES, CACHE_LINE):
-            prefetch(value + column)
+            prefetch_far(value + column)
     for near in range(first, min(first + share, load_int64(ahead + 16))):
         query = load_int64(ahead) + near * load_int64(ahead + 8)
         for column in range(0, KEY_BYTES, CACHE_LINE):
             prefetch(query + column)
         out = load_int64(ahead + 80) + near * load_int64(ahead + 88)
         for column in range(0, VALUE_BYTES, CACHE_LINE):
-            prefetch(out + column)
+            prefetch_far(out + column)
 
 
 def raise_maxima(state, weights, lines):
@@ -1372,16 +1410,17 @@ def attention_tasks(
     scratch += worker * SCRATCH_BYTES
     weights = scratch + WEIGHTS
     single = keys <= BLOCK_KEYS
-    fetches = single and batch * KEY_VALUE_HEADS * keys * (KEY_BYTES + VALUE_BYTES) > NEAR_BYTES
+    fetches = batch * KEY_VALUE_HEADS * keys * (KEY_BYTES + VALUE_BYTES) > NEAR_BYTES
     tiles = (queries + TILE_QUERIES - 1) // TILE_QUERIES
+    start_block = 0
     task = claim(counter)
     while task < batch * QUERY_HEADS * tiles:
-        # The last tile of a head first: under a causal mask it has the most to do.
-        tile = tiles - 1 - task % tiles
         h = task // tiles % QUERY_HEADS
         b = task // (tiles * QUERY_HEADS)
-        first_query = tile * TILE_QUERIES
-        rows = min(TILE_QUERIES, queries - first_query)
+        # The last tile of a head first: under a causal mask it has the most to do. Only the first is short.
+        end_query = queries - task % tiles * TILE_QUERIES
+        first_query = max(0, end_query - TILE_QUERIES)
+        rows = end_query - first_query
         groups = (rows + GROUP_QUERIES - 1) // GROUP_QUERIES
         query_at = query + b * query_batch + h * query_head + first_query * query_stride
         key_at = key + b * key_batch + h // GROUP_SIZE * key_head
@@ -1392,33 +1431,55 @@ def attention_tasks(
             first = group * GROUP_QUERIES
             state = scratch + group * STATE_BYTES
             start_group(query_at + first * query_stride, query_stride, rows - first, state, single)
-        # Short sequences would wait for memory: the next head is fetched while this one is computed.
-        ahead = 0
+        first_block, end_key = reached_blocks(position, position + rows - 1, keys, single)
+        # What comes next is fetched while this is computed: of short sequences the next head; of others the
+        # next block beside the tile that comes first, and a block of the next head beside the last.
+        is_first = fetches and task % tiles == 0 and h % GROUP_SIZE == 0
+        is_last = task % tiles == tiles - 1
+        start_block = first_block if is_first else start_block
         next_head = b * KEY_VALUE_HEADS + h // GROUP_SIZE + 1
-        if fetches and (h + 1) % GROUP_SIZE == 0 and next_head < batch * KEY_VALUE_HEADS:
-            ahead = scratch + AHEAD
-            next_b, next_kv = next_head // KEY_VALUE_HEADS, next_head % KEY_VALUE_HEADS
+        next_b, next_kv = next_head // KEY_VALUE_HEADS, next_head % KEY_VALUE_HEADS
+        is_next = fetches and (h + 1) % GROUP_SIZE == 0 and next_head < batch * KEY_VALUE_HEADS
+        next_key = key + next_b * key_batch + next_kv * key_head
+        next_value = value + next_b * value_batch + next_kv * value_head
+        this_pass = (first_query + GROUP_QUERIES - 1) // GROUP_QUERIES if single else 0
+        passes = (queries + GROUP_QUERIES - 1) // GROUP_QUERIES if single else groups
+        ahead = 0
+        if single and is_next:
+            ahead = keys_ahead(scratch + AHEAD, next_key, key_stride, next_value, value_stride, 0, keys)
             store_int64(ahead, query + next_b * query_batch + next_kv * GROUP_SIZE * query_head)
             store_int64(ahead + 8, query_stride)
             store_int64(ahead + 16, queries)
-            store_int64(ahead + 24, key + next_b * key_batch + next_kv * key_head)
-            store_int64(ahead + 32, key_stride)
-            store_int64(ahead + 40, value + next_b * value_batch + next_kv * value_head)
-            store_int64(ahead + 48, value_stride)
-            store_int64(ahead + 56, keys)
             store_int64(ahead + 80, out + next_b * out_batch + next_kv * GROUP_SIZE * out_head)
             store_int64(ahead + 88, out_stride)
-        first_block, end_key = reached_blocks(position, position + rows - 1, keys, single)
         for block in range(first_block, end_key, BLOCK_KEYS):
             block_keys = min(BLOCK_KEYS, keys - block)
             view = visibility(position, position + rows - 1, block, block + block_keys - 1, h, chosen_array)
             if view == HIDDEN and not single:
                 continue
+            ahead = (
+                ahead
+                if single
+                else block_ahead(
+                    scratch + AHEAD,
+                    is_first,
+                    key_at,
+                    value_at,
+                    is_last and is_next,
+                    next_key,
+                    next_value,
+                    start_block,
+                    key_stride,
+                    value_stride,
+                    block,
+                    end_key,
+                    keys,
+                )
+            )
             for group in range(groups):
                 first = group * GROUP_QUERIES
                 if ahead != 0:
-                    passes = (queries + GROUP_QUERIES - 1) // GROUP_QUERIES
-                    store_int64(ahead + 64, (first_query + first) // GROUP_QUERIES)
+                    store_int64(ahead + 64, this_pass + group)
                     store_int64(ahead + 72, passes)
                 attend_block(
                     scratch + group * STATE_BYTES,
@@ -1919,6 +1980,8 @@ KERNEL = Kernel(
     functions=(
         pack_queries,
         start_group,
+        keys_ahead,
+        block_ahead,
         prefetch_ahead,
         raise_maxima,
         extent_bool,

@@ -43,7 +43,9 @@ def host_cpu() -> Cpu:
         found = llvm.get_host_cpu_features()
         flags = tuple(sorted(f"{'+' if present else '-'}{feature}" for feature, present in found.items()))
     else:
-        flags = tuple(flag for flag in chosen.split(",") if flag)
+        # LLVM adds features to those that the name of a CPU implies: without a word, AVX-512 would stay.
+        hidden = ("-avx512f",) if architecture == "x86_64" else ()
+        flags = (*hidden, *(flag for flag in chosen.split(",") if flag))
     return Cpu(architecture, name, flags)
 
 

@@ -159,7 +159,9 @@ def scratch_lines(facts: Lowering) -> list[ConstantLine]:
     keys = ahead + 2 * CACHE_LINE
     # Queries are widened where keys are later.
     rows_of_keys = max(schedule.block_keys, facts.group_queries) if numbers.staged else 0
-    values = keys + rows_of_keys * facts.key_line
+    # With values right behind the weights a call takes up to 1.06 times as long; 384 bytes between suffice.
+    between = 8 * CACHE_LINE if numbers.realigns else 0
+    values = keys + rows_of_keys * facts.key_line + between
     rows_of_values = -(-schedule.block_keys // numbers.together) if numbers.copied else 0
     lines = [
         line("ACCUMULATORS", accumulators, "behind the packed queries"),
@@ -169,7 +171,7 @@ def scratch_lines(facts: Lowering) -> list[ConstantLine]:
         *(line(row, maxima + (3 + i) * facts.row) for i, (row, _) in enumerate(kept)),
         line("STATE_BYTES", state, "all of these for one group"),
         line("WEIGHTS", weights, "behind the states of all groups"),
-        line("AHEAD", ahead, "what is fetched for the next head"),
+        line("AHEAD", ahead, "what is fetched ahead"),
     ]
     if numbers.staged:
         lines.append(line("STAGED_KEYS", keys, "a block of keys, widened"))

@@ -30,6 +30,8 @@ def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tup
         *(("zip_values",) if numbers.pairs else ()),
         *(("copy_values",) if numbers.realigns else ()),
         *each_of(parts, "pack_queries", "start_group"),
+        "keys_ahead",
+        "block_ahead",
         "prefetch_ahead",
         *each_of(parts, "raise_maxima"),
         *runs_of(*codes),

@@ -7,13 +7,14 @@ from ..expr.tree import Kind
 from .cells import LOADS, RUNS, Code
 from .facts import Lowering
 from .mask_model import ExtentModel
-from .model import Names, TileModel, ValueColumn, ValueTile
+from .model import DepthSpan, Names, TileModel, ValueColumn, ValueTile
 from .tiles import EXTENT_LOADS, EXTENTS
 
 VALUE_PARAMETERS = (
     *("weights", "lines", "value", "value_stride", "accumulators"),
     *("single", "shares", "out", "out_stride", "rows"),
 )
+MOST_SPANS, SPAN_STEPS = 4, 16
 
 
 def tile_model(facts: Lowering) -> TileModel:
@@ -26,6 +27,7 @@ def tile_model(facts: Lowering) -> TileModel:
     tiles, columns = value_tiles(facts)
     return TileModel(
         key_rows=tuple(range(schedule.key_rows)),
+        spans=depth_spans(facts),
         value_rows=tuple(range(schedule.value_rows)),
         value_rows_up=tuple(reversed(range(schedule.value_rows))),
         depth_tail=facts.depth % lanes != 0,
@@ -41,6 +43,17 @@ def tile_model(facts: Lowering) -> TileModel:
         bounds_runs=any(view.bounds_runs for view in views),
         bounds_reals=any(view.bounds_reals for view in views),
     )
+
+
+def depth_spans(facts: Lowering) -> tuple[DepthSpan, ...]:
+    """float64 has no wider format to sum in: sums of parts lose fewer digits than one sum."""
+    count = 1
+    if facts.numbers.computed is DType.FLOAT64:
+        count = max(1, min(MOST_SPANS, facts.depth // SPAN_STEPS))
+    ends = [facts.depth * i // count for i in range(1, count)]
+    bounds = zip(["", *map(str, ends)], [*map(str, ends), "DEPTH"], strict=True)
+    steps = (f"{first}, {end}" if first else end for first, end in bounds)
+    return tuple(DepthSpan(each, is_more=i > 0) for i, each in enumerate(steps))
 
 
 def extents(dtypes: set[DType]) -> tuple[ExtentModel, ...]:

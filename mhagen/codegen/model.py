@@ -61,6 +61,7 @@ class NumbersModel:
     row_vector: str  # the constant that has the bytes of LANES stored numbers
     load: str
     load_first: str
+    fetch: str  # brings what comes next near: two heads of 16 bits fit the first cache, of 32 do not
     store: str
     store_first: str
     line_of_row: str  # the line of weights that a row of keys has
@@ -93,10 +94,19 @@ class ValueColumn:
 
 
 @dataclass(frozen=True)
+class DepthSpan:
+    """Steps of a product that are summed by themselves."""
+
+    steps: str  # the arguments of range()
+    is_more: bool  # others came before
+
+
+@dataclass(frozen=True)
 class TileModel:
     """The register tiles of the attention kernel."""
 
     key_rows: tuple[int, ...]
+    spans: tuple[DepthSpan, ...]  # of the products of queries and keys
     value_rows: tuple[int, ...]
     value_rows_up: tuple[int, ...]  # from the last to the first
     depth_tail: bool  # of packed queries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,8 @@ SPEC = {
     "mask": {"keep": "k <= q"},
     "projections": {"model_dim": 128},
 }
+
+OF_AVX512 = re.compile(r"%[xyz]mm(1[6-9]|2\d|3[01])|%zmm|%k\d")
 
 is_x86 = host_cpu().architecture == "x86_64"
 reads_x86 = pytest.mark.skipif(OBJDUMP is None or not is_x86, reason="needs objdump of GNU binutils, on x86")
@@ -87,6 +90,23 @@ def test_a_tile_beyond_the_registers_is_seen_to_spill(tmp_path: Path) -> None:
     module = cpu.load(cpu.generate(program, ScheduleTable.of(plan), AVX2))
     loops = loops_of_kernel(module.LINEAR.kernel, tmp_path)
     assert with_stack_traffic(loops_of_tiles(loops, 8 * 3))
+
+
+@reads_x86
+def test_instructions_that_the_environment_hides_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a CPU stands for AVX-512 and its registers, too: a mask that leaves them masks nothing."""
+    kernel = cpu.load(generated(AVX2)).KERNEL
+    monkeypatch.setenv("NUMBA_CPU_NAME", "znver4")
+    used = {}
+    for features in ("+avx2,+f16c,+fma", "+avx2,+avx512f,+avx512vl,+f16c,+fma"):
+        monkeypatch.setenv("NUMBA_CPU_FEATURES", features)
+        seen_cpu = host_cpu.__wrapped__()
+        code = compile_kernel(kernel.functions, kernel.target, kernel.computed, seen_cpu, ENTRY)
+        loops = innermost_loops(code, tmp_path)
+        used[features] = any(OF_AVX512.search(each.operands) for loop in loops for each in loop.body)
+    assert list(used.values()) == [False, True]
 
 
 LISTING = """
