@@ -151,7 +151,7 @@ WHOLE_DEPTH = 128  # those in whole vectors
 KEY_BYTES = 512  # of a row of queries or keys
 VALUE_BYTES = 512  # of a row of values
 CACHE_LINE = 64
-NEAR_BYTES = 1048576  # keys and values up to so many are near without fetching
+NEAR_BYTES = 1048576  # of keys and values that stay near
 ACCUMULATORS = 16384  # behind the packed queries
 MAXIMA = 32768
 SUMS = 32896
@@ -1337,7 +1337,8 @@ def attention_tasks(
     scratch += worker * SCRATCH_BYTES
     weights = scratch + WEIGHTS
     single = keys <= BLOCK_KEYS
-    fetches = batch * KEY_VALUE_HEADS * keys * (KEY_BYTES + VALUE_BYTES) > NEAR_BYTES
+    head_bytes = keys * (KEY_BYTES + VALUE_BYTES)
+    fetches = head_bytes <= NEAR_BYTES < batch * KEY_VALUE_HEADS * head_bytes  # far at first, then near
     tiles = (queries + TILE_QUERIES - 1) // TILE_QUERIES
     start_block = 0
     task = claim(counter)

@@ -51,6 +51,13 @@ EXP2 = {
         0.0013264477020129561,
     ),  # relative error 9.1e-8
 }  # 2**f, |f| <= 1/2, by degree
+EXP2_EIGHTH = (
+    0.6931471824645996,
+    0.2402576357126236,
+    0.055511474609375,
+)  # 2**f - 1 = f P(f), |f| <= 1/16, relative error 2.5e-8 of 2**f
+# The bits of 2**(i / 8), less the exponent of 1 and i where shifted up it meets them.
+EIGHTHS = (0, -289342, -509968, -655657, -719629, -694486, -572163, -343865)
 EXP = (
     1.0,
     1.0,
@@ -118,6 +125,25 @@ def emit_exp2(builder: ir.IRBuilder, x: ir.Value, target: Target, degree: int = 
     bits = integers(builder, shifted)
     power = floats(builder, builder.shl(bits, constant(bits.type, precision.mantissa_bits)))
     return builder.fmul(fraction, power)
+
+
+def emit_exp2_weight(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:
+    """2 ** x; where lanes can be looked up in float32, a table makes two multiply-adds of five needless."""
+    if is_double(x) or not target.looks_up:
+        return emit_exp2(builder, x, target)
+    # x = n / 8 + f with |f| <= 1/16; 2**x = 2**f * 2**(n / 8). As above, the lowest bits of `shifted` are
+    # n + 8 * 127. Shifted up, they are an exponent and three bits, which choose the mantissa from the table.
+    x = at_least(builder, x, -float(SINGLE.bias))
+    shifter = constant(x.type, 1.5 * 2.0 ** (SINGLE.mantissa_bits - 3) + SINGLE.bias)
+    shifted = builder.fadd(x, shifter)
+    rest = builder.fsub(x, builder.fsub(shifted, shifter))
+    bits = integers(builder, shifted)
+    table = floats(builder, ir.Constant(bits.type, [ir.Constant(I32, entry) for entry in EIGHTHS]))
+    entry = integers(builder, call(builder, "llvm.x86.avx2.permps", x.type, [table, bits]))
+    exponent = builder.shl(bits, constant(bits.type, SINGLE.mantissa_bits - 3))
+    power = floats(builder, builder.add(exponent, entry))
+    slope = polynomial(builder, rest, EXP2_EIGHTH)
+    return lanewise(builder, "fma", builder.fmul(power, rest), slope, power)
 
 
 def emit_exp(builder: ir.IRBuilder, x: ir.Value, target: Target) -> ir.Value:

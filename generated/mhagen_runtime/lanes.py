@@ -11,6 +11,7 @@ from .divisions import emit_floor_division, emit_real_floor_division
 from .elementary import (
     emit_exp,
     emit_exp2,
+    emit_exp2_weight,
     emit_log,
     emit_power,
     emit_sigmoid,
@@ -129,6 +130,11 @@ def square_root(m: Machine, x: ir.Value) -> ir.Value:
 @meaning(REAL, REAL)
 def exp2(m: Machine, x: ir.Value) -> ir.Value:
     return emit_exp2(m.builder, x, m.target)
+
+
+@meaning(REAL, REAL)
+def exp2_weight(m: Machine, x: ir.Value) -> ir.Value:
+    return emit_exp2_weight(m.builder, x, m.target)
 
 
 @meaning(REAL, REAL)

@@ -12,6 +12,7 @@ class Target:
     Units    lanes counts float32 values in a vector register; registers counts vector registers;
              *_bytes are typical cache sizes of the class, per core, used to choose tiles.
     Members  realigns is whether values are copied first if vectors of them may lie in two cache lines each;
+             looks_up is whether one instruction picks each lane from a table of eight numbers of float32;
              pair_dtype is the 16-bit format whose pairs one instruction multiplies and adds up in float32.
              A class that has one is chosen for kernels of that format only.
     """
@@ -25,6 +26,7 @@ class Target:
     l2_bytes: int
     scales_by_exponent: bool  # one instruction multiplies by 2**n (AVX-512 vscalefps)
     realigns: bool = False
+    looks_up: bool = False
     pair_dtype: str = ""
 
     @property
@@ -63,6 +65,7 @@ AVX2 = Target(
     l2_bytes=512 << 10,
     scales_by_exponent=False,
     realigns=True,  # a tile of values reads two vectors for six multiply-adds of each: a load more takes long
+    looks_up=True,
 )
 NEON = Target(
     name="neon",

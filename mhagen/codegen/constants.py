@@ -135,7 +135,7 @@ def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         line("KEY_BYTES", work.dim * numbers.stored.bytes, "of a row of queries or keys"),
         line("VALUE_BYTES", work.value_dim * numbers.stored.bytes, "of a row of values"),
         line("CACHE_LINE", CACHE_LINE),
-        line("NEAR_BYTES", facts.target.l2_bytes, "keys and values up to so many are near without fetching"),
+        line("NEAR_BYTES", facts.target.l2_bytes, "of keys and values that stay near"),
     ]
     lines += scratch_lines(facts)
     lines += decode_lines(facts)

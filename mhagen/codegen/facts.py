@@ -236,7 +236,8 @@ class Lowering:
     @property
     def exp2(self) -> str:
         """The word that makes weights: as many digits as are kept of them."""
-        return EXP2.get(self.numbers.stored, "exp2")
+        looks_up = self.target.looks_up and self.numbers.stored is DType.FLOAT32
+        return EXP2.get(self.numbers.stored, "exp2_weight" if looks_up else "exp2")
 
     @property
     def scales_in_exponent(self) -> bool:

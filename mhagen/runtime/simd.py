@@ -242,6 +242,11 @@ def exp2(x: Vector) -> Vector:
     raise compiled_only("exp2")
 
 
+def exp2_weight(x: Vector) -> Vector:
+    """2 ** x for weights.  Numbers: 2 ulp; otherwise as exp2, but below 2 ** -126 it may be any denormal."""
+    raise compiled_only("exp2_weight")
+
+
 def exp2_degree_3(x: Vector) -> Vector:
     """2 ** x for weights of bfloat16.  Numbers: float32 to 1.1e-4 of the result; otherwise as exp2."""
     raise compiled_only("exp2_degree_3")

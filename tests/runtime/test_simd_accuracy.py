@@ -29,6 +29,7 @@ SMALLEST = 2.0**-149
 # In float64, which is exact enough to be the truth.
 TRUTHS: dict[str, Function] = {
     "exp2": np.exp2,
+    "exp2_weight": np.exp2,
     "exp": np.exp,
     "log": np.log,
     "tanh": np.tanh,
@@ -57,6 +58,7 @@ def positive(low: float, high: float) -> Function:
 # Where each function is claimed to be accurate: its operands, range by range.
 RANGES: dict[str, tuple[tuple[Function, ...], ...]] = {
     "exp2": ((between(-1, 1),), (between(-126, 127),), (sizes(-40, 0),)),
+    "exp2_weight": ((between(-1, 1),), (between(-126, 127),), (sizes(-40, 0),)),
     "exp": ((between(-1, 1),), (between(-104, 88.72),), (sizes(-40, 0),)),
     "log": ((positive(-149, 127.99),), (between(0.5, 2),)),
     "tanh": ((between(-10, 10),), (sizes(-149, 3),)),
@@ -140,15 +142,17 @@ def values_at(machine: Machine, name: str, points: list[float], y: float = 1.0) 
 
 
 @on_every_target
-def test_exp2_of_a_whole_number_is_exact(machine: Machine) -> None:
+@pytest.mark.parametrize("word", ["exp2", "exp2_weight"])
+def test_exp2_of_a_whole_number_is_exact(machine: Machine, word: str) -> None:
     points = [float(n) for n in range(-126, 128)]
-    assert values_at(machine, "exp2", points) == [2.0**n for n in points]
+    assert values_at(machine, word, points) == [2.0**n for n in points]
 
 
 @on_every_target
-def test_exp2_of_what_is_below_150_is_zero(machine: Machine) -> None:
+@pytest.mark.parametrize("word", ["exp2", "exp2_weight"])
+def test_exp2_of_what_is_below_150_is_zero(machine: Machine, word: str) -> None:
     points = [-150.5, -151.0, -200.0, -256.0, -1000.0, -1e10, -1e30, -3.4e38, -np.inf]
-    found = values_at(machine, "exp2", points)
+    found = values_at(machine, word, points)
     assert found == [0.0] * len(points)
     assert not np.signbit(found).any()
 
@@ -161,9 +165,18 @@ def test_exp2_fades_to_zero_below_126(machine: Machine) -> None:
     assert ((found == 0.0) | (ulps(found, expected) <= claimed_ulps("exp2"))).all()
 
 
+@on_every_target
+def test_a_weight_below_the_normal_numbers_is_none_itself(machine: Machine) -> None:
+    x = np.linspace(-150, -126, 1 << 16, dtype=np.float32)
+    found = evaluate(machine, "exp2_weight", x, x)
+    assert (found >= 0.0).all()
+    assert (found <= 2.0**-126).all()
+
+
 # fmt: off
 ENDS: dict[str, tuple[tuple[float, float], ...]] = {
     "exp2": ((0.0, 1.0), (-0.0, 1.0), (1e-45, 1.0), (np.nan, np.nan)),
+    "exp2_weight": ((0.0, 1.0), (-0.0, 1.0), (1e-45, 1.0), (np.nan, np.nan)),
     "exp": (
         (0.0, 1.0), (-0.0, 1.0), (88.73, np.inf), (1e30, np.inf), (np.inf, np.inf), (-104.0, 0.0),
         (-1e30, 0.0), (-np.inf, 0.0), (np.nan, np.nan),
@@ -207,7 +220,7 @@ def test_power_has_all_cases_of_c(machine: Machine) -> None:
 
 @on_every_target
 def test_a_function_of_one_lane_does_not_see_the_others(machine: Machine) -> None:
-    for name in ("exp2", "exp", "log", "tanh", "sigmoid"):
+    for name in ("exp2", "exp2_weight", "exp", "log", "tanh", "sigmoid"):
         calm = evaluate(machine, name, np.full(64, 0.7, np.float32), np.ones(64, np.float32))
         x = np.resize(np.array([0.7, np.nan, 0.7, np.inf, 0.7, -np.inf], np.float32), 64)
         x[63] = 0.7
