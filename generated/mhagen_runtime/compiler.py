@@ -11,15 +11,20 @@ from types import FunctionType
 from typing import Any
 
 from numba import config
+from numba.core import ssa
 from numba.core.compiler_lock import global_compiler_lock
 
+from .digest import digest
 from .errors import UnsupportedError
 from .target import Target
+from .call_types import calls_typed_once
 from .callees import Callee
 from .frontend import FrontEnd, Lowered
 from .garbage import no_collections
 from .host import Cpu
+from .identity import code_identity, meaning
 from .optimise import emit_object, target_machine
+from .renaming import renaming_where_it_stands
 from .simd_formats import VOCABULARY
 from .vocabulary import vocabulary
 
@@ -43,19 +48,34 @@ def compile_kernel(
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise UnsupportedError("NUMBA_DISABLE_JIT is set, so kernels cannot be compiled: unset it")
     emitter = target_machine(cpu)
-    with global_compiler_lock, no_collections():
+    with global_compiler_lock, no_collections(), renaming_where_it_stands(ssa), calls_typed_once():
         front_end = FrontEnd(emitter)
-        callees: dict[str, Callee] = {}
+        callees: dict[str, Lowered] = {}
+        words = vocabulary(target, computed)
         for function in functions:
-            bound = rebound(function, callees, vocabulary(target, computed))
-            callees[function.__name__] = Lowered(front_end, bound)
-        front_end.export(bound, symbol)
+            content = content_of(function, callees, target, computed)
+            callees[function.__name__] = Lowered(front_end, rebound(function, callees, words), content)
+        entry = callees[function.__name__]
+        front_end.export(entry.function, entry.content, symbol)
         symbols = [symbol]
         if direct is not None:
             other, function = direct
-            front_end.export(rebound(function, callees, vocabulary(target, computed)), other)
+            content = content_of(function, callees, target, computed)
+            front_end.export(rebound(function, callees, words), content, other)
             symbols.append(other)
-        return emit_object(str(front_end.module), symbols, emitter)
+        return emit_object(front_end.text(), symbols, emitter)
+
+
+def content_of(
+    function: Callable[..., Any], callees: Mapping[str, Lowered], target: Target, computed: str
+) -> str:
+    """A digest of all that shapes a function, but for the types of its arguments."""
+    assert isinstance(function, FunctionType)
+    meanings = tuple(
+        callees[name].content if name in callees else meaning(name, function.__globals__, ())
+        for name in function.__code__.co_names
+    )
+    return digest((function.__name__, code_identity(function.__code__), meanings, target, computed))
 
 
 def rebound(

@@ -8,8 +8,11 @@ from typing import Any
 
 from .errors import UnsupportedError
 from .target import Gpu
+from .call_types import calls_typed_once
 from .garbage import no_collections
-from .gpu_inlining import variables_copied_once
+from .gpu_inlining import inlining_prepared_once
+from .gpu_lifetimes import lifetimes_when_needed
+from .renaming import renaming_where_it_stands
 
 TYPES = {"l": "int64", "i": "int32"}
 NO_COMPILER = "kernels for GPUs are compiled by numba-cuda, which is not here: pip install 'mhagen[cuda]'"
@@ -26,13 +29,22 @@ def compile_gpu_kernel(
     """
     try:
         from numba import cuda, types
+        from numba.cuda.core import ssa
+        from numba.cuda.core.compiler_lock import global_compiler_lock
 
         from . import ptx_calls  # noqa: F401 (makes instructions known to Numba)
     except ImportError as error:
         raise UnsupportedError(NO_COMPILER) from error
     kernel = inlined(function, {}, lambda callee: cuda.jit(device=True, inline="always")(callee))
     parameters = (getattr(types, TYPES[letter]) for letter in signature)
-    with no_collections(), variables_copied_once():
+    with (
+        global_compiler_lock,
+        no_collections(),
+        inlining_prepared_once(),
+        renaming_where_it_stands(ssa),
+        lifetimes_when_needed(),
+        calls_typed_once(),
+    ):
         text, _ = cuda.compile(
             kernel,
             types.void(*parameters),

@@ -28,7 +28,16 @@ from .store import default_store
 SYMBOL = "mhagen_gpu_kernel"
 MOST_BLOCKS = 2**31 - 1
 C_TYPES = {"l": "q", "i": "i"}  # as struct names them
-COMPILER_SOURCES = ("gpu_compiler", "gpu_inlining", "ptx_calls", "ptx_instruction")
+COMPILER_SOURCES = (
+    "call_types",
+    "gpu_compiler",
+    "gpu_inlining",
+    "gpu_lifetimes",
+    "ptx_calls",
+    "ptx_instruction",
+    "renaming",
+    "standins",
+)
 
 
 @dataclass(frozen=True)

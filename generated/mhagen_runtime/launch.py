@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,9 @@ from .headers import (
     headers_are_known,
 )
 from .host import Cpu, host_cpu, require
+from .identity import function_identity
 from .native import Direct, Function, load_direct
 from .obtain import obtain_function
-from .simd_formats import VOCABULARY
 from .store import default_store
 from .threads import TEAM, thread_count
 
@@ -44,6 +44,7 @@ MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
 DIRECT_SIZE = 1 << 20  # numbers of queries: what has more is never small
 DIRECT_SHARED = 1 << 17  # bytes behind its scratch, for partial results of few queries
 COMPILER_SOURCES = (
+    "call_types",
     "callees",
     "compiler",
     "divisions",
@@ -53,15 +54,19 @@ COMPILER_SOURCES = (
     "formats",
     "frontend",
     "garbage",
+    "identity",
     "lanes",
     "meaning",
     "memory",
     "optimise",
     "pairs",
+    "pieces",
     "registers",
+    "renaming",
     "notcompiled",
     "simd",
     "simd_formats",
+    "standins",
     "vectors",
     "vocabulary",
 )
@@ -287,42 +292,6 @@ def bfloat16() -> tuple[np.dtype[Any], ...]:
     """The dtype of ml_dtypes, if the program has imported it; not while another thread is importing it."""
     found = getattr(sys.modules.get("ml_dtypes"), "bfloat16", None)
     return () if found is None else (np.dtype(found),)
-
-
-def function_identity(
-    function: Callable[..., Any], compiled: Sequence[Callable[..., Any]]
-) -> tuple[Any, ...]:
-    """What a function compiles to, as a value: its bytecode and what its global names stand for.
-
-    Raises   InternalError for a function with defaults or a closure: nobody needs them in kernels.
-    """
-    assert isinstance(function, FunctionType)
-    if function.__defaults__ or function.__kwdefaults__ or function.__closure__:
-        raise InternalError(f"{function.__name__} has defaults or a closure, which no cache key holds")
-    names = function.__code__.co_names
-    meanings = tuple((name, meaning(name, function.__globals__, compiled)) for name in names)
-    return (function.__name__, code_identity(function.__code__), meanings)
-
-
-def code_identity(code: CodeType) -> tuple[Any, ...]:
-    return (code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_argcount)
-
-
-def meaning(name: str, names: dict[str, Any], compiled: Sequence[Callable[..., Any]]) -> str | int | float:
-    """A global name of a kernel function: a number, a word of the vocabulary, or a function compiled with it.
-
-    Raises   InternalError for anything else: its changes would not change the cache key.
-    """
-    if name not in names:
-        return f"builtin {name}"
-    value = names[name]
-    if isinstance(value, int | float):
-        return value
-    if any(value is function for function in compiled):
-        return f"function {name}"
-    if getattr(value, "__module__", None) in VOCABULARY:
-        return f"simd {value.__name__}"
-    raise InternalError(f"a kernel reads the global name {name!r}, which is not part of its cache key")
 
 
 @cache

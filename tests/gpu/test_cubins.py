@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import stat
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from gpu.attention import module_of, spec_of
 from gpu.toolchain import needs_compiler, needs_ptxas
 from mhagen.runtime import gpu_assembler, gpu_launch
 from mhagen.runtime.gpu_assembler import AssemblerWarning, ptxas_version
-from mhagen.runtime.gpu_inlining import variables_copied_once
 
 pytestmark = [needs_compiler, needs_ptxas]
 ELF = b"\x7fELF"
@@ -57,18 +55,3 @@ def test_a_ptxas_that_refuses_is_told_and_the_driver_gets_the_ptx(
     monkeypatch.setattr(gpu_assembler, "ptxas", lambda: str(program))
     with pytest.warns(AssemblerWarning, match="sm_80: too new"):
         assert kernel.image((8, 0)) == kernel.code()
-
-
-def test_variables_of_inlined_functions_are_copied_once_and_numba_is_left_as_it_was() -> None:
-    from numba.cuda.core import inline_closurecall, ir
-
-    place = ir.Loc("nowhere.py", 1)
-    scope = ir.Scope(None, place)
-    blocks = [ir.Block(scope, place) for _ in range(3)]
-    with variables_copied_once():
-        copies = inline_closurecall.copy
-        first, again = ([copies.deepcopy(each) for each in blocks] for _ in range(2))
-    assert inline_closurecall.copy is copy
-    for found in (first, again):
-        assert found[0].scope is found[1].scope is found[2].scope
-    assert len({id(each) for each in (scope, first[0].scope, again[0].scope)}) == 3

@@ -20,7 +20,8 @@ from mhagen.base.digest import digest
 from mhagen.base.errors import InternalError
 from mhagen.base.target import AVX2, AVX512, AVX512_BF16, NEON, Target
 from mhagen.pipeline import compile_to_source, load_kernel
-from mhagen.runtime.launch import Kernel, bound, function_identity
+from mhagen.runtime.identity import function_identity
+from mhagen.runtime.launch import Kernel, bound
 from mhagen.runtime.threads import threads
 from mhagen.schedule.plan import SIZES_OF_SUMS, Schedule
 from mhagen.schedule.sight import Shape as Lengths

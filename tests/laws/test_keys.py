@@ -21,7 +21,8 @@ from mhagen.ir.program import Program, build_program
 from mhagen.passes import PASSES, run_passes
 from mhagen.runtime import compiler, launch, simd
 from mhagen.runtime.host import host_cpu
-from mhagen.runtime.launch import Kernel, KernelKey, function_identity
+from mhagen.runtime.identity import function_identity
+from mhagen.runtime.launch import Kernel, KernelKey
 from mhagen.runtime.linear import LinearKernel
 from mhagen.schedule.choose import choose_schedule
 from mhagen.schedule.plan import Schedule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -21,6 +21,7 @@ from gpu.machine.threads import STORED, TYPES, Block, Mask, Threads
 WARP, WARPGROUP = 32, 128
 # What this machine has no use for: it runs in order, and has registers for all.
 IGNORED = ("setmaxnreg", "fence", "membar", "griddepcontrol", "prefetch", "nanosleep", "activemask")
+LEAVING = frozenset(("bra", "ret", "exit"))
 # Steps that the lanes of a warp take together: whoever is early waits.
 TOGETHER = frozenset(("shfl", "vote", "ldmatrix", "stmatrix", "mma", "wgmma", "bar", "barrier"))
 
@@ -56,29 +57,44 @@ class Run:
 
     def run_from(self, place: int, here: NDArray[np.bool_]) -> Iterator[Meeting]:
         """Run these lanes until they end, or have passed others."""
-        while here.any():
+        mask = mask_of(here)
+        while True:
             if place in self.waiting:
                 here = here | self.waiting.pop(place)
+                mask = mask_of(here)
                 self.stalled.discard(place)
-            if any(each < place for each in self.waiting if each not in self.stalled):
-                self.put(place, here)
-                return
             step = self.program.steps[place]
-            if step.words[0] in TOGETHER and self.waits_for_others(here):
-                self.stalled.add(place)
+            if self.others_are_first(place, step, here):
                 self.put(place, here)
                 return
-            acting = here & self.guard(step)
-            if step.words[0] == "bra":
-                self.put(self.program.targets[place], acting)
-                here = here & ~acting
-            elif step.words[0] in ("ret", "exit"):
-                self.end(acting)
-                here = here & ~acting
-            elif acting.any():
-                mask = None if acting.all() else acting
+            if step.words[0] in LEAVING:
+                here = here & ~self.leave(place, step, here)
+                if not here.any():
+                    return
+                mask = mask_of(here)
+            elif step.guard is None:
                 yield from self.perform(step, mask, here)
+            elif (acting := here & self.guard(step)).any():
+                yield from self.perform(step, mask_of(acting), here)
             place += 1
+
+    def others_are_first(self, place: int, step: Step, here: NDArray[np.bool_]) -> bool:
+        """Are others further behind, or must these lanes wait for some of their warps?"""
+        if self.waiting and any(each < place for each in self.waiting if each not in self.stalled):
+            return True
+        is_early = step.words[0] in TOGETHER and self.waits_for_others(here)
+        if is_early:
+            self.stalled.add(place)
+        return is_early
+
+    def leave(self, place: int, step: Step, here: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The lanes that branch here, or end."""
+        leaving = here if step.guard is None else here & self.guard(step)
+        if step.words[0] == "bra":
+            self.put(self.program.targets[place], leaving)
+        else:
+            self.end(leaving)
+        return leaving
 
     def end(self, lanes: NDArray[np.bool_]) -> None:
         """Raises   Fault where others of the same warps wait for these lanes"""
@@ -100,23 +116,28 @@ class Run:
             self.waiting[place] = self.waiting.get(place, np.zeros_like(lanes)) | lanes
 
     def guard(self, step: Step) -> NDArray[np.bool_]:
-        if step.guard is None:
-            return np.ones(len(self.threads), np.bool_)
+        assert step.guard is not None
         holds = self.threads.predicate(step.guard)
         return ~holds if step.is_guard_negated else holds
 
     def perform(self, step: Step, mask: Mask, here: NDArray[np.bool_]) -> Iterator[Meeting]:
         self.threads.block.counts["steps"] += 1
-        match step.words[:2]:
-            case ("bar" | "barrier", *_):
-                yield from self.meet(step, here)
-            case ("mbarrier", "try_wait" | "test_wait"):
-                yield PASSING if copies.try_wait(self.threads, step, mask) else SPINNING
-            case ("mbarrier", _):
-                copies.mbarrier(self.threads, step, mask)
-                yield PASSING
-            case _:
-                act(self.threads, step, mask)
+        root = step.words[0]
+        if root in ACTS:
+            ACTS[root](self.threads, step, mask)
+        elif root in ("bar", "barrier"):
+            yield from self.meet(step, here)
+        elif root == "mbarrier":
+            yield from self.use_mbarrier(step, mask)
+        else:
+            raise NotImplementedError(step.text)
+
+    def use_mbarrier(self, step: Step, mask: Mask) -> Iterator[Meeting]:
+        if step.words[1] in ("try_wait", "test_wait"):
+            yield PASSING if copies.try_wait(self.threads, step, mask) else SPINNING
+        else:
+            copies.mbarrier(self.threads, step, mask)
+            yield PASSING
 
     def meet(self, step: Step, here: NDArray[np.bool_]) -> Iterator[Meeting]:
         if "warp" in step.words:
@@ -128,22 +149,17 @@ class Run:
         yield Meeting(numbers[0], count, "arrive" not in step.words)
 
 
-def act(threads: Threads, step: Step, mask: Mask) -> None:
-    """Perform a step that no other thread can hold up."""
-    root = step.words[0]
-    if root in arithmetic.STEPS:
-        arithmetic.STEPS[root](threads, step, mask)
-    elif root in movement.STEPS:
-        movement.STEPS[root](threads, step, mask)
-    elif root == "mma":
-        matrices.multiply(threads, step, mask)
-    elif root == "wgmma":
-        if step.words[1] != "fence":
-            matrices.WGMMA[step.words[1]](threads, step, mask)
-    elif root == "cp":
-        copy(threads, step, mask)
-    elif root not in IGNORED:
-        raise NotImplementedError(step.text)
+def mask_of(lanes: NDArray[np.bool_]) -> Mask:
+    return None if lanes.all() else lanes
+
+
+def multiply_group(threads: Threads, step: Step, mask: Mask) -> None:
+    if step.words[1] != "fence":
+        matrices.WGMMA[step.words[1]](threads, step, mask)
+
+
+def ignore(threads: Threads, step: Step, mask: Mask) -> None:
+    pass
 
 
 def copy(threads: Threads, step: Step, mask: Mask) -> None:
@@ -160,6 +176,17 @@ def copy(threads: Threads, step: Step, mask: Mask) -> None:
         movement.copy(threads, step, mask)
     else:
         raise NotImplementedError(step.text)
+
+
+# What a step does that no other thread can hold up.
+ACTS: dict[str, Callable[[Threads, Step, Mask], None]] = {
+    **dict.fromkeys(IGNORED, ignore),
+    **movement.STEPS,
+    **arithmetic.STEPS,
+    "mma": matrices.multiply,
+    "wgmma": multiply_group,
+    "cp": copy,
+}
 
 
 class Schedule:
