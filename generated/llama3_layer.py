@@ -242,46 +242,60 @@ def start_group(query, query_stride, rows, state, single):
             store(state + ACCUMULATORS + place, splat(0.0))
 
 
+def rows_ahead(ahead, query, query_stride, out, out_stride):
+    """Tell prefetch_ahead where the queries that come next lie, and their output."""
+    store_int64(ahead, query)
+    store_int64(ahead + 8, query_stride)
+    store_int64(ahead + 80, out)
+    store_int64(ahead + 88, out_stride)
+
+
 def keys_ahead(ahead, key, key_stride, value, value_stride, first, keys):
-    """Tell prefetch_ahead of a block of keys and values, from the first of all these keys; returns ahead."""
-    store_int64(ahead + 16, 0)  # queries
+    """Tell prefetch_ahead of a block of keys and values, from the first of all these keys."""
     store_int64(ahead + 24, key + first * key_stride)
     store_int64(ahead + 32, key_stride)
     store_int64(ahead + 40, value + first * value_stride)
     store_int64(ahead + 48, value_stride)
     store_int64(ahead + 56, min(BLOCK_KEYS, keys - first))
-    return ahead
 
 
 def block_ahead(
     ahead,
+    single,
     is_first,
-    key,
-    value,
-    is_last,
-    next_key,
-    next_value,
-    next_block,
-    key_stride,
-    value_stride,
+    is_over,
     block,
     end_key,
+    next_block,
+    next_rows,
+    key,
+    value,
+    next_key,
+    next_value,
+    key_stride,
+    value_stride,
     keys,
 ):
-    """Tell prefetch_ahead what comes behind a block: another of this head, or the first of the next one.
+    """Tell prefetch_ahead what is fetched beside a block of keys; nothing is where next_rows is 0.
 
-    Only the tile that comes first finds a head's keys far away, and only the last one precedes another.
+    Only the tile that comes first finds a head's keys far away, so beside it the block behind this one is
+    fetched. Beside a tile's last block the next queries are, and where the next head follows, its keys too.
     Returns  ahead, or 0 if all is near
     """
-    if is_first and block + BLOCK_KEYS < end_key:
-        return keys_ahead(ahead, key, key_stride, value, value_stride, block + BLOCK_KEYS, keys)
-    if is_last and block + BLOCK_KEYS >= end_key:
-        return keys_ahead(ahead, next_key, key_stride, next_value, value_stride, next_block, keys)
-    return 0
+    is_last = block + BLOCK_KEYS >= end_key
+    store_int64(ahead + 16, next_rows if is_last else 0)
+    store_int64(ahead + 56, 0)
+    if is_over and is_last:
+        keys_ahead(ahead, next_key, key_stride, next_value, value_stride, next_block, keys)
+    elif is_first and not is_last:
+        keys_ahead(ahead, key, key_stride, value, value_stride, block + BLOCK_KEYS, keys)
+    elif single or next_rows == 0 or not is_last:
+        return 0
+    return ahead
 
 
 def prefetch_ahead(ahead, row):
-    """Fetch, beside one tile of keys, its share of the keys and values that come next, or of a next head.
+    """Fetch, beside one tile of keys, its share of the keys, values, queries and output lines that come next.
 
     ahead has the address, stride and count of queries, address and stride of keys and of values, and their
     count; which pass over the keys at hand this is, and how many there are; then the address and stride of
@@ -291,8 +305,9 @@ def prefetch_ahead(ahead, row):
         return
     this_pass, passes = load_int64(ahead + 64), load_int64(ahead + 72)
     share = (KEY_ROWS + passes - 1) // passes
-    keys = load_int64(ahead + 56)
-    first = this_pass * ((keys + passes - 1) // passes) + row // KEY_ROWS * share
+    queries, keys = load_int64(ahead + 16), load_int64(ahead + 56)
+    count = keys if keys > 0 else queries
+    first = this_pass * ((count + passes - 1) // passes) + row // KEY_ROWS * share
     for near in range(first, min(first + share, keys)):
         key = load_int64(ahead + 24) + near * load_int64(ahead + 32)
         for column in range(0, KEY_BYTES, CACHE_LINE):
@@ -300,7 +315,7 @@ def prefetch_ahead(ahead, row):
         value = load_int64(ahead + 40) + near * load_int64(ahead + 48)
         for column in range(0, VALUE_BYTES, CACHE_LINE):
             prefetch_far(value + column)
-    for near in range(first, min(first + share, load_int64(ahead + 16))):
+    for near in range(first, min(first + share, queries)):
         query = load_int64(ahead) + near * load_int64(ahead + 8)
         for column in range(0, KEY_BYTES, CACHE_LINE):
             prefetch(query + column)
@@ -1373,9 +1388,9 @@ def attention_tasks(
             start_group(query_at + first * query_stride, query_stride, rows - first, state, single)
         first_block, end_key = reached_blocks(position, position + rows - 1, keys, single)
         # What comes next is fetched while this is computed: of short sequences the next head; of others the
-        # next block beside the tile that comes first, and a block of the next head beside the last.
+        # next block beside the tile that comes first, the next tile of queries beside the last block, and
+        # beside that of the last tile a block of the next head.
         is_first = fetches and task % tiles == 0 and h % GROUP_SIZE == 0
-        is_last = task % tiles == tiles - 1
         start_block = first_block if is_first else start_block
         next_head = b * KEY_VALUE_HEADS + h // GROUP_SIZE + 1
         next_b, next_kv = next_head // KEY_VALUE_HEADS, next_head % KEY_VALUE_HEADS
@@ -1384,37 +1399,39 @@ def attention_tasks(
         next_value = value + next_b * value_batch + next_kv * value_head
         this_pass = (first_query + GROUP_QUERIES - 1) // GROUP_QUERIES if single else 0
         passes = (queries + GROUP_QUERIES - 1) // GROUP_QUERIES if single else groups
-        ahead = 0
-        if single and is_next:
-            ahead = keys_ahead(scratch + AHEAD, next_key, key_stride, next_value, value_stride, 0, keys)
-            store_int64(ahead, query + next_b * query_batch + next_kv * GROUP_SIZE * query_head)
-            store_int64(ahead + 8, query_stride)
-            store_int64(ahead + 16, queries)
-            store_int64(ahead + 80, out + next_b * out_batch + next_kv * GROUP_SIZE * out_head)
-            store_int64(ahead + 88, out_stride)
+        is_over = is_next and (single or task % tiles == tiles - 1)
+        next_end = queries if is_over else first_query
+        next_rows = min(queries if single else TILE_QUERIES, next_end) if fetches else 0
+        next_query = (next_end - next_rows) * query_stride
+        next_out = (next_end - next_rows) * out_stride
+        if is_over:
+            next_query += query + next_b * query_batch + next_kv * GROUP_SIZE * query_head
+            next_out += out + next_b * out_batch + next_kv * GROUP_SIZE * out_head
+        else:
+            next_query += query + b * query_batch + h * query_head
+            next_out += out + b * out_batch + h * out_head
+        rows_ahead(scratch + AHEAD, next_query, query_stride, next_out, out_stride)
         for block in range(first_block, end_key, BLOCK_KEYS):
             block_keys = min(BLOCK_KEYS, keys - block)
             view = visibility(position, position + rows - 1, block, block + block_keys - 1)
             if view == HIDDEN and not single:
                 continue
-            ahead = (
-                ahead
-                if single
-                else block_ahead(
-                    scratch + AHEAD,
-                    is_first,
-                    key_at,
-                    value_at,
-                    is_last and is_next,
-                    next_key,
-                    next_value,
-                    start_block,
-                    key_stride,
-                    value_stride,
-                    block,
-                    end_key,
-                    keys,
-                )
+            ahead = block_ahead(
+                scratch + AHEAD,
+                single,
+                is_first,
+                is_over,
+                block,
+                end_key,
+                start_block,
+                next_rows,
+                key_at,
+                value_at,
+                next_key,
+                next_value,
+                key_stride,
+                value_stride,
+                keys,
             )
             for group in range(groups):
                 first = group * GROUP_QUERIES
@@ -2366,6 +2383,7 @@ KERNEL = Kernel(
     functions=(
         pack_queries,
         start_group,
+        rows_ahead,
         keys_ahead,
         block_ahead,
         prefetch_ahead,

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from ..base.dtypes import DType
+from ..expr.rises import at_key_zero, rise
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
 from .levels import Captured, Lanes, Level, level_of, needs_wide_lanes
-from .rises import at_key_zero, rise
 from .scaling import is_number, is_score_by_number, scales_on_reading, smooth_parts
 from .words import (
     INFIX,

@@ -55,7 +55,8 @@ def kernel_model(
         second=second_model(facts, of_second, constants),
         clear=clear_model(facts),
         keeps_gaps=facts.keeps_gaps,
-        started=facts.sums,
+        shifts=facts.shifts,
+        started=facts.started,
         weighed=facts.weighed,
         entry=entry_model(facts, "attend_tile", counts_tasks=False),
     )

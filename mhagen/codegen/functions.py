@@ -30,6 +30,7 @@ def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tup
         *(("zip_values",) if numbers.pairs else ()),
         *(("copy_values",) if numbers.realigns else ()),
         *each_of(parts, "pack_queries", "start_group"),
+        "rows_ahead",
         "keys_ahead",
         "block_ahead",
         "prefetch_ahead",

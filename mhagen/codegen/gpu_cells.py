@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from ..base.dtypes import DType
+from ..expr.shift import Split
 from ..expr.tree import Apply, Constant, Element, Expr, Kind, Literal, Name, Operator, walk
 from .cells import INLINE_WIDTH, LENGTHS, LETTERS, LINE_WIDTH, STEMS
 from .levels import Captured, Lanes, Level, level_of, needs_wide_lanes
@@ -53,6 +54,26 @@ class Cells:
     reads: frozenset[str]  # of the built-in names, captured arrays, lengths, and values named outside
 
 
+NO_CHANGE = Cells((), (), "score", frozenset({"score"}))
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What makes scores of the products of a tile: see gpu_shift.py. None for a part that is not there."""
+
+    cell: Cells | None
+    rise: Cells | None  # reads `ahead`: how far a key lies behind the first one of a thread
+    shift: Cells | None  # of a row, at `k_first`
+
+    @property
+    def parts(self) -> tuple[Cells, ...]:
+        return tuple(part for part in (self.cell, self.rise, self.shift) if part is not None)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset().union(*(part.reads for part in self.parts))
+
+
 @dataclass(frozen=True)
 class RowValue:
     """A value of each row of a thread that cells read."""
@@ -90,10 +111,12 @@ class Emitter:
     reads: dict[Level, set[str]] = field(default_factory=lambda: {level: set() for level in Level})
     kept: dict[str, RowValue] = field(default_factory=dict)
     stems: Counter[str] = field(default_factory=Counter)
+    key: str = "k"  # what the position of a key is called
 
-    def cells(self, root: Expr) -> Cells:
-        """The lines that compute an expression in every cell."""
-        result = self.converted(root, root.kind, Level.CELL)
+    def cells(self, root: Expr, kind: Kind, key: str = "k") -> Cells:
+        """The lines that compute an expression in every cell. `key`: what the position of keys is called."""
+        self.key = key
+        result = self.converted(root, kind, Level.CELL)
         found = Cells(
             tuple(self.lines[Level.COLUMN]),
             tuple(self.lines[Level.CELL]),
@@ -105,6 +128,14 @@ class Emitter:
         # The next expression computes its own columns and cells; what is known before, it finds by name.
         self.named = {each: name for each, name in self.named.items() if self.levels[name] <= Level.ROW}
         return found
+
+    def changes(self, parts: Split) -> Changes:
+        """The lines that make scores of products."""
+        return Changes(
+            cell=None if parts.cell is None else self.cells(parts.cell, Kind.REAL),
+            rise=None if parts.rise is None else self.cells(parts.rise, Kind.REAL, "ahead"),
+            shift=None if parts.shift is None else self.cells(parts.shift, Kind.REAL, "k_first"),
+        )
 
     def of_row(self, root: Expr) -> tuple[tuple[str, ...], str, frozenset[str]]:
         """The lines that compute an expression without keys for one row, its text, and what they read."""
@@ -192,8 +223,9 @@ class Emitter:
                 name = self.constants[expr.name]
                 return f"float32({name})" if expr.kind is Kind.REAL else name
             case Name():
-                self.reads[user].add(expr.name)
-                return expr.name
+                name = self.key if expr.name == "k" else expr.name
+                self.reads[user].add(name)
+                return name
             case _:
                 assert_never(expr)
 

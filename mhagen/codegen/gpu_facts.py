@@ -9,7 +9,8 @@ from math import gcd
 from ..base.dtypes import DType
 from ..base.errors import UnsupportedError
 from ..base.target import Gpu
-from ..expr.tree import Constant, Expr, walk
+from ..expr.shift import Split, split
+from ..expr.tree import Constant, Expr, Kind, walk
 from ..ir.graph import Graph
 from ..ir.program import Program
 from ..schedule.gpu_plan import GpuSchedule, GpuSizes, sizes_of
@@ -17,7 +18,7 @@ from ..schedule.hopper_plan import HopperSchedule
 from ..schedule.workload import Workload, workload_of
 from ..spec.statistic import LEADERS
 from .facts import OF_A_PART, OF_PART, OF_SECOND_PASS, OWN_INPUTS, VARIABLES, WEIGHING
-from .gpu_cells import Before, Cells, Emitter, emitter_for
+from .gpu_cells import NO_CHANGE, Before, Cells, Changes, Emitter, emitter_for
 from .levels import Captured
 from .model import Names
 from .reach import ReachCode, emit_reach
@@ -194,9 +195,23 @@ class GpuLowering:
         return op.score_scale if self.scales_first else op.query_scale * op.score_scale
 
     @cached_property
+    def split(self) -> Split | None:
+        """The parts of changed scores."""
+        modify = self.work.op.modify
+        return None if modify is None else split(modify)
+
+    @property
+    def shifts(self) -> bool:
+        """Do scores, of any kind of heads, lack what the keys of a row have in common?"""
+        found = (kind.split for kind in self.kinds)
+        return any(each is not None and each.shift is not None for each in found)
+
+    @cached_property
     def emitter(self) -> Emitter:
+        op = self.work.op
+        others = (each for each in op.expressions if each is not op.modify)
         return emitter_for(
-            self.work.op.expressions,
+            (*(() if self.split is None else self.split.expressions), *others),
             self.captured,
             self.constant_names,
             self.work.query_heads,
@@ -209,12 +224,12 @@ class GpuLowering:
         return "int64" if self.emitter.wide else "int32"
 
     @cached_property
-    def cells(self) -> tuple[Cells | None, Cells | None, Before]:
-        """What is computed in cells, modify and keep; and before the loop."""
-        modify, keep = self.work.op.modify, self.work.op.keep
-        emitter = self.emitter
-        found = tuple(None if each is None else emitter.cells(each) for each in (modify, keep))
-        return found[0], found[1], emitter.before()
+    def cells(self) -> tuple[Changes, Cells | None, Before]:
+        """What is computed in cells, by modify and keep; and before the loop."""
+        emitter, keep = self.emitter, self.work.op.keep
+        changes = Changes(NO_CHANGE, None, None) if self.split is None else emitter.changes(self.split)
+        kept = None if keep is None else emitter.cells(keep, Kind.CONDITION)
+        return changes, kept, emitter.before()
 
     def row_code(self, expr: Expr) -> tuple[Names, str, frozenset[str]]:
         """Lines that compute an expression without keys for one row, its text, and what they read."""
@@ -268,9 +283,15 @@ class GpuLowering:
         return ("outs", "maxima", "sums", *(("gaps",) if self.keeps_gaps else ()))
 
     @property
+    def started(self) -> Names:
+        """What is set before a row meets keys."""
+        return (*self.sums, *(("shifts",) if self.shifts else ()))
+
+    @property
     def weighed(self) -> Names:
         """What weigh() reads and writes."""
-        return ("scores", "shrinks", *(name for name in self.sums if name != "outs"))
+        shifts = ("shifts",) if self.shifts else ()
+        return ("scores", *shifts, "shrinks", *(name for name in self.sums if name != "outs"))
 
     @property
     def is_lazy(self) -> bool:

@@ -30,6 +30,16 @@ class CopyModel:
 
 
 @dataclass(frozen=True)
+class ShiftModel:
+    """What all scores of a row lack, if they do."""
+
+    is_there: bool
+    columns: Lines  # computed once for all rows
+    lines: Lines
+    result: str
+
+
+@dataclass(frozen=True)
 class CellsModel:
     """A function that computes something in every cell of a score tile."""
 
@@ -38,6 +48,7 @@ class CellsModel:
     doc: str
     comments: Names
     parameters: Names
+    shift: ShiftModel
     key_lines: Lines
     columns: Lines
     query_lines: Lines
@@ -267,6 +278,7 @@ class FmaKernelModel:
     second: GpuSecondModel
     clear: ClearModel
     keeps_gaps: bool
+    shifts: bool  # do scores lack what the keys of a row have in common?
     started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
     entry: GpuEntryModel

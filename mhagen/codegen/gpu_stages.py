@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .gpu_cells import Cells
+from .gpu_cells import Cells, Changes
 from .gpu_facts import GpuLowering
 from .gpu_finish import finish_parameters
 from .gpu_model import (
@@ -16,6 +16,7 @@ from .gpu_model import (
     PaceModel,
     PipelineModel,
     ProductsModel,
+    ShiftModel,
     ViewModel,
 )
 from .model import Lines, Names
@@ -24,6 +25,8 @@ from .wrapped import expression_lines
 
 NEXT = ("end", "q_low", "q_high", "keys")
 ROW_NAMES = ("q", "h")  # what a row of decoding is
+AHEAD_LINE = "ahead = octet * 8 + half"
+WITH_SHIFTS = "Make scores of the products of a tile; what the keys of a row have in common is its shift."
 
 
 Stages = tuple[CellsModel, CellsModel, CellsModel]
@@ -66,17 +69,19 @@ def reads_offset(facts: GpuLowering) -> bool:
     )
 
 
-def position_lines(facts: GpuLowering, cells: Cells) -> tuple[Lines, Lines]:
-    """What a column knows of its key, and a row of its query."""
-    kind = facts.position_type
-    key = (f"k = {kind}(k_first + octet * 8 + half)",)
+def key_line(facts: GpuLowering) -> str:
+    """What a column knows of its key."""
+    return f"k = {facts.position_type}(k_first + octet * 8 + half)"
+
+
+def query_lines(facts: GpuLowering, cells: Cells) -> Lines:
+    """What a row knows of its query."""
     if facts.by_group:
-        return key, tuple(f"{name} = {name}_of_rows[row]" for name in ROW_NAMES if name in cells.reads)
-    query = f"q = {kind}(q_first + row // 2 * 16 + row % 2 * 8)"
-    return key, ((query,) if "q" in cells.reads else ())
+        return tuple(f"{name} = {name}_of_rows[row]" for name in ROW_NAMES if name in cells.reads)
+    return (f"q = {facts.position_type}(q_first + row // 2 * 16 + row % 2 * 8)",) * ("q" in cells.reads)
 
 
-def place_of_cells(facts: GpuLowering, cells: Cells) -> Names:
+def place_of_cells(facts: GpuLowering, cells: Cells | Changes) -> Names:
     """What the cells of a tile depend on, beside positions."""
     _, _, before = facts.cells
     tasks = tuple(name for name in before.task_names if name in cells.reads)
@@ -84,15 +89,16 @@ def place_of_cells(facts: GpuLowering, cells: Cells) -> Names:
     return (*place, *tasks, *(k.array for k in before.kept if k.array in cells.reads))
 
 
-def rows_place(facts: GpuLowering, cells: Cells) -> Names:
+def rows_place(facts: GpuLowering, cells: Cells | Changes) -> Names:
     """What rows know of their queries: where the first of a thread stands, or what each of them is."""
     if facts.by_group:
         return tuple(f"{name}_of_rows" for name in ROW_NAMES if name in cells.reads)
     return ("q_first",) if "q" in cells.reads else ()
 
 
-def first_positions(facts: GpuLowering, cells: Cells) -> Names:
-    return (*rows_place(facts, cells), *(("k_first",) if "k" in cells.reads else ()))
+def grouped_sum(text: str) -> str:
+    """A number beside a plus."""
+    return f"({text})" if " if " in text else text
 
 
 def grouped_test(text: str) -> str:
@@ -101,35 +107,57 @@ def grouped_test(text: str) -> str:
 
 
 NOTHING = Cells((), (), "True", frozenset())
-NO_CELLS = CellsModel(False, "", "", (), (), (), (), (), (), "")
+NO_SHIFT = ShiftModel(False, (), (), "")
+NO_CELLS = CellsModel(False, "", "", (), (), NO_SHIFT, (), (), (), (), "")
 
 
-def modify_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
+def modify_model(facts: GpuLowering, changes: Changes) -> CellsModel:
     """The function that makes scores of products."""
     if not facts.scales_first:
         return NO_CELLS
-    modify = facts.work.op.modify
-    found = Cells((), (), "score", frozenset({"score"})) if cells is None else cells
-    key_lines, query_lines = position_lines(facts, found)
+    modify, shift = facts.work.op.modify, shift_model(facts, changes.shift)
+    found = joined(tuple(part for part in (changes.cell, changes.rise) if part is not None))
     read = ("score = scores[i] * float32(QUERY_SCALE)",) if "score" in found.reads else ()
+    keys = (*((key_line(facts),) if "k" in found.reads else ()), *((AHEAD_LINE,) if changes.rise else ()))
+    first = ("k_first",) if {"k", "k_first"} & changes.reads else ()
     return CellsModel(
         is_there=True,
         name=f"modify_scores{facts.suffix}",
-        doc="Make scores of the products of a tile.",
+        doc=WITH_SHIFTS if shift.is_there else "Make scores of the products of a tile.",
         comments=expression_lines("score = ", modify) if modify is not None else (),
-        parameters=("scores", *first_positions(facts, found), *place_of_cells(facts, found)),
-        key_lines=key_lines if "k" in found.reads else (),
+        parameters=(
+            *("scores", *(("shifts",) if shift.is_there else ()), *rows_place(facts, changes), *first),
+            *place_of_cells(facts, changes),
+        ),
+        shift=shift,
+        key_lines=keys,
         columns=found.columns,
-        query_lines=(*query_lines, *read),
+        query_lines=(*query_lines(facts, found), *read),
         cells=found.cells,
         result=found.result,
+    )
+
+
+def shift_model(facts: GpuLowering, cells: Cells | None) -> ShiftModel:
+    """What a row lacks of its scores."""
+    if cells is None:
+        return NO_SHIFT
+    return ShiftModel(True, cells.columns, (*query_lines(facts, cells), *cells.cells), cells.result)
+
+
+def joined(parts: tuple[Cells, ...]) -> Cells:
+    """The sum of parts of scores."""
+    return Cells(
+        tuple(line for part in parts for line in part.columns),
+        tuple(line for part in parts for line in part.cells),
+        " + ".join(grouped_sum(part.result) for part in parts) or "float32(0.0)",
+        frozenset().union(*(part.reads for part in parts)),
     )
 
 
 def hide_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
     """The function that hides keys from queries that may not see them; also those that are not there."""
     found = NOTHING if cells is None else cells
-    key_lines, query_lines = position_lines(facts, found)
     seen = "k < keys" if cells is None else f"{grouped_test(found.result)} and k < keys"
     first = (*rows_place(facts, found), "k_first")
     place = tuple(name for name in place_of_cells(facts, found) if name != "keys")
@@ -139,9 +167,10 @@ def hide_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
         doc="Make the scores of hidden keys, and of those behind the last one, minus infinity.",
         comments=expression_lines("keep: ", facts.work.op.keep) if facts.work.op.keep is not None else (),
         parameters=("scores", *first, "keys", *place),
-        key_lines=key_lines,
+        shift=NO_SHIFT,
+        key_lines=(key_line(facts),),
         columns=found.columns,
-        query_lines=query_lines,
+        query_lines=query_lines(facts, found),
         cells=(*found.cells, f"seen = {seen}"),
         result="scores[i] if seen else float32(MINUS_INFINITY)",
     )
@@ -151,7 +180,6 @@ def infinities_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
     """The function that adds values that are not finite."""
     if cells is None:
         return NO_CELLS
-    _, query_lines = position_lines(facts, cells)
     kind = facts.position_type
     place = tuple(name for name in place_of_cells(facts, cells) if name != "keys")
     first = rows_place(facts, cells)
@@ -161,9 +189,10 @@ def infinities_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
         doc="",
         comments=(),
         parameters=("outs", "place", "lane", *first, "k_block", "keys", *place),
+        shift=NO_SHIFT,
         key_lines=(f"k = {kind}(k_block + key)",),
         columns=cells.columns,
-        query_lines=query_lines,
+        query_lines=query_lines(facts, cells),
         cells=cells.cells,
         result=f"{grouped_test(cells.result)} and k < keys",
     )

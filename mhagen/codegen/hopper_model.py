@@ -66,6 +66,7 @@ class HopperKernelModel:
     second: GpuSecondModel
     clear: ClearModel
     keeps_gaps: bool
+    shifts: bool  # do scores lack what the keys of a row have in common?
     started: Names  # the sums of a row
     weighed: Names  # what weigh() reads and writes
     takes_turns: bool  # do groups multiply one after the other?

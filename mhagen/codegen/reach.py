@@ -15,10 +15,10 @@ from ..expr.intervals import NAME_RANGES, Interval, Operands, bounds, bounds_of_
 from ..expr.kinds import applied
 from ..expr.logic import negation
 from ..expr.ranges import range_of
+from ..expr.rises import STEEPEST, at_key_zero, rise
 from ..expr.simplify import simplify
 from ..expr.tree import Apply, Constant, Expr, Kind, Literal, Operator, names, walk
 from .levels import Captured
-from .rises import STEEPEST, at_key_zero, rise
 from .tile_rules import UnboundedError
 from .tiles import Bounder
 from .words import grouped, is_single

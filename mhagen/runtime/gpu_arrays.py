@@ -21,6 +21,11 @@ from .sizes import Axes, Sizes
 
 ALIGNMENT = 16  # bytes that one copy of a thread moves
 ALLOCATING = ("torch", "cupy", "numba")
+JAX = ("jax", "jaxlib")
+OF_JAX = (
+    "pass torch.from_dlpack(query) and so on, take results by jax.dlpack.from_dlpack(result), and keep the "
+    "arrays on both sides until JAX has computed what reads them"
+)
 # What producers of DLPack are told: that work on the array is on the stream of the call, or that the default
 # stream has to wait for it.
 ORDERED, DEFAULT_STREAM = -1, 1
@@ -286,6 +291,8 @@ def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
                 return module.empty(shape, dtype)  # type: ignore[union-attr]
         case "numba" if dtype != "bfloat16":
             return module.cuda.device_array(shape, dtype)  # type: ignore[union-attr]
+    if library in JAX:
+        raise InputError(f"results cannot be made as arrays of JAX, which nobody may write to: {OF_JAX}")
     raise InputError(
         f"results in {dtype} cannot be made as arrays of {library}: pass arrays of PyTorch or CuPy"
     )

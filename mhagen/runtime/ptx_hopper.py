@@ -149,6 +149,14 @@ def wgmma_wait_group(unfinished: int) -> Instruction:
     return wait
 
 
+@instruction("{ .reg .pred p; setp.lt.f32 p, $0, 0f00000000; @p nanosleep.u32 0; }")
+def come_after(x: F32) -> None:
+    """Nothing, once a number that is never below 0 is known.
+
+    ptxas moves waits ahead of all that does not need them, but not ahead of what may sleep.
+    """
+
+
 @cache
 def keep_in_registers(accumulators: int) -> Instruction:
     """Let no read or write of a local float32 array move across: for arrays that a wgmma still works on."""

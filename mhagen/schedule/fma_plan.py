@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ..base.errors import InternalError
 from ..base.target import Gpu
+from .gpu_demands import reads_arrays
 from .gpu_plan import GpuSchedule, GpuSizes, gpu_violations, sizes_of
 from .workload import Workload
 
@@ -34,7 +35,7 @@ def choose_fma_schedule(work: Workload, gpu: Gpu) -> GpuSchedule:
     """
     sizes = sizes_of(work)
     chosen = for_width(DEFAULTS, sizes)
-    if work.op.captured:  # places in arrays and what is read of them need registers
+    if reads_arrays(work.op):  # places in arrays and what is read of them need registers
         chosen = replace(chosen, warps=4, row_tiles=1, block_keys=32 if sizes.value_dim <= 128 else 16)
     if gpu_violations(chosen, sizes, gpu):  # wide heads, where there is little shared memory
         chosen = replace(chosen, warps=2, block_keys=16)

@@ -8,6 +8,7 @@ from itertools import product
 
 from ..base.errors import InternalError
 from ..base.target import Gpu
+from .gpu_demands import changes_scores, reads_arrays
 from .workload import Workload
 
 ROWS_OF_PRODUCT = 16  # of mma.sync: 16 queries by 8 keys, 16 numbers deep
@@ -178,10 +179,10 @@ def choose_gpu_schedule(work: Workload, gpu: Gpu) -> GpuSchedule:
     sizes = sizes_of(work)
     widest = max(sizes.dim, sizes.value_dim)
     chosen = next(schedule for width, schedule in DEFAULTS if widest <= width)
-    if work.op.captured:  # places in arrays and what is read of them need registers: 40 to 60 of them
+    if reads_arrays(work.op):  # places in arrays and what is read of them need registers: 40 to 60 of them
         chosen = WITH_ARRAYS if widest <= 128 else WIDE_WITH_ARRAYS
         chosen = replace(chosen, keeps_queries=widest <= FEW_REGISTERS)
-    elif work.op.modify is not None and chosen.row_tiles > 1 and widest > FEW_REGISTERS:
+    elif changes_scores(work.op) and chosen.row_tiles > 1 and widest > FEW_REGISTERS:
         chosen = CHANGED
     elif work.op.modify is not None and chosen.row_tiles > 1:
         chosen = replace(chosen, keeps_queries=False)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from ..base.target import Gpu
-from ..expr.tree import Element, Expr, Name, walk
 from .fma_plan import choose_fma_schedule
+from .gpu_demands import changes_scores, elements, is_of_cell, reads_arrays
 from .gpu_plan import BYTES, FLAG_BYTES, GpuSchedule, GpuSizes, choose_gpu_schedule, sizes_of
 from .workload import Workload
 
@@ -141,11 +141,12 @@ def hopper_schedules(sizes: GpuSizes, gpu: Gpu) -> Iterator[HopperSchedule]:
 
 
 # By the wider of dim and value_dim; measured on an H200, causal and unmasked. Beside it the keys of a block
-# where scores are changed, and where they are both changed and masked, which takes registers.
+# where scores rise evenly and are masked, where they are changed otherwise, and where they are both changed
+# and masked, which takes registers.
 DEFAULTS = (
-    (64, HopperSchedule(consumers=3, block_keys=96, stages=2), 128, 96),
-    (128, HopperSchedule(consumers=2, block_keys=128, stages=2, is_lazy=True), 128, 96),
-    (256, HopperSchedule(consumers=2, block_keys=80, stages=2, takes_turns=False, is_lazy=True), 64, 48),
+    (64, HopperSchedule(consumers=3, block_keys=96, stages=2), 96, 128, 96),
+    (128, HopperSchedule(consumers=2, block_keys=128, stages=2, is_lazy=True), 96, 128, 96),
+    (256, HopperSchedule(consumers=2, block_keys=80, stages=2, takes_turns=False, is_lazy=True), 80, 64, 48),
 )
 WITH_ARRAYS = 64  # keys of a block: what is read of arrays needs 40 to 60 registers
 WITH_CELLS = 32  # where masks are read in each cell: and addresses of all of these
@@ -175,10 +176,10 @@ def schedule_of_kind(work: Workload) -> HopperSchedule | None:
     """The same of heads of which the same is said."""
     sizes = sizes_of(work)
     widest, op = max(sizes.dim, sizes.value_dim), work.op
-    _, plain, changed, both = next(row for row in DEFAULTS if widest <= row[0])
-    if not op.captured and op.modify is None:
-        return plain
-    if not op.captured:
+    _, plain, risen, changed, both = next(row for row in DEFAULTS if widest <= row[0])
+    if not reads_arrays(op) and not changes_scores(op):
+        return replace(plain, block_keys=risen) if op.modify is not None and op.keep is not None else plain
+    if not reads_arrays(op):
         return replace(plain, consumers=2, block_keys=changed if op.keep is None else both)
     looks_up = bool(elements(op.keep))
     if widest > WIDEST_WITH_ARRAYS or (looks_up and elements(op.modify)):
@@ -193,13 +194,3 @@ def choose_gpu_family(work: Workload, gpu: Gpu) -> GpuSchedule | HopperSchedule:
         return choose_fma_schedule(work.most_demanding, gpu)
     of_hopper = choose_hopper_schedule(work, gpu)
     return choose_gpu_schedule(work.most_demanding, gpu) if of_hopper is None else of_hopper
-
-
-def elements(expr: Expr | None) -> tuple[Element, ...]:
-    """What is read of arrays."""
-    return () if expr is None else tuple(part for part in walk(expr) if isinstance(part, Element))
-
-
-def is_of_cell(element: Element) -> bool:
-    """Is it another one for each query and each key?"""
-    return {"q", "k"} <= {part.name for part in walk(element) if isinstance(part, Name)}

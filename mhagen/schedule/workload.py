@@ -12,6 +12,7 @@ from ..ir.fused_ops import UNCOMPUTED, GroupedAttention, StreamedAttention
 from ..ir.graph import Graph, Node
 from ..ir.types import Dimension
 from ..spec.fields import Layout
+from .gpu_demands import changes_scores, reads_arrays
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,10 @@ class Workload:
     @property
     def most_demanding(self) -> Workload:
         """As that part sees it whose expressions ask most of the registers of a GPU: arrays, then changes."""
-        demands = [(bool(op.captured), op.modify is not None, bool(op.expressions)) for op in self.parts]
+        demands = [
+            (reads_arrays(op), changes_scores(op), op.modify is not None, bool(op.expressions))
+            for op in self.parts
+        ]
         return self.part(demands.index(max(demands)))
 
     def part(self, number: int) -> Workload:

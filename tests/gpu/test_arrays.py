@@ -70,6 +70,16 @@ def test_arrays_of_a_library_give_arrays_of_it(library: str, queries: int, keys:
 
 
 @pytest.mark.parametrize(("queries", "keys"), LENGTHS)
+def test_tensors_of_arrays_of_jax_give_results_for_jax(queries: int, keys: int) -> None:
+    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+    arrays = operands(queries, keys)
+    given = [jax.device_put(each, jax.devices("gpu")[0]) for each in arrays]
+    result = mhagen.build(SPEC, backend="cuda").attention(*map(torch.from_dlpack, given))
+    found = type(result)(*map(jax.dlpack.from_dlpack, result))
+    assert_right(found, arrays, lambda each: np.asarray(each))
+
+
+@pytest.mark.parametrize(("queries", "keys"), LENGTHS)
 def test_jax_reads_and_another_library_holds_the_results(queries: int, keys: int) -> None:
     jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
     spec = {**SPEC, "name": "of_jax", "outputs": {}}

@@ -42,6 +42,20 @@ def test_a_query_that_sees_no_key_gives_zero() -> None:
     assert (confidence[:, :, :6] == 0).all()
 
 
+def test_a_query_that_sees_no_key_gives_zero_whatever_is_added_to_its_scores() -> None:
+    spec = spec_of(
+        scores={"modify": "score + slope[h] * (k - q) + level[b, q]"},
+        mask={"keep": "k < q and k != q - 9"},
+        inputs=inputs(slope=(["query_heads"], "float32"), level=(["batch", "queries"], "float32")),
+    )
+    level = np.array([[np.nan, 0.5, -np.inf, *np.zeros(37)]], np.float32)
+    for slope in ([0.5, 0.25], [np.inf, np.nan]):
+        given = {"slope": np.array(slope, np.float32), "level": level}
+        outcome = run(spec, Call(40, 40, inputs=given))
+        assert (outcome.found[0][:, :, [0, 2] if slope[0] < 1 else [0]] == 0).all()
+        assert np.isfinite(outcome.found[0]).all() == (slope[0] < 1)
+
+
 def test_rows_need_no_alignment() -> None:
     assert_right(run(CAUSAL, Call(33, 40, gap=3)), "float16")
 
@@ -229,6 +243,12 @@ def test_a_step_left_out_shows(fault: str) -> None:
 CHOSEN = {
     "64": spec_of(heads={"query": 2, "dim": 64}),
     "128 causal": spec_of(dtype="bfloat16", heads={"query": 2, "dim": 128}, mask={"keep": "k <= q"}),
+    "128 with ALiBi": spec_of(
+        heads={"query": 2, "dim": 128},
+        scores={"modify": "score + slope[h] * (k - q)"},
+        mask={"keep": "k <= q"},
+        inputs=inputs(slope=(["query_heads"], "float32")),
+    ),
     "256": spec_of(dtype="bfloat16", heads={"query": 2, "dim": 256}),
     "64 with a bias": spec_of(
         heads={"query": 2, "dim": 64},

@@ -188,6 +188,21 @@ def test_few_keys_and_many_queries_are_not(
     assert len(library.launched) == 1
 
 
+class OfJax(OnGpu):
+    """JAX's arrays are of a class of jaxlib."""
+
+    __module__ = "jaxlib._jax"
+
+
+def test_who_has_arrays_of_jax_is_told_how_to_get_results_as_such(library: Library, module: Any) -> None:
+    given = arrays()
+    query = OfJax(given["query"].address, given["query"].shape)
+    with pytest.raises(InputError, match=r"torch\.from_dlpack\(query\).*jax\.dlpack\.from_dlpack\(result\)"):
+        module.attention(**{**given, "query": query, "out": None})
+    assert module.attention(**{**given, "query": query}) is given["out"]
+    assert len(library.launched) == 1
+
+
 def test_libraries_that_make_no_arrays_to_write_to_are_served_by_tiles(library: Library, module: Any) -> None:
     module.attention(**arrays(queries=2, keys=600))
     assert len(library.launched) == 1

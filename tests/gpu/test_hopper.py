@@ -34,6 +34,17 @@ CAUSAL = spec_of(heads={"query": 2, "key_value": 1, "dim": 128}, mask={"keep": "
 CHOSEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "causal": (CAUSAL, {}),
     "256": (spec_of(dtype="bfloat16", heads={"query": 2, "dim": 256}), {}),
+    "ALiBi": (
+        spec_of(
+            dtype="bfloat16",
+            heads={"query": 2, "key_value": 1, "dim": 64},
+            scores={"modify": "score - 2 * slope[h] * (q - k) / 3.0 + 0.5"},
+            mask={"keep": "k <= q"},
+            inputs=inputs(slope=(["query_heads"], "float32")),
+            outputs={"statistics": ["lse", "max"]},
+        ),
+        {"slope": reals(2)},
+    ),
     "a bias": (
         spec_of(
             heads={"query": 2, "dim": 128, "value_dim": 64},
@@ -162,6 +173,16 @@ def test_what_is_chosen_stays_in_registers(spec: str, tmp_path: Path) -> None:
     assert "Potential Performance Loss" not in made.log, made.log
     found = made.opcodes()
     assert all(found[opcode] for opcode in ("HGMMA", "USETMAXREG", "LDGSTS", "SYNCS")), found
+
+
+@needs_sass
+@pytest.mark.parametrize("spec", CHOSEN)
+def test_weights_are_made_while_values_are_multiplied(spec: str, tmp_path: Path) -> None:
+    """Behind the wait for scores, all powers of two of a block come before that for the other products."""
+    module = module_of(CHOSEN[spec][0], None, "sm_90a")
+    made = assemble(module.KERNEL.code().decode(), "sm_90a", tmp_path)
+    meanwhile = made.sass().partition("DEPBAR.LE gsb0, 0x1")[2].partition("DEPBAR.LE gsb0, 0x0")[0]
+    assert meanwhile.count("MUFU.EX2") >= module.SCORES
 
 
 @pytest.mark.parametrize("spec", CHOSEN)

@@ -45,14 +45,18 @@ class Assembled:
     cubin: Path
     log: str
 
-    def opcodes(self) -> Counter[str]:
-        """How often each machine instruction stands in it, by the first part of its name."""
+    def sass(self) -> str:
+        """The machine code as text."""
         cuobjdump = tool("cuobjdump")
         assert cuobjdump is not None
         done = subprocess.run(
             [cuobjdump, "--dump-sass", self.cubin], capture_output=True, text=True, check=True
         )
-        return Counter(name.partition(".")[0] for name in OPCODE.findall(done.stdout))
+        return done.stdout
+
+    def opcodes(self) -> Counter[str]:
+        """How often each machine instruction stands in it, by the first part of its name."""
+        return Counter(name.partition(".")[0] for name in OPCODE.findall(self.sass()))
 
 
 def assemble(text: str, arch: str, folder: Path) -> Assembled:

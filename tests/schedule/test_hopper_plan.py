@@ -26,8 +26,12 @@ SEEN: dict[str, Any] = {
     "inputs": {"seen": {"shape": ["keys"], "dtype": "bool"}, "slope": {"shape": ["query_heads"]}},
 }
 SLOPE: dict[str, Any] = {
-    "scores": {"modify": "score + slope[h]"},
+    "scores": {"modify": "score + slope[h] * (k - q)"},
     "inputs": {"slope": {"shape": ["query_heads"]}},
+}
+BIAS: dict[str, Any] = {
+    "scores": {"modify": "score + bias[k]"},
+    "inputs": {"bias": {"shape": ["keys"]}},
 }
 
 
@@ -61,17 +65,33 @@ MATRIX = {"mask": {"keep": "seen[q, k]"}, "inputs": {"seen": {"shape": ["queries
 
 
 def test_what_needs_registers_gets_smaller_blocks() -> None:
-    words = ({}, CAUSAL, CHANGED, {**CAUSAL, **CHANGED}, SLOPE, MATRIX)
+    words = ({}, CAUSAL, CHANGED, {**CAUSAL, **CHANGED}, BIAS, MATRIX)
     found = [choose_hopper_schedule(work_of(128, 128, **each), SM_90A) for each in words]
     assert [each and each.block_keys for each in found] == [128, 128, 128, 96, 64, 32]
+
+
+@pytest.mark.parametrize("dim", [64, 256])
+def test_what_rises_evenly_takes_the_schedule_of_scores_as_they_are(dim: int) -> None:
+    plain, risen = (work_of(dim, dim, **CAUSAL, **words) for words in ({}, SLOPE))
+    assert choose_hopper_schedule(plain, SM_90A) == choose_hopper_schedule(risen, SM_90A)
+
+
+SLOPES = {**SLOPE, "scores": {"modify": "score + slope[h] * (k - q) + slope[0]"}}
+
+
+@pytest.mark.parametrize("words", [{**SLOPE, "outputs": {"statistics": ["entropy"]}}, SLOPES])
+def test_the_entropy_of_what_rises_evenly_and_a_second_number_need_registers(words: dict[str, Any]) -> None:
+    chosen = choose_hopper_schedule(work_of(64, 64, **CAUSAL, **words), SM_90A)
+    assert chosen is not None
+    assert chosen.consumers == 2
 
 
 def test_others_stay_with_the_family_that_runs_everywhere() -> None:
     assert choose_hopper_schedule(work_of(96, 96), SM_90A) is None
     assert choose_hopper_schedule(work_of(64, 80), SM_90A) is None
     assert choose_hopper_schedule(work_of(64, 64), SM_90) is None
-    assert choose_hopper_schedule(work_of(256, 256, **SLOPE), SM_90A) is None
-    assert choose_hopper_schedule(work_of(128, 128, **SLOPE), SM_90A) is not None
+    assert choose_hopper_schedule(work_of(256, 256, **BIAS), SM_90A) is None
+    assert choose_hopper_schedule(work_of(128, 128, **BIAS), SM_90A) is not None
     assert choose_hopper_schedule(work_of(64, 64, **{**SLOPE, **SEEN}), SM_90A) is None
 
 

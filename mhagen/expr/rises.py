@@ -6,7 +6,7 @@ each cell.
 
 from __future__ import annotations
 
-from ..expr.tree import Apply, Constant, Expr, Literal, Name, Operator, names, replace
+from .tree import Apply, Constant, Expr, Literal, Name, Operator, names, replace
 
 STEEPEST = 1 << 10  # what is added to the integer of the first key stays small beside what rounds
 
