@@ -222,7 +222,7 @@ def block_ahead(
     value_stride,
     keys,
 ):
-    """Tell prefetch_ahead what is fetched beside a block of keys; nothing is where next_rows is 0.
+    """Tell prefetch_ahead what is fetched beside a block of keys.
 
     Only the tile that comes first finds a head's keys far away, so beside it the block behind this one is
     fetched. Beside a tile's last block the next queries are, and where the next head follows, its keys too.

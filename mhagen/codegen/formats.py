@@ -25,7 +25,7 @@ def numbers_model(numbers: Numbers) -> NumbersModel:
         row_vector="STORED_VECTOR" if numbers.narrow else "VECTOR",
         load=f"load_{stored}_lanes" if numbers.narrow else "load",
         load_first=f"load_{stored}_first" if numbers.narrow else "load_first",
-        fetch="prefetch" if numbers.pairs or numbers.narrow else "prefetch_far",
+        fetch="prefetch" if numbers.narrow else "prefetch_far",
         store=numbers.store,
         store_first=numbers.store_first,
         line_of_row=line(numbers, "row"),

@@ -59,7 +59,7 @@ NO_CHANGE = Cells((), (), "score", frozenset({"score"}))
 
 @dataclass(frozen=True)
 class Changes:
-    """What makes scores of the products of a tile: see gpu_shift.py. None for a part that is not there."""
+    """What makes scores of the products of a tile: see expr/shift.py. None for a part that is not there."""
 
     cell: Cells | None
     rise: Cells | None  # reads `ahead`: how far a key lies behind the first one of a thread
