@@ -7,13 +7,13 @@ What it computes
     layer(): queries and keys get rotary positions (32 of 64 numbers, interleaved, base 10000)
     b, h: batch and query head; q, k: positions of query and key (q counts from query_offset)
 
-Schedule: a task is 64 queries of one head. It takes the keys in blocks of 256: first the scores of 8 keys
-by 32 queries at a time, transposed, so that lanes are queries, keys are read where they lie and the running
-softmax needs no sum across lanes; then the values under those weights, 8 queries by up to 32 columns at a
-time. Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. Threads claim tasks
-from a counter; a result does not depend on how many there are. Up to 8 queries go another way: lanes are
-keys, threads share chunks of 512 keys, each key is read once for all heads of its group, and partial
-results are merged in the order of the keys.
+Schedule: a task is up to 128 queries of one head. It takes the keys in blocks of 256: first the scores of 8
+keys by 32 queries at a time, transposed, so that lanes are queries, keys are read where they lie and the
+running softmax needs no sum across lanes; then the values under those weights, 8 queries by up to 32
+columns at a time. Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. Threads
+claim tasks from a counter; a result does not depend on how many there are. Up to 8 queries go another way:
+lanes are keys, threads share chunks of 512 keys, each key is read once for all heads of its group, and
+partial results are merged in the order of the keys.
 
 Numbers: float32 throughout, fused multiply-adds; exp2 in registers, 2 ulp. A query that sees no key gives
 exactly 0. A NaN or an infinity in a key or value reaches only the queries that see it.
@@ -143,7 +143,8 @@ MODEL_DIM = 1024
 # The schedule: what is computed together.
 LANES = 16  # float32 values in a vector register
 GROUP_QUERIES = 32  # queries side by side in the lanes of a score tile
-TILE_QUERIES = 64  # queries of one task
+TILE_QUERIES = 128  # queries of one task, at most
+TASKS_OF_A_THREAD = 4  # at least, or tasks have fewer queries
 BLOCK_KEYS = 256  # keys between two passes over the values
 KEY_ROWS = 8  # keys of a score tile
 VALUE_ROWS = 8  # queries of a value tile
@@ -162,15 +163,16 @@ WHOLE_DEPTH = 64  # those in whole vectors
 KEY_BYTES = 256  # of a row of queries or keys
 VALUE_BYTES = 256  # of a row of values
 CACHE_LINE = 64
+WORKERS = 8  # behind a counter of tasks: how many threads claim from it
 NEAR_BYTES = 1048576  # of keys and values that stay near
 ACCUMULATORS = 8192  # behind the packed queries
 MAXIMA = 16384
 SUMS = 16512
 PEAKS = 16640
 STATE_BYTES = 16768  # all of these for one group
-WEIGHTS = 33536  # behind the states of all groups
-AHEAD = 66304  # what is fetched ahead
-SCRATCH_BYTES = 66432
+WEIGHTS = 67072  # behind the states of all groups
+AHEAD = 99840  # what is fetched ahead
+SCRATCH_BYTES = 99968
 DECODE_QUERIES = 8  # up to so many queries, keys are split between threads
 CHUNK_KEYS = 512  # of one task of decoding
 ROWS_OF_TASK = 8  # queries times heads that share its keys
@@ -288,7 +290,7 @@ def block_ahead(
         keys_ahead(ahead, next_key, key_stride, next_value, value_stride, next_block, keys)
     elif is_first and not is_last:
         keys_ahead(ahead, key, key_stride, value, value_stride, block + BLOCK_KEYS, keys)
-    elif single or next_rows == 0 or not is_last:
+    elif next_rows == 0 or not is_last:
         return 0
     return ahead
 
@@ -1302,6 +1304,15 @@ def finish_group(state, rows, out, out_stride):
     write_rows(state + ACCUMULATORS, state + SUMS, min(rows, GROUP_QUERIES), out, out_stride)
 
 
+def task_queries(heads, queries, workers):
+    """How many queries a task has: TILE_QUERIES, or fewer groups where threads would have too few tasks."""
+    groups = TILE_QUERIES // GROUP_QUERIES
+    least = TASKS_OF_A_THREAD * workers if workers > 1 else 1
+    while groups > 1 and heads * ((queries - 1) // (groups * GROUP_QUERIES) + 1) < least:
+        groups = (groups + 1) // 2
+    return groups * GROUP_QUERIES
+
+
 def attention_tasks(
     query,
     query_batch,
@@ -1333,15 +1344,18 @@ def attention_tasks(
     single = keys <= BLOCK_KEYS
     head_bytes = keys * (KEY_BYTES + VALUE_BYTES)
     fetches = head_bytes <= NEAR_BYTES < batch * KEY_VALUE_HEADS * head_bytes  # far at first, then near
-    tiles = (queries + TILE_QUERIES - 1) // TILE_QUERIES
-    start_block = 0
+    workers = load_int64(counter + WORKERS)
+    tile_queries = task_queries(batch * QUERY_HEADS, queries, workers)
+    tiles = (queries + tile_queries - 1) // tile_queries
+    tasks = batch * QUERY_HEADS * tiles
+    near_head, start_block = -1, 0
     task = claim(counter)
-    while task < batch * QUERY_HEADS * tiles:
+    while task < tasks:
         h = task // tiles % QUERY_HEADS
         b = task // (tiles * QUERY_HEADS)
         # The last tile of a head first: under a causal mask it has the most to do. Only the first is short.
-        end_query = queries - task % tiles * TILE_QUERIES
-        first_query = max(0, end_query - TILE_QUERIES)
+        end_query = queries - task % tiles * tile_queries
+        first_query = max(0, end_query - tile_queries)
         rows = end_query - first_query
         groups = (rows + GROUP_QUERIES - 1) // GROUP_QUERIES
         query_at = query + b * query_batch + h * query_head + first_query * query_stride
@@ -1354,29 +1368,24 @@ def attention_tasks(
             state = scratch + group * STATE_BYTES
             start_group(query_at + first * query_stride, query_stride, rows - first, state, single)
         first_block, end_key = reached_blocks(position, position + rows - 1, keys, single)
-        # What comes next is fetched while this is computed: of short sequences the next head; of others the
-        # next block beside the tile that comes first, the next tile of queries beside the last block, and
-        # beside that of the last tile a block of the next head.
-        is_first = fetches and task % tiles == 0 and h % GROUP_SIZE == 0
+        # What this thread needs next is fetched while this is computed: the next block where it begins with a
+        # head; beside the last block the queries of its next task, and a block of keys if that is of another
+        # head. Threads take turns, so that task is as far away as there are threads.
+        next_task = task + workers
+        next_end = queries - next_task % tiles * tile_queries
+        next_rows = min(tile_queries, next_end) if fetches and next_task < tasks else 0
+        next_h = next_task // tiles % QUERY_HEADS
+        next_b = next_task // (tiles * QUERY_HEADS)
+        head = b * KEY_VALUE_HEADS + h // GROUP_SIZE
+        is_first = fetches and head != near_head
+        near_head = head
         start_block = first_block if is_first else start_block
-        next_head = b * KEY_VALUE_HEADS + h // GROUP_SIZE + 1
-        next_b, next_kv = next_head // KEY_VALUE_HEADS, next_head % KEY_VALUE_HEADS
-        is_next = fetches and (h + 1) % GROUP_SIZE == 0 and next_head < batch * KEY_VALUE_HEADS
-        next_key = key + next_b * key_batch + next_kv * key_head
-        next_value = value + next_b * value_batch + next_kv * value_head
-        this_pass = (first_query + GROUP_QUERIES - 1) // GROUP_QUERIES if single else 0
-        passes = (queries + GROUP_QUERIES - 1) // GROUP_QUERIES if single else groups
-        is_over = is_next and (single or task % tiles == tiles - 1)
-        next_end = queries if is_over else first_query
-        next_rows = min(queries if single else TILE_QUERIES, next_end) if fetches else 0
-        next_query = (next_end - next_rows) * query_stride
-        next_out = (next_end - next_rows) * out_stride
-        if is_over:
-            next_query += query + next_b * query_batch + next_kv * GROUP_SIZE * query_head
-            next_out += out + next_b * out_batch + next_kv * GROUP_SIZE * out_head
-        else:
-            next_query += query + b * query_batch + h * query_head
-            next_out += out + b * out_batch + h * out_head
+        is_over = next_rows > 0 and head != next_b * KEY_VALUE_HEADS + next_h // GROUP_SIZE
+        next_key = key + next_b * key_batch + next_h // GROUP_SIZE * key_head
+        next_value = value + next_b * value_batch + next_h // GROUP_SIZE * value_head
+        next_row = next_end - next_rows
+        next_query = query + next_b * query_batch + next_h * query_head + next_row * query_stride
+        next_out = out + next_b * out_batch + next_h * out_head + next_row * out_stride
         rows_ahead(scratch + AHEAD, next_query, query_stride, next_out, out_stride)
         for block in range(first_block, end_key, BLOCK_KEYS):
             block_keys = min(BLOCK_KEYS, keys - block)
@@ -1403,8 +1412,8 @@ def attention_tasks(
             for group in range(groups):
                 first = group * GROUP_QUERIES
                 if ahead != 0:
-                    store_int64(ahead + 64, this_pass + group)
-                    store_int64(ahead + 72, passes)
+                    store_int64(ahead + 64, group)
+                    store_int64(ahead + 72, groups)
                 attend_block(
                     scratch + group * STATE_BYTES,
                     weights,
@@ -1838,8 +1847,9 @@ def decode_tasks(
     chunk_bytes = all_rows * PARTIAL_ROW
     # Only chunks that some query sees are tasks: so many for each set of rows.
     span = most_chunks(batch, queries, keys, offsets)
+    tasks = batch * KEY_VALUE_HEADS * span * row_blocks
     task = claim(counter)
-    while task < batch * KEY_VALUE_HEADS * span * row_blocks:
+    while task < tasks:
         row_block = task % row_blocks
         head = task // (row_blocks * span)
         key_value_head = head % KEY_VALUE_HEADS
@@ -2336,6 +2346,7 @@ KERNEL = Kernel(
         arrays_fit,
         is_small,
         place_offsets,
+        task_queries,
         attention_tasks,
     ),
     scratch_bytes=SCRATCH_BYTES,
@@ -2448,8 +2459,8 @@ def attend(query, key, value, out, query_offset):
     )
     multiply_adds = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
     if queries > DECODE_QUERIES:
-        tiles = -(-queries // TILE_QUERIES)
-        KERNEL.run(arguments, batch * QUERY_HEADS * tiles, multiply_adds)
+        groups = batch * QUERY_HEADS * -(-queries // GROUP_QUERIES)
+        KERNEL.run(arguments, groups, multiply_adds)
         return
     heads, rows, chunks = batch * KEY_VALUE_HEADS, queries * GROUP_SIZE, -(-keys // CHUNK_KEYS)
     row_blocks = -(-rows // ROWS_OF_TASK)

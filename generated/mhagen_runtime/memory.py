@@ -5,7 +5,6 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import types
 
-from .elementary import add_across, transpose
 from .meaning import ADDRESS, INT32, INT64, MASK, NUMBER, REAL, Machine, meaning
 from .registers import (
     F64,
@@ -23,6 +22,7 @@ from .registers import (
     repeat,
     write,
 )
+from .squares import add_across, transpose, turned_over
 
 
 @meaning(REAL, ADDRESS)
@@ -169,10 +169,13 @@ def fetch(m: Machine, address: ir.Value, nearness: int) -> None:
     call(m.builder, "llvm.prefetch.p0", ir.VoidType(), arguments)
 
 
-def turn(m: Machine, rows: list[ir.Value], target_: ir.Value, stride: ir.Value, scale: ir.Value) -> None:
+def write_scaled(
+    m: Machine, columns: list[ir.Value], target_: ir.Value, stride: ir.Value, scale: ir.Value
+) -> None:
     factor = repeat(m.builder, scale, m.lanes)
-    for i, column in enumerate(transpose(m.builder, [m.builder.fmul(row, factor) for row in rows])):
-        write(m.builder, m.builder.add(target_, m.builder.mul(stride, ir.Constant(I64, i))), column)
+    for i, column in enumerate(columns):
+        place = m.builder.add(target_, m.builder.mul(stride, ir.Constant(I64, i)))
+        write(m.builder, place, m.builder.fmul(column, factor))
 
 
 @meaning(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, NUMBER)
@@ -187,7 +190,7 @@ def transpose_tile(
     places = [
         m.builder.add(source, m.builder.mul(source_stride, ir.Constant(I64, i))) for i in range(m.lanes)
     ]
-    turn(m, [read(m.builder, place, m.vector) for place in places], target, target_stride, scale)
+    write_scaled(m, turned_over(m.builder, places, m.vector), target, target_stride, scale)
 
 
 @meaning(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, NUMBER)
@@ -209,4 +212,4 @@ def transpose_tile_first(
         row = m.builder.select(m.builder.icmp_signed("<", number, last), number, last)
         place = m.builder.add(source, m.builder.mul(source_stride, row))
         values.append(masked_read(m.builder, place, inside, m.vector))
-    turn(m, values, target, target_stride, scale)
+    write_scaled(m, transpose(m.builder, values), target, target_stride, scale)

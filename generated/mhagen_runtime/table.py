@@ -12,7 +12,6 @@ class Entry(NamedTuple):
 
     kernel: Kernel
     decode: Kernel
-    tile_queries: int
     decode_queries: int
     chunk_keys: int
     rows_of_task: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..base.dtypes import DType
 from ..runtime.headers import TABLE_BYTES, TABLE_OFFSETS
-from ..runtime.launch import DIRECT_SHARED, MULTIPLY_ADDS_OF_A_THREAD
+from ..runtime.launch import DIRECT_SHARED, MULTIPLY_ADDS_OF_A_THREAD, WORKERS
+from ..schedule.plan import TASKS_OF_A_THREAD
 from ..spec.statistic import LEADERS
 from .direct import has_direct
 from .facts import Lowering
@@ -97,7 +98,8 @@ def schedule_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     lines = [
         line("LANES", facts.lanes, f"{facts.numbers.computed.value} values in a vector register"),
         line("GROUP_QUERIES", facts.group_queries, "queries side by side in the lanes of a score tile"),
-        line("TILE_QUERIES", schedule.tile_queries, "queries of one task"),
+        line("TILE_QUERIES", schedule.tile_queries, "queries of one task, at most"),
+        line("TASKS_OF_A_THREAD", TASKS_OF_A_THREAD, "at least, or tasks have fewer queries"),
         line("BLOCK_KEYS", schedule.block_keys, "keys between two passes over the values"),
         line("KEY_ROWS", schedule.key_rows, "keys of a score tile"),
         line("VALUE_ROWS", schedule.value_rows, "queries of a value tile"),
@@ -135,6 +137,7 @@ def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         line("KEY_BYTES", work.dim * numbers.stored.bytes, "of a row of queries or keys"),
         line("VALUE_BYTES", work.value_dim * numbers.stored.bytes, "of a row of values"),
         line("CACHE_LINE", CACHE_LINE),
+        line("WORKERS", WORKERS, "behind a counter of tasks: how many threads claim from it"),
         line("NEAR_BYTES", facts.target.l2_bytes, "of keys and values that stay near"),
     ]
     lines += scratch_lines(facts)

@@ -52,6 +52,7 @@ def function_names(facts: Lowering, tile: TileModel, task: TaskModel, parts: tup
         *(() if facts.work.is_plain else ("head_at", "turn_of")),
         *(("clear_head", "clear_heads") if facts.prunes else ()),
         *((*DIRECT_FUNCTIONS, "is_small", "place_offsets") if has_direct(facts) else ()),
+        "task_queries",
         "attention_tasks",
     )
 

@@ -246,7 +246,6 @@ class EntryModel:
     range: str
     kernel: str
     decode: str
-    tile_queries: str
     decode_queries: str
     chunk_keys: str
     rows_of_task: str

@@ -23,8 +23,7 @@ PLAIN = OrderModel(
     seat_lines=(),
     seat="h",
     next_lines=(),
-    next_head="next_kv * GROUP_SIZE",
-    next_seat="next_kv * GROUP_SIZE",
+    next_seat="next_h",
     head_lines=(),
     turn_doc="",
     turn_lines=(),
@@ -57,7 +56,6 @@ def order_model(facts: Lowering) -> OrderModel:
         seat_lines=seat_lines(facts, ""),
         seat="seat" if facts.packs_heads else "h",
         next_lines=seat_lines(facts, "next_"),
-        next_head="next_h",
         next_seat="next_seat" if facts.packs_heads else "next_h",
         head_lines=tuple(head_lines((*work.kept_heads, *work.pruned_heads))),
         turn_doc=f"Batch entry, place{parts} of a head: part by part, and of each, entry by entry."
@@ -172,4 +170,4 @@ def clear_all_parameters(facts: Lowering) -> Names:
     """What clears all pruned heads knows of the call, and of the claims that are left for it."""
     heads = ("out_heads",) if facts.packs_heads else ()
     place = ("out", "out_batch", "out_head", "out_stride", *heads, *facts.statistics)
-    return ("task", "computed", "counter", "batch", "queries", *place)
+    return ("task", "tasks", "counter", "batch", "queries", *place)

@@ -154,7 +154,6 @@ class OrderModel:
     seat_lines: Lines
     seat: str  # the place of a head's output
     next_lines: Lines
-    next_head: str
     next_seat: str
     head_lines: Lines
     turn_doc: str

@@ -115,7 +115,7 @@ def natural_scale(facts: Lowering) -> float:
 def schedule(facts: Lowering) -> Lines:
     plan, said = facts.schedule, said_sizes(facts)
     text = (
-        f"Schedule: a task is {said.tile_queries} queries of one head. It takes the keys in blocks of "
+        f"Schedule: a task is up to {said.tile_queries} queries of one head. It takes the keys in blocks of "
         f"{said.block_keys}: first the scores of {plan.key_rows} keys by {facts.group_queries} queries at a "
         "time, transposed, so that lanes are queries, keys are read where they lie and the running softmax "
         f"needs no sum across lanes; then the values under those weights, {plan.value_rows} queries by up to "

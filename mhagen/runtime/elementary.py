@@ -1,4 +1,4 @@
-"""Elementary functions on vectors in registers: exp2, exp, log, tanh, sigmoid, power; division, transpose.
+"""Elementary functions on vectors in registers: exp2, exp, log, tanh, sigmoid, power; division.
 
 Source   polynomials are minimax fits by iterated reweighting, coefficients rounded to float32 and then
          searched nearby for the least error of the rounded evaluation. Their constant terms are exact, so
@@ -270,36 +270,3 @@ def emit_log2(builder: ir.IRBuilder, x: ir.Value, wide: ir.VectorType) -> ir.Val
     s = builder.fdiv(builder.fsub(mantissa, one), builder.fadd(mantissa, one))
     tail = polynomial(builder, builder.fmul(s, s), LOG2)
     return with_ends_of_log(builder, x, lanewise(builder, "fma", s, tail, exponent))
-
-
-def transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
-    """A square of lanes turned over: log2(lanes) rounds that swap ever larger blocks (Eklundh)."""
-    lanes, step = len(rows), 1
-    while step < lanes:
-        low = [i if not i & step else lanes + (i ^ step) for i in range(lanes)]
-        high = [i | step if not i & step else lanes + i for i in range(lanes)]
-        turned = list(rows)
-        for i in (i for i in range(lanes) if not i & step):
-            for place, mask in ((i, low), (i | step, high)):
-                order = ir.Constant(ir.VectorType(I32, lanes), mask)
-                turned[place] = builder.shuffle_vector(rows[i], rows[i | step], order)
-        rows, step = turned, 2 * step
-    return rows
-
-
-def add_across(builder: ir.IRBuilder, rows: list[ir.Value]) -> ir.Value:
-    """Lane i: the sum of all lanes of row i. As transpose, but each round adds the two that it makes."""
-    step = 1
-    while len(rows) > 1:
-        rows = [add_halves(builder, rows[i], rows[i + 1], step) for i in range(0, len(rows), 2)]
-        step *= 2
-    return rows[0]
-
-
-def add_halves(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, step: int) -> ir.Value:
-    """Lanes of x added up in twos that lie `step` apart where lane & step is 0, and of y where it is not."""
-    lanes = x.type.count
-    low = [i if not i & step else lanes + (i ^ step) for i in range(lanes)]
-    high = [i | step if not i & step else lanes + i for i in range(lanes)]
-    orders = (ir.Constant(ir.VectorType(I32, lanes), order) for order in (low, high))
-    return builder.fadd(*(builder.shuffle_vector(x, y, order) for order in orders))

@@ -23,6 +23,7 @@ from .arguments import LIMIT
 from .forking import OwnLock
 from .headers import (
     TABLE_BYTES,
+    TABLE_COUNTER,
     TABLE_DTYPE,
     TABLE_OTHER_DTYPE,
     TABLE_TYPE,
@@ -39,6 +40,7 @@ from .threads import TEAM, thread_count
 ENTRY = "mhagen_kernel"  # the name of the entry point in every object file
 DIRECT_ENTRY = f"{ENTRY}_direct"  # and of the short way in
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+WORKERS = 8  # bytes behind a counter of tasks: how many threads claim from it
 # Waking a second thread costs about 50 us, in which one core does this many multiply-adds.
 MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
 DIRECT_SIZE = 1 << 20  # numbers of queries: what has more is never small
@@ -66,6 +68,7 @@ COMPILER_SOURCES = (
     "notcompiled",
     "simd",
     "simd_formats",
+    "squares",
     "standins",
     "vectors",
     "vocabulary",
@@ -198,6 +201,7 @@ class Kernel:
         memory = np.zeros(TABLE_BYTES + ALIGNMENT + self.scratch_bytes + DIRECT_SHARED, np.uint8)
         aligned = memory[-address(memory) % ALIGNMENT :]
         self._table = aligned[:TABLE_BYTES].view(np.int64)
+        self._table[(TABLE_COUNTER + WORKERS) // 8] = 1
         self._note_dtypes()
         return load_direct(function, DIRECT_ENTRY, aligned)
 
@@ -240,8 +244,8 @@ class Kernel:
     def _workspace(self, workers: int) -> tuple[np.ndarray, int]:
         """Memory that the calling thread keeps from call to call, and the address of a task counter in it.
 
-        The counter is at 0; the workers' scratch begins a cache line behind it. While a call has it, a call
-        inside that call, from a signal handler say, makes its own.
+        The counter is at 0, behind it is the number of workers, and their scratch begins a cache line further
+        on. While a call has it, a call inside that call, from a signal handler say, makes its own.
         """
         size = ALIGNMENT * 2 + workers * self.scratch_bytes
         memory: np.ndarray | None = getattr(self._own, "memory", None)
@@ -249,7 +253,7 @@ class Kernel:
         if memory is None or memory.nbytes < size:
             memory = np.empty(size, np.uint8)
         start = -address(memory) % ALIGNMENT
-        memory[start : start + 8] = 0
+        memory[start : start + 2 * WORKERS].view(np.int64)[:] = 0, workers
         return memory, address(memory) + start
 
 

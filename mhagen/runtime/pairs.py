@@ -11,7 +11,6 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 
-from .elementary import transpose
 from .formats import bfloat16_bits
 from .meaning import ADDRESS, INT32, REAL, Machine, meaning
 from .registers import (
@@ -28,6 +27,7 @@ from .registers import (
     repeat,
     write,
 )
+from .squares import transpose, turned_over
 
 UPPER, LOWER = -65536, 65535
 
@@ -153,8 +153,8 @@ def load_zipped_first(m: Machine, even: ir.Value, odd: ir.Value, count: ir.Value
     return interleaved(m, *rows)
 
 
-def turn(m: Machine, rows: list[ir.Value], target: ir.Value, stride: ir.Value) -> None:
-    for i, column in enumerate(transpose(m.builder, rows)):
+def write_columns(m: Machine, columns: list[ir.Value], target: ir.Value, stride: ir.Value) -> None:
+    for i, column in enumerate(columns):
         write(m.builder, m.builder.add(target, m.builder.mul(stride, ir.Constant(I64, i))), column)
 
 
@@ -163,8 +163,8 @@ def transpose_pairs(
     m: Machine, source: ir.Value, source_stride: ir.Value, target: ir.Value, target_stride: ir.Value
 ) -> None:
     places = (m.builder.mul(source_stride, ir.Constant(I64, i)) for i in range(m.lanes))
-    rows = [read(m.builder, m.builder.add(source, place), m.whole, align=2) for place in places]
-    turn(m, rows, target, target_stride)
+    rows = [m.builder.add(source, place) for place in places]
+    write_columns(m, turned_over(m.builder, rows, m.whole), target, target_stride)
 
 
 @meaning(types.void, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS)
@@ -185,4 +185,4 @@ def transpose_pairs_first(
         row = m.builder.select(m.builder.icmp_signed("<", number, last), number, last)
         place = m.builder.add(source, m.builder.mul(source_stride, row))
         values.append(masked_read(m.builder, place, inside, m.whole, align=2))
-    turn(m, values, target, target_stride)
+    write_columns(m, transpose(m.builder, values), target, target_stride)

@@ -25,7 +25,7 @@ MODEL_ERROR = 0.1  # between schedules of one call: see schedule/machine.py
 # AVX2 tiles: 4x3 and 6x2 reach 97 % and 98 % of the peak; anything past 16 registers falls to a half.
 DEFAULTS = {
     AVX512.name: Schedule(
-        tile_queries=64, block_keys=256, key_rows=8, query_vectors=2, value_rows=8, value_vectors=2,
+        tile_queries=128, block_keys=256, key_rows=8, query_vectors=2, value_rows=8, value_vectors=2,
         chunk_keys=512, decode_rows=4, decode_queries=8,
         linear_rows=8, linear_vectors=2, linear_block_rows=128, linear_depth=1024,
     ),

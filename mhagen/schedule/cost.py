@@ -8,7 +8,7 @@ from ..runtime.launch import MULTIPLY_ADDS_OF_A_THREAD
 from .counts import Counts, Tiling, count
 from .machine import WAKE_SECONDS, Machine, Rates
 from .numbers import numbers_of
-from .plan import Schedule
+from .plan import TASKS_OF_A_THREAD, Schedule
 from .sight import Shape, Sight
 from .workload import Workload
 
@@ -78,8 +78,9 @@ def modelled(work: Workload, schedule: Schedule, sight: Sight, machine: Machine)
     """
     shape = sight.shape
     decodes = shape.queries <= schedule.decode_queries
+    threads = threads_of(work, shape, most_tasks(work, schedule, shape, machine, decodes), machine.threads)
+    schedule = shared_out(work, schedule, shape, machine, threads)
     tasks = tasks_of(work, schedule, shape, decodes)
-    threads = threads_of(work, shape, tasks, machine.threads)
     if decodes:
         parts = shared(decoding(work, sight, machine), tasks, threads)
         memory = max(0.0, reading_seconds(work, sight, machine) - parts.seconds)
@@ -128,6 +129,26 @@ def tasks_of(work: Workload, schedule: Schedule, shape: Shape, decodes: bool) ->
     if decodes:
         return shape.batch * len(work.bundles) * -(-shape.keys // schedule.chunk_keys)
     return shape.batch * len(work.kept_heads) * -(-shape.queries // schedule.tile_queries)
+
+
+def most_tasks(work: Workload, schedule: Schedule, shape: Shape, machine: Machine, decodes: bool) -> int:
+    """Tasks can have as few queries as a group."""
+    least = replace(schedule, tile_queries=group_queries(work, schedule, machine))
+    return tasks_of(work, least, shape, decodes)
+
+
+def shared_out(work: Workload, schedule: Schedule, shape: Shape, machine: Machine, threads: int) -> Schedule:
+    """With the tasks that the kernel takes: smaller where each of several threads would have too few."""
+    group = group_queries(work, schedule, machine)
+    groups = schedule.tile_queries // group
+    least = TASKS_OF_A_THREAD * threads if threads > 1 else 1
+    while groups > 1 and tasks_of(work, replace(schedule, tile_queries=groups * group), shape, False) < least:
+        groups = (groups + 1) // 2
+    return replace(schedule, tile_queries=groups * group)
+
+
+def group_queries(work: Workload, schedule: Schedule, machine: Machine) -> int:
+    return schedule.query_vectors * numbers_of(work.dtype, machine.target, (work.dim,)).lanes
 
 
 def threads_of(work: Workload, shape: Shape, tasks: int, most: int) -> int:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 SIZES_OF_A_CALL = ("tile_queries", "block_keys", "chunk_keys", "decode_queries")
 # Those among them that change the order of sums, and with it the last bits of results.
 SIZES_OF_SUMS = ("block_keys", "chunk_keys", "decode_queries")
+# Tasks of many queries are made smaller until each of several threads has so many, so that none waits long.
+TASKS_OF_A_THREAD = 4
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Schedule:
              rows of a register tile; *_vectors count vector registers across; linear_depth counts inputs.
     """
 
-    tile_queries: int  # queries of one task
+    tile_queries: int  # queries of one task, at most
     block_keys: int  # keys between two passes over the values
     key_rows: int  # score tile: keys down,
     query_vectors: int  # query vectors across

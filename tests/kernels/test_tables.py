@@ -174,8 +174,8 @@ def test_the_kernels_of_an_entry_are_those_of_its_schedule_alone(target: Target,
     module = cpu.load(compile_to_source(spec, target=target, tune=table)[2])
     for entry, each in zip(module.TABLE, table.entries, strict=True):
         gold = cpu.load(compile_to_source(spec, target=target, tune=ScheduleTable.of(each.schedule))[2])
-        assert entry.tile_queries == gold.TILE_QUERIES and entry.decode_queries == gold.DECODE_QUERIES
-        assert entry.chunk_keys == gold.CHUNK_KEYS and entry.rows_of_task == gold.ROWS_OF_TASK
+        sizes = (gold.DECODE_QUERIES, gold.CHUNK_KEYS, gold.ROWS_OF_TASK)
+        assert (entry.decode_queries, entry.chunk_keys, entry.rows_of_task) == sizes
         for found, wanted in ((entry.kernel, gold.KERNEL), (entry.decode, gold.DECODE)):
             assert identity(found).items() <= identity(wanted).items()
             assert found.scratch_bytes == wanted.scratch_bytes
