@@ -239,16 +239,17 @@ def prefetch_ahead(ahead, row):
     this_pass, passes = load_int64(ahead + 64), load_int64(ahead + 72)
     share = (KEY_ROWS + passes - 1) // passes
     queries, keys = load_int64(ahead + 16), load_int64(ahead + 56)
-    count = keys if keys > 0 else queries
-    first = this_pass * ((count + passes - 1) // passes) + row // KEY_ROWS * share
-    for near in range(first, min(first + share, keys)):
+    part = ((keys if keys > 0 else queries) + passes - 1) // passes
+    first = this_pass * part + row // KEY_ROWS * share
+    end = min(first + share, (this_pass + 1) * part)
+    for near in range(first, min(end, keys)):
         key = load_int64(ahead + 24) + near * load_int64(ahead + 32)
         for column in range(0, KEY_BYTES, CACHE_LINE):
             prefetch_far(key + column)
         value = load_int64(ahead + 40) + near * load_int64(ahead + 48)
         for column in range(0, VALUE_BYTES, CACHE_LINE):
             prefetch_far(value + column)
-    for near in range(first, min(first + share, queries)):
+    for near in range(first, min(end, queries)):
         query = load_int64(ahead) + near * load_int64(ahead + 8)
         for column in range(0, KEY_BYTES, CACHE_LINE):
             prefetch(query + column)

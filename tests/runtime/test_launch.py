@@ -23,6 +23,7 @@ from mhagen.runtime.host import host_cpu, host_target
 from mhagen.runtime.launch import (
     ALIGNMENT,
     ENTRY,
+    WORKERS,
     Kernel,
     compiler_identity,
     function_identity,
@@ -30,7 +31,7 @@ from mhagen.runtime.launch import (
 )
 from mhagen.runtime.native import ALLOWED_SYMBOLS
 from mhagen.runtime.obtain import obtain_function
-from mhagen.runtime.simd import claim, fma, load, load_each, load_real, splat, store, store_real
+from mhagen.runtime.simd import claim, fma, load, load_each, load_int64, load_real, splat, store, store_real
 from mhagen.runtime.store import CacheWarning, Store
 
 from .lanes import address
@@ -75,6 +76,14 @@ def leave_mark(out, mark, counter, scratch, worker):
         task = claim(counter)
 
 
+def tell_workers(out, counter, scratch, worker):
+    """out[task] = how many workers there are said to be."""
+    task = claim(counter)
+    while task < TASKS:
+        store_real(out + 4 * task, 1.0 * load_int64(counter + WORKERS))
+        task = claim(counter)
+
+
 def make(*functions: Callable[..., None], target: str = TARGET.name) -> Kernel:
     return Kernel(name="sums", target=target, functions=functions, scratch_bytes=SCRATCH_BYTES)
 
@@ -111,6 +120,13 @@ def test_results_do_not_depend_on_the_number_of_threads(
         results |= {run_sums(sums, seed=1) for _ in range(10)}
     assert len(results) == 1
     assert not np.isnan(np.frombuffer(results.pop(), np.float32)).any()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_kernel_is_told_how_many_threads_claim_its_tasks(threads: int) -> None:
+    out = np.zeros(TASKS, np.float32)
+    make(tell_workers).run((address(out),), TASKS, MUCH_WORK, threads)
+    assert (out == threads).all()
 
 
 def test_callers_from_several_threads_do_not_disturb_each_other(
