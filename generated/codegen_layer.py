@@ -176,6 +176,7 @@ SCRATCH_BYTES = 99968
 DECODE_QUERIES = 8  # up to so many queries, keys are split between threads
 CHUNK_KEYS = 512  # of one task of decoding
 ROWS_OF_TASK = 8  # queries times heads that share its keys
+MULTIPLY_ADDS_OF_A_READ = 4  # in the time of reading one number of keys
 FAR_BYTES = 16384  # how far ahead keys and values are fetched where rows share them
 VALUE_KEYS = 16  # keys whose values stay near while all rows add them
 QUERY_LINE = 256  # a row of queries, filled up to whole vectors
@@ -204,7 +205,7 @@ HIDDEN_BITS = -(2**31)  # its bits
 MINUS_INFINITY = float("-inf")  # the score of a hidden key in decoding
 
 # The short way in, for small calls.
-DIRECT_MULTIPLY_ADDS = 2500000  # about 50 us of one core: more may pay a second thread
+DIRECT_MULTIPLY_ADDS = 2500000  # about 50 us of one core, in which no other Python runs
 DIRECT_NUMBERS = 262144  # of keys and values of few queries: about as long
 DIRECT_SHARED = 131072  # bytes behind the scratch, for partial results of few queries
 DIRECT_BATCH = 112  # entries whose offsets have room in the table
@@ -1962,7 +1963,7 @@ def arrays_fit(query, key, value, out, table):
 
 
 def is_small(batch, queries, keys):
-    """Is there so little work that a second thread would not pay?"""
+    """Is there so little work that other threads of Python may wait for it?"""
     return batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM) <= DIRECT_MULTIPLY_ADDS
 
 
@@ -2468,7 +2469,8 @@ def attend(query, key, value, out, query_offset):
     partials = np.empty(heads * chunks * rows * PARTIAL_ROW, np.uint8)
     arrivals = np.zeros(heads * row_blocks, np.int64)
     shared = (address(partials), address(arrivals))
-    DECODE.run((*arguments, *shared), heads * chunks * row_blocks, multiply_adds)
+    work = max(multiply_adds, heads * keys * (DIM + VALUE_DIM) * MULTIPLY_ADDS_OF_A_READ)
+    DECODE.run((*arguments, *shared), heads * chunks * row_blocks, work)
 
 
 LINEAR = LinearKernel(

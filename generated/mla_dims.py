@@ -122,6 +122,7 @@ SCRATCH_BYTES = 198272
 DECODE_QUERIES = 8  # up to so many queries, keys are split between threads
 CHUNK_KEYS = 512  # of one task of decoding
 ROWS_OF_TASK = 8  # queries times heads that share its keys
+MULTIPLY_ADDS_OF_A_READ = 4  # in the time of reading one number of keys
 FAR_BYTES = 16384  # how far ahead keys and values are fetched where rows share them
 VALUE_KEYS = 16  # keys whose values stay near while all rows add them
 QUERY_LINE = 768  # a row of queries, filled up to whole vectors
@@ -2330,4 +2331,5 @@ def attend(query, key, value, out, query_offset):
     partials = np.empty(heads * chunks * rows * PARTIAL_ROW, np.uint8)
     arrivals = np.zeros(heads * row_blocks, np.int64)
     shared = (address(partials), address(arrivals))
-    DECODE.run((*arguments, *shared), heads * chunks * row_blocks, multiply_adds)
+    work = max(multiply_adds, heads * keys * (DIM + VALUE_DIM) * MULTIPLY_ADDS_OF_A_READ)
+    DECODE.run((*arguments, *shared), heads * chunks * row_blocks, work)

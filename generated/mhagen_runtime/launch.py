@@ -41,8 +41,9 @@ ENTRY = "mhagen_kernel"  # the name of the entry point in every object file
 DIRECT_ENTRY = f"{ENTRY}_direct"  # and of the short way in
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 WORKERS = 8  # bytes behind a counter of tasks: how many threads claim from it
-# Waking a second thread costs about 50 us, in which one core does this many multiply-adds.
-MULTIPLY_ADDS_OF_A_THREAD = 2_500_000
+# A second thread, woken and waited for, pays where one core works for 150 us or more: so many multiply-adds.
+MULTIPLY_ADDS_OF_A_THREAD = 9_000_000
+MULTIPLY_ADDS_OF_A_READ = 4  # that take as long as to read one number of a cache of keys
 DIRECT_SIZE = 1 << 20  # numbers of queries: what has more is never small
 DIRECT_SHARED = 1 << 17  # bytes behind its scratch, for partial results of few queries
 COMPILER_SOURCES = (

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from queue import SimpleQueue
 
 from . import settings
+from .placement import Apart
 
 Task = Callable[[int], object]
 
@@ -84,6 +85,8 @@ class Team:
         self._process = os.getpid()
         self._growing = threading.Lock()
         self._inboxes: list[SimpleQueue[_Errand]] = []
+        self._numbers: list[int] = []  # of the workers, as the system counts threads
+        self._apart = Apart()
 
     def run(self, workers: int, task: Task) -> None:
         """Call task(0) here and task(1), task(2) ... on other threads, until all that have begun have ended.
@@ -98,6 +101,7 @@ class Team:
             task(0)
             return
         inboxes = self._workers(workers - 1)
+        self._apart.keep(self._numbers)
         errands = [_Errand(task, index) for index in range(1, len(inboxes) + 1)]
         try:
             for inbox, errand in zip(inboxes, errands, strict=True):
@@ -120,11 +124,14 @@ class Team:
     def _grow(self, count: int) -> None:
         while len(self._inboxes) < count:
             inbox: SimpleQueue[_Errand] = SimpleQueue()
+            worker = threading.Thread(target=_serve, args=(inbox,), name="mhagen worker", daemon=True)
             try:
-                threading.Thread(target=_serve, args=(inbox,), name="mhagen worker", daemon=True).start()
+                worker.start()
             except RuntimeError:  # no more threads to be had: those we have do the whole, later
                 return
             self._inboxes.append(inbox)
+            if worker.native_id is not None:
+                self._numbers.append(worker.native_id)
 
 
 def _end(errands: list[_Errand]) -> BaseException | None:

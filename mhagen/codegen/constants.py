@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base.dtypes import DType
 from ..runtime.headers import TABLE_BYTES, TABLE_OFFSETS
-from ..runtime.launch import DIRECT_SHARED, MULTIPLY_ADDS_OF_A_THREAD, WORKERS
+from ..runtime.launch import DIRECT_SHARED, MULTIPLY_ADDS_OF_A_READ, WORKERS
 from ..schedule.plan import TASKS_OF_A_THREAD
 from ..spec.statistic import LEADERS
 from .direct import has_direct
@@ -40,11 +40,7 @@ def direct_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     if not has_direct(facts):
         return ()
     return (
-        line(
-            "DIRECT_MULTIPLY_ADDS",
-            MULTIPLY_ADDS_OF_A_THREAD,
-            "about 50 us of one core: more may pay a second thread",
-        ),
+        line("DIRECT_MULTIPLY_ADDS", 2_500_000, "about 50 us of one core, in which no other Python runs"),
         line("DIRECT_NUMBERS", 1 << 18, "of keys and values of few queries: about as long"),
         line("DIRECT_SHARED", DIRECT_SHARED, "bytes behind the scratch, for partial results of few queries"),
         line(
@@ -201,6 +197,7 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
         ),
         line("CHUNK_KEYS", schedule.chunk_keys, "of one task of decoding"),
         line("ROWS_OF_TASK", rows, "queries times heads that share its keys"),
+        line("MULTIPLY_ADDS_OF_A_READ", MULTIPLY_ADDS_OF_A_READ, "in the time of reading one number of keys"),
         line("FAR_BYTES", FAR_BYTES, "how far ahead keys and values are fetched where rows share them"),
         line("VALUE_KEYS", VALUE_KEYS, "keys whose values stay near while all rows add them"),
         line("QUERY_LINE", query_line, "a row of queries, filled up to whole vectors"),

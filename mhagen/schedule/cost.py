@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..runtime.launch import MULTIPLY_ADDS_OF_A_THREAD
+from ..runtime.launch import MULTIPLY_ADDS_OF_A_READ, MULTIPLY_ADDS_OF_A_THREAD
 from .counts import Counts, Tiling, count
 from .machine import WAKE_SECONDS, Machine, Rates
 from .numbers import numbers_of
@@ -78,7 +78,8 @@ def modelled(work: Workload, schedule: Schedule, sight: Sight, machine: Machine)
     """
     shape = sight.shape
     decodes = shape.queries <= schedule.decode_queries
-    threads = threads_of(work, shape, most_tasks(work, schedule, shape, machine, decodes), machine.threads)
+    most = most_tasks(work, schedule, shape, machine, decodes)
+    threads = threads_of(load_of(work, shape, machine, decodes), most, machine.threads)
     schedule = shared_out(work, schedule, shape, machine, threads)
     tasks = tasks_of(work, schedule, shape, decodes)
     if decodes:
@@ -151,10 +152,19 @@ def group_queries(work: Workload, schedule: Schedule, machine: Machine) -> int:
     return schedule.query_vectors * numbers_of(work.dtype, machine.target, (work.dim,)).lanes
 
 
-def threads_of(work: Workload, shape: Shape, tasks: int, most: int) -> int:
+def threads_of(load: int, tasks: int, most: int) -> int:
     """As many as runtime/launch.py wakes."""
-    multiply_adds = shape.batch * len(work.kept_heads) * shape.pairs * (work.dim + work.value_dim)
-    return max(1, min(tasks, most, 1 + multiply_adds // MULTIPLY_ADDS_OF_A_THREAD))
+    return max(1, min(tasks, most, 1 + load // MULTIPLY_ADDS_OF_A_THREAD))
+
+
+def load_of(work: Workload, shape: Shape, machine: Machine, decodes: bool) -> int:
+    """In multiply-adds, as attend() counts them."""
+    numbers = work.dim + work.value_dim
+    multiply_adds = shape.batch * len(work.kept_heads) * shape.pairs * numbers
+    if decodes:
+        reads = shape.batch * len(work.bundles) * shape.keys * numbers
+        return max(multiply_adds, reads * MULTIPLY_ADDS_OF_A_READ)
+    return multiply_adds // numbers_of(work.dtype, machine.target, (work.dim,)).together
 
 
 def prefill(work: Workload, schedule: Schedule, sight: Sight, machine: Machine) -> Parts:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
-from mhagen.runtime import divisions, elementary, registers
+from mhagen.runtime import divisions, elementary, registers, squares
 from mhagen.runtime.host import Cpu
 from mhagen.runtime.native import Function, load_function
 from mhagen.runtime.registers import F32, F64, I32, I64
@@ -301,7 +301,7 @@ def test_a_square_of_any_lanes_is_turned_over(machine: Machine, element: ir.Type
         return builder.add(start, ir.Constant(I64, number * lanes * dtype.itemsize))
 
     rows = [registers.read(builder, row(function.args[0], i), kind) for i in range(lanes)]
-    for i, column in enumerate(elementary.transpose(builder, rows)):
+    for i, column in enumerate(squares.transpose(builder, rows)):
         registers.write(builder, row(function.args[1], i), column)
     builder.ret_void()
     source = np.arange(lanes * lanes, dtype=dtype).reshape(lanes, lanes)

@@ -10,7 +10,7 @@ from mhagen.base.target import AVX2, AVX512, AVX512_BF16, NEON, TARGETS, Target
 from mhagen.ir.program import build_program
 from mhagen.passes import PASSES, run_passes
 from mhagen.schedule.choose import USUAL_SHAPES, choose_schedule, fastest
-from mhagen.schedule.cost import Cost, modelled, threads_of
+from mhagen.schedule.cost import Cost, load_of, modelled, threads_of
 from mhagen.schedule.counts import Counts
 from mhagen.schedule.machine import Machine, Rates, typical_machine
 from mhagen.schedule.sight import Shape
@@ -159,8 +159,9 @@ def test_pruned_heads_wake_no_thread() -> None:
     graph = build_program(load_spec({"name": "pruned", "heads": heads}))
     pruned = workload_of(graph.map(lambda each: run_passes(each, PASSES)).attention)
     both = replace(pruned, of=(0,) * 8)
-    shape, most = Shape(1, 128, 128), 64
-    assert [threads_of(each, shape, 64, most) for each in (pruned, both)] == [2, 7]
+    shape, machine = Shape(1, 256, 256), typical_machine(AVX512)
+    loads = [load_of(each, shape, machine, False) for each in (pruned, both)]
+    assert [threads_of(load, 64, 64) for load in loads] == [2, 8]
 
 
 def test_everything_that_is_counted_has_a_rate() -> None:
