@@ -56,6 +56,12 @@ MMA = (
 VOTE = "{{ .reg .pred p; setp.ne.u32 p, $1, 0; vote.sync.{}.pred p, p, -1; selp.u32 $0, 1, 0, p; }}"
 
 
+@instruction("mov.b32 $0, $1;", LANES)
+def unforeseen(x: U32) -> U32:
+    """The same number, which the compiler does not foresee: a loop of so many rounds is not unrolled."""
+    return x
+
+
 @instruction("mov.u32 $0, mhagen_shared;", PURE, is_shared_base=True)
 def shared_base() -> U32:
     """The address where a block's dynamic shared memory begins, a multiple of 1024."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import mhagen
 from gpu import hardware
 from gpu.machine import run as machine
-from gpu.machine.memory import GlobalMemory
+from gpu.machine.memory import Fault, GlobalMemory
 from gpu.machine.run import WARP, WARPGROUP, Launch
 from mhagen.backend import cuda
 from mhagen.pipeline import compile_to_gpu_source
@@ -117,7 +117,7 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
     counts = clear(call, module, tuple(arguments), results, memory)
     for kind in kinds:
         if call.parts:
-            counts += decode(spec, call, module, kind, tuple(arguments), memory)
+            counts += decode(spec, call, module, kind, plant, tuple(arguments), memory)
         else:
             counts += attend(call, module, kind, plant, tuple(arguments), memory)
         counts += run_again(call, module, kind, tuple(arguments), results, memory)
@@ -218,6 +218,7 @@ def decode(
     call: Call,
     module: Any,
     kind: str,
+    plant: Any,
     arguments: tuple[int, ...],
     memory: GlobalMemory,
 ) -> Counter[str]:
@@ -230,11 +231,22 @@ def decode(
     bundles = getattr(module, f"BUNDLES{kind}", module.KEY_VALUE_HEADS)
     blocks = call.parts * tiles * bundles * call.batch
     how = Launch((blocks, 1, 1), module.DECODE_THREADS, module.DECODE_SHARED_BYTES, WARP, call.seed)
-    counts = launch(kernel.code().decode(), how, given, memory)
+    text = kernel.code().decode()
+    counts = launch(text if plant is None else plant(text), how, given, memory)
     rows = call.batch * getattr(module, f"HEADS{kind}", module.QUERY_HEADS) * call.queries
     how = Launch((rows, 1, 1), module.DECODE_THREADS, 0, WARP, call.seed)
     merging = kernel_of(module, "MERGING", "MERGING", kind)
     return counts + launch(merging.code().decode(), how, given, memory)
+
+
+def shows(spec: Mapping[str, Any], call: Call, plant: Callable[[str], str], module: Any = None) -> bool:
+    """Is the result of a kernel with a fault wrong, or is it refused, in some order of its warps?"""
+    for seed in range(4):
+        try:
+            assert_right(run(spec, replace(call, seed=seed), module, plant), spec["dtype"])
+        except (Fault, AssertionError):
+            return True
+    return False
 
 
 def in_layout(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:

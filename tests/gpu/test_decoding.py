@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu.attention import Call, assert_right, module_of, run, spec_of
-from gpu.test_attention import ALL, CHOSEN, HEADS, VOCABULARY, spoil, spoil_values
-from gpu.toolchain import assemble, needs_compiler, needs_sass
+from gpu.attention import Call, assert_right, module_of, run, shows, spec_of
+from gpu.test_attention import (
+    ALL,
+    CHOSEN,
+    HEADS,
+    VOCABULARY,
+    spoil,
+    spoil_values,
+    with_another_swizzle,
+    without,
+)
+from gpu.toolchain import assemble_in_registers, needs_compiler, needs_sass
 
 pytestmark = needs_compiler
 GROUPED = {"query": 6, "key_value": 2, "dim": 32}
@@ -84,13 +93,29 @@ def test_heads_of_a_group_may_see_different_keys() -> None:
     assert_right(run(spec, call), "float16")
 
 
+FAULTS = {
+    "the first wait": without(r"cp\.async\.wait_group"),
+    "the last wait": without(r"cp\.async\.wait_group", -1),
+    "the swizzle": with_another_swizzle,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_step_left_out_shows(fault: str) -> None:
+    assert shows(CAUSAL, Call(5, 130, query_offset=125, parts=1), FAULTS[fault])
+
+
 @needs_sass
-@pytest.mark.parametrize("spec", ["128 causal", "256", "64 with a bias"])
+@pytest.mark.parametrize("spec", ["128 causal", "64 with a bias"])
 def test_tiles_stay_in_registers(spec: str, tmp_path: Path) -> None:
     module = module_of(CHOSEN[spec], None, "sm_90")
     for kernel in (module.PARTS, module.MERGING):
-        made = assemble(kernel.code().decode(), "sm_90", tmp_path)
-        assert (made.stack_bytes, made.spilled_bytes) == (0, 0)
+        assemble_in_registers(kernel, tmp_path)
+
+
+def test_the_widest_heads_are_right() -> None:
+    spec = CHOSEN["256"]
+    assert_right(run(spec, Call(3, 40, parts=2), module_of(spec, None, "sm_90")), "bfloat16")
 
 
 def waves(query: Any, key: Any, value: Any) -> None:

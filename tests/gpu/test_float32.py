@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import mhagen
-from gpu.attention import Call, Outcome, assert_right, module_of, run, spec_of
-from gpu.test_attention import ALL, HEADS, inputs, spoil, spoil_values
+from gpu.attention import Call, Outcome, assert_right, module_of, run, shows, spec_of
+from gpu.test_attention import ALL, HEADS, inputs, spoil, spoil_values, with_another_swizzle, without
 from gpu.test_layer import OnHost
 from gpu.toolchain import assemble, needs_compiler, needs_sass
 from mhagen.pipeline import compile_to_gpu_source
@@ -56,6 +56,19 @@ def test_what_is_hidden_reaches_nobody(parts: int) -> None:
 @pytest.mark.parametrize("parts", [0, 2], ids=["tiles", "decoding"])
 def test_an_infinite_value_is_the_sum_of_those_who_see_it(parts: int) -> None:
     assert_right(run_mixed(12, 40, query_offset=24, parts=parts, change=spoil_values), "float32")
+
+
+FAULTS = {
+    "a wait": without(r"cp\.async\.wait_group"),
+    "the barrier behind it": without(r"bar(?:rier)?\.sync"),
+    "the swizzle": with_another_swizzle,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_step_left_out_shows(fault: str) -> None:
+    call = Call(33, 130, query_offset=90, inputs={"slope": SLOPE})
+    assert shows(MIXED, call, FAULTS[fault], module_of(MIXED, SMALL))
 
 
 # By the schedules that are chosen: 4 rows a thread and two stages, 4 and one, 2 rows of wide heads;

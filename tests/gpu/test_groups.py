@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpu.attention import SMALL, Call, assert_right, module_of, run, spec_of
-from gpu.toolchain import assemble, needs_compiler, needs_sass
+from gpu.attention import SMALL, Call, assert_right, module_of, run, shows, spec_of
+from gpu.test_attention import without
+from gpu.toolchain import assemble_in_registers, needs_compiler, needs_sass
 
 pytestmark = needs_compiler
 # Of each key/value head some heads are as the spec says of all, and some others; one is pruned.
@@ -62,9 +63,14 @@ def test_what_is_pruned_is_0_and_its_statistics_are_those_of_a_query_that_sees_n
     assert (four[:, 3] == -1).all()
 
 
+@pytest.mark.parametrize("step", [r"cp\.async\.wait_group", r"bar(?:rier)?\.sync"])
+def test_a_step_left_out_shows(step: str) -> None:
+    call = Call(33, 70, query_offset=37, inputs=SLOPE)
+    assert shows(MIXED, call, without(step, 1), module_of(MIXED, SMALL))
+
+
 @needs_sass
 def test_tiles_of_every_kind_stay_in_registers(tmp_path: Path) -> None:
     module = module_of(MIXED, None, "sm_90a")
     for kernel in (module.KERNEL_LIKE_HEAD_0, module.KERNEL_LIKE_HEAD_1):
-        made = assemble(kernel.code().decode(), "sm_90a", tmp_path)
-        assert (made.stack_bytes, made.spilled_bytes) == (0, 0)
+        assemble_in_registers(kernel, tmp_path)

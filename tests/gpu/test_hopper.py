@@ -12,7 +12,7 @@ import pytest
 
 from gpu.attention import Call, Outcome, assert_right, module_of, run, spec_of
 from gpu.machine.memory import Fault
-from gpu.toolchain import assemble, needs_compiler, needs_sass
+from gpu.toolchain import assemble, assemble_in_registers, needs_compiler, needs_sass
 from mhagen.schedule.hopper_plan import HopperSchedule
 
 pytestmark = needs_compiler
@@ -168,8 +168,7 @@ def test_what_is_chosen_is_right(spec: str) -> None:
 @pytest.mark.parametrize("spec", CHOSEN)
 def test_what_is_chosen_stays_in_registers(spec: str, tmp_path: Path) -> None:
     module = module_of(CHOSEN[spec][0], None, "sm_90a")
-    made = assemble(module.KERNEL.code().decode(), "sm_90a", tmp_path)
-    assert (made.stack_bytes, made.spilled_bytes) == (0, 0)
+    made = assemble_in_registers(module.KERNEL, tmp_path)
     assert "Potential Performance Loss" not in made.log, made.log
     found = made.opcodes()
     assert all(found[opcode] for opcode in ("HGMMA", "USETMAXREG", "LDGSTS", "SYNCS")), found

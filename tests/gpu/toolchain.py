@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 from mhagen.runtime.gpu_assembler import WHEEL
+from mhagen.runtime.gpu_launch import GpuKernel
+from mhagen.schedule.gpu_plan import MOST_REGISTERS
 from mhagen.tuning.ptxas import figures_in
 
 COMPILER = "numba-cuda"
@@ -88,6 +90,14 @@ def assemble(text: str, arch: str, folder: Path) -> Assembled:
     assert done.returncode == 0, log
     figures = figures_in(log)
     return Assembled(figures.registers, figures.stack_bytes, figures.spilled_bytes, cubin, log)
+
+
+def assemble_in_registers(kernel: GpuKernel, folder: Path) -> Assembled:
+    """Assemble a kernel for its target: nothing is spilled, and the registers of all threads are there."""
+    made = assemble(kernel.code().decode(), kernel.target.name, folder)
+    assert (made.stack_bytes, made.spilled_bytes) == (0, 0), made.log
+    assert made.registers <= min(MOST_REGISTERS, kernel.target.registers // kernel.threads), made.log
+    return made
 
 
 def compile_to_ptx(
