@@ -2093,7 +2093,7 @@ def attention_direct(owner, arguments, count):
 
     Python calls this as one of its own functions. arguments: the addresses of query, key, value, out and, if
     there are five, of the offset, an np.int64. owner: an array, the table of the addresses of the type and of
-    two dtypes that arrays may have, a counter and the 1 thread that claims, offsets, scratch.
+    two dtypes that arrays may have, a counter for one thread, offsets, scratch.
     """
     query, key = load_int64(arguments), load_int64(arguments + 8)
     value, out = load_int64(arguments + 16), load_int64(arguments + 24)
@@ -2143,7 +2143,7 @@ def decode_direct(owner, arguments, count):
 
     Python calls this as one of its own functions. arguments: the addresses of query, key, value, out and, if
     there are five, of the offset, an np.int64. owner: an array, the table of the addresses of the type and of
-    two dtypes that arrays may have, a counter and the 1 thread that claims, offsets, scratch, arrivals, partials.
+    two dtypes that arrays may have, a counter for one thread, offsets, scratch, arrivals, partials.
     """
     query, key = load_int64(arguments), load_int64(arguments + 8)
     value, out = load_int64(arguments + 16), load_int64(arguments + 24)
