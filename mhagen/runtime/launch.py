@@ -97,8 +97,8 @@ class KernelKey:
 class Kernel:
     """Functions that are compiled together, callees first; the last one claims tasks until none is left.
 
-    It is called with its arguments, the address of the counter of tasks (WORKERS_AT behind it is the number of
-    threads that claim from it), the address of all their scratch, and the number of the thread that calls.
+    It is called with its arguments, the address of the counter of tasks (WORKERS_AT behind it is the number
+    of threads that claim from it), the address of all their scratch, and the number of the thread that calls.
     """
 
     def __init__(
