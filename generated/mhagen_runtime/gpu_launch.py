@@ -19,9 +19,10 @@ from .errors import InputError, InternalError, UnsupportedError
 from .target import Gpu, gpu_named
 from .version import __version__
 from .forking import OwnLock
-from .gpu_arrays import GpuArray, can_allocate, new_counter, stream_of
+from .gpu_arrays import GpuArray, can_allocate, new_counter
 from .gpu_assembler import assembled, ptxas_version
 from .gpu_driver import the_driver
+from .gpu_streams import CallStream
 from .ptx_instruction import Instruction
 from .store import default_store
 
@@ -143,7 +144,7 @@ class GpuKernel:
         arguments: tuple[int, ...],
         *,
         blocks: int,
-        stream: Any,
+        stream: CallStream,
     ) -> None:
         """Launch this kernel, or the other where rows of an array are not aligned to 16 bytes.
 
@@ -151,14 +152,13 @@ class GpuKernel:
         """
         kernel = self if all(each.is_aligned for each in rows) else unaligned
         query = rows[0]
-        handle = stream_of(stream, query.array)
         if self.counts_tasks:
             at_once = the_driver().multiprocessors(query.device)
             counter = 0
             if blocks > at_once and can_allocate(query):
-                counter, blocks = new_counter(query, handle), at_once
+                counter, blocks = new_counter(query, stream), at_once
             arguments = (*arguments, counter)
-        kernel.launch(arguments, blocks=blocks, stream=handle, device=query.device)
+        kernel.launch(arguments, blocks=blocks, stream=stream.handle, device=query.device)
 
     def launch(self, arguments: tuple[int, ...], *, blocks: int, stream: int, device: int) -> None:
         """Start the kernel on a stream of a GPU, and do not wait for it.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from ..base.errors import InputError
 from .arguments import LIMIT, share_memory
 from .gpu_driver import the_driver
+from .gpu_streams import CallStream, library_of, working_on
 from .sizes import Axes, Sizes
 
 ALIGNMENT = 16  # bytes that one copy of a thread moves
@@ -200,15 +200,22 @@ def bind_gpu_input(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) 
 
 
 def bind_gpu_out(
-    name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, operands: Mapping[str, GpuArray]
+    name: str,
+    array: Any,
+    dtype: str,
+    axes: Axes,
+    sizes: Sizes,
+    operands: Mapping[str, GpuArray],
+    stream: CallStream,
 ) -> GpuArray:
-    """The caller's array for results, or a new one of the library that the first operand is from.
+    """The caller's array for results, or a new one of the library that the first operand is from, made on
+    the stream.
 
     Raises   InputError
     """
     if array is None:
         shape = tuple(axis if isinstance(axis, int) else sizes[axis] for axis in axes)
-        return array_of(name, empty(next(iter(operands.values())), shape, dtype))
+        return array_of(name, empty(next(iter(operands.values())), shape, dtype, stream))
     found = bind_gpu(name, array, dtype, axes, sizes)
     strides = sorted((s, n) for s, n in zip(found.strides, found.shape, strict=True) if n > 1)
     end = SIZES[dtype] if 0 not in found.shape else 0
@@ -230,14 +237,22 @@ def overlap(one: GpuArray, other: GpuArray) -> bool:
 
 
 def new_statistic(
-    name: str, heads: int, sizes: Sizes, like: GpuArray, *, of: str = "queries", count: int = 0
+    name: str,
+    heads: int,
+    sizes: Sizes,
+    like: GpuArray,
+    stream: CallStream,
+    *,
+    of: str = "queries",
+    count: int = 0,
 ) -> GpuArray:
     """A new float32 array (batch, query_heads, queries), or of keys; of so many keys of each query, int64.
+    As a workspace, it is made on the stream.
 
     Raises   InputError
     """
     shape = (sizes["batch"], heads, sizes[of], *((count,) if count > 1 else ()))
-    return array_of(name, empty(like, shape, "int64" if count else "float32"))
+    return array_of(name, empty(like, shape, "int64" if count else "float32", stream))
 
 
 def can_allocate(like: GpuArray) -> bool:
@@ -245,52 +260,36 @@ def can_allocate(like: GpuArray) -> bool:
     return library_of(like.array) in ALLOCATING
 
 
-def new_workspace(count: int, like: GpuArray, stream: Any) -> GpuArray:
+def new_workspace(count: int, like: GpuArray, stream: CallStream) -> GpuArray:
     """New float32 numbers, free again for what follows on the stream when nobody holds the array."""
-    handle = stream_of(stream, like.array)
-    if handle == current_stream(like.array):
-        return array_of("workspace", empty(like, (count,), "float32"))
-    library = library_of(like.array)
-    module = sys.modules[library]
-    match library:
-        case "torch":
-            used = module.cuda.stream(module.cuda.ExternalStream(handle, device=like.array.device))
-        case "cupy":
-            used = module.cuda.ExternalStream(handle, like.device)
-        case _:
-            used = nullcontext()  # Numba frees memory when all streams are done
-    with used:
-        return array_of("workspace", empty(like, (count,), "float32"))
+    return array_of("workspace", empty(like, (count,), "float32", stream))
 
 
-def new_counter(like: GpuArray, stream: int) -> int:
+def new_counter(like: GpuArray, stream: CallStream) -> int:
     """The address of a word that is 0 for what follows on the stream."""
     address = new_workspace(1, like, stream).address
     driver = the_driver()
     driver.enter(like.device)
-    driver.clear(address, stream)
+    driver.clear(address, stream.handle)
     return address
 
 
-def library_of(array: Any) -> str:
-    return type(array).__module__.partition(".")[0]
-
-
-def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
-    """A new array on the same GPU, by the library that the array is from.
+def empty(like: GpuArray, shape: tuple[int, ...], dtype: str, stream: CallStream) -> Any:
+    """A new array on the same GPU, by the library that the array is from, on the stream.
 
     Raises   InputError for a library whose arrays cannot be written to
     """
     library = library_of(like.array)
     module = sys.modules.get(library)
-    match library:
-        case "torch":
-            return module.empty(shape, dtype=getattr(module, dtype), device=like.array.device)  # type: ignore[union-attr]
-        case "cupy":
-            with module.cuda.Device(like.device):  # type: ignore[union-attr]
-                return module.empty(shape, dtype)  # type: ignore[union-attr]
-        case "numba" if dtype != "bfloat16":
-            return module.cuda.device_array(shape, dtype)  # type: ignore[union-attr]
+    with working_on(stream, like.array):
+        match library:
+            case "torch":
+                return module.empty(shape, dtype=getattr(module, dtype), device=like.array.device)  # type: ignore[union-attr]
+            case "cupy":
+                with module.cuda.Device(like.device):  # type: ignore[union-attr]
+                    return module.empty(shape, dtype)  # type: ignore[union-attr]
+            case "numba" if dtype != "bfloat16":
+                return module.cuda.device_array(shape, dtype)  # type: ignore[union-attr]
     if library in JAX:
         raise InputError(f"results cannot be made as arrays of JAX, which nobody may write to: {OF_JAX}")
     raise InputError(
@@ -303,36 +302,6 @@ def same_device(arrays: tuple[GpuArray, ...]) -> None:
     devices = sorted({each.device for each in arrays})
     if len(devices) > 1:
         raise InputError(f"arrays are on the GPUs {devices}; need to be on one")
-
-
-def stream_of(stream: Any, like: Any) -> int:
-    """The handle of a stream; of None the one that the array's library uses now.
-
-    Raises   InputError
-    """
-    if stream is None:
-        return current_stream(like)
-    for attribute in ("cuda_stream", "ptr", "handle"):  # of PyTorch, CuPy, Numba
-        handle = getattr(stream, attribute, None)
-        if handle is not None:
-            return int(getattr(handle, "value", handle) or 0)
-    if isinstance(stream, int):
-        return stream
-    raise InputError(
-        f"stream is a {type(stream).__name__}; needs a handle, or a stream of the arrays' library"
-    )
-
-
-def current_stream(like: Any) -> int:
-    library = library_of(like)
-    module = sys.modules.get(library)
-    match library:
-        case "torch":
-            return int(module.cuda.current_stream(like.device).cuda_stream)  # type: ignore[union-attr]
-        case "cupy":
-            with like.device:  # there is one for each GPU
-                return int(module.cuda.get_current_stream().ptr)  # type: ignore[union-attr]
-    return 0
 
 
 def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuArray:

@@ -17,9 +17,9 @@ import mhagen
 from gpu.attention import built
 from mhagen.base.errors import InputError, UnsupportedError
 from mhagen.pipeline import compile_to_gpu_source
-from mhagen.runtime.gpu_arrays import stream_of
 from mhagen.runtime.gpu_libraries import REDUCTIONS, SUMS_IN_FULL, ArrayLibrary
 from mhagen.runtime.gpu_offset import bind_gpu_offset
+from mhagen.runtime.gpu_streams import stream_of
 from mhagen.runtime.sizes import Sizes
 
 SPEC: Mapping[str, Any] = {
@@ -223,18 +223,18 @@ def test_arrays_of_cupy_are_multiplied_on_their_own_gpu(monkeypatch: pytest.Monk
     Array.__module__ = "cupy"
     cuda = SimpleNamespace(
         ExternalStream=lambda *given: entering(given),
-        get_current_stream=lambda: SimpleNamespace(ptr=len(entered)),
+        get_current_stream=lambda: SimpleNamespace(ptr=9 if entered[-1] == "device 3" else 0),
     )
     library = ArrayLibrary(SimpleNamespace(cuda=cuda))
-    for stream, inside in ((None, ["device 3"]), (7, ["device 3", (7, 3)])):
+    monkeypatch.setitem(sys.modules, "cupy", library.module)
+    assert stream_of(None, Array()).handle == 9, "it is asked where the array is"
+    asked = ["device 3", "left"]
+    assert entered == asked
+    for stream, inside in ((None, []), (9, []), (7, [(7, 3)])):
         entered.clear()
         with library.used(Array(), stream):
-            assert entered == inside
-        assert entered == inside + ["left"] * len(inside)
-    monkeypatch.setitem(sys.modules, "cupy", library.module)
-    entered.clear()
-    assert stream_of(None, Array()) == 1, "it is asked where the array is"
-    assert entered == ["device 3", "left"]
+            assert entered == ["device 3", *asked, *inside]
+        assert entered == ["device 3", *asked, *inside, *["left"] * (1 + len(inside))]
 
 
 @pytest.mark.parametrize("number", [np.int64(3), np.int32(3)])
