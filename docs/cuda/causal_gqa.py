@@ -1071,10 +1071,10 @@ def attention(query, key, value, *, query_offset=None, out=None, stream=None):
     """
     sizes = Sizes()
     stream = stream_of(stream, query)
-    query = bind_gpu("query", query, "bfloat16", ("batch", QUERY_HEADS, "queries", DIM), sizes)
-    key = bind_gpu("key", key, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", DIM), sizes)
-    value = bind_gpu("value", value, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", VALUE_DIM), sizes)
-    query_offset = bind_gpu_offset(query_offset, sizes["keys"] - sizes["queries"], sizes)
+    query = bind_gpu("query", query, "bfloat16", ("batch", QUERY_HEADS, "queries", DIM), sizes, stream)
+    key = bind_gpu("key", key, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", DIM), sizes, stream)
+    value = bind_gpu("value", value, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", VALUE_DIM), sizes, stream)
+    query_offset = bind_gpu_offset(query_offset, sizes["keys"] - sizes["queries"], sizes, stream)
     operands = {"query": query, "key": key, "value": value}
     out = bind_gpu_out(
         "out", out, "bfloat16", ("batch", QUERY_HEADS, "queries", VALUE_DIM), sizes, operands, stream

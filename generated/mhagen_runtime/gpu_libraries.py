@@ -69,12 +69,13 @@ class TorchLibrary:
 
     @contextmanager
     def used(self, like: Any, stream: Any) -> Iterator[None]:
-        torch = self.torch
+        torch, call = self.torch, stream_of(stream, like)
+        call.wait_for_current(like)
         with (
             torch.no_grad(),
             torch.autocast(like.device.type, enabled=False),
             SUMS_IN_FULL.of(torch),
-            working_on(stream_of(stream, like), like),
+            working_on(call, like),
         ):
             yield
 
@@ -106,7 +107,9 @@ class ArrayLibrary:
 
     @contextmanager
     def used(self, like: Any, stream: Any) -> Iterator[None]:
-        with like.device, working_on(stream_of(stream, like), like):
+        call = stream_of(stream, like)
+        call.wait_for_current(like)
+        with like.device, working_on(call, like):
             yield
 
 

@@ -1,4 +1,8 @@
-"""The stream that a call on a GPU is on, and what libraries of arrays are told of it."""
+"""The stream that a call on a GPU is on, what it waits for, and what libraries of arrays are told of it.
+
+Source   `stream` of __dlpack__ in the array API standard, and of the CUDA Array Interface, version 3: 1 is
+         the default stream, 2 that of the thread, 0 is not allowed, and all else is a handle
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InputError
+from .gpu_driver import the_driver
 
-LEGACY_DEFAULT = 1  # the other handle of the default stream, which is 0 here
+LEGACY_DEFAULT = (
+    1  # the other handle of the default stream, which is 0 here; the standards have this one alone
+)
+ORDERED = -1  # tells a producer of DLPack that nothing has to wait for it
+WITH_CURRENT_STREAMS = ("torch", "cupy")
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,27 @@ class CallStream:
     handle: int
     current_of: str
 
+    def told_to(self, library: str) -> int:
+        """What a producer of DLPack is told: to let this stream wait for what it has still to compute."""
+        return ORDERED if library == self.current_of else self.handle or LEGACY_DEFAULT
+
+    def wait_for(self, other: int, device: int) -> None:
+        """What follows here waits for what is on another stream of the GPU now."""
+        if normal(other) != self.handle:
+            driver = the_driver()
+            driver.enter(device)
+            driver.order(normal(other), self.handle)
+
+    def wait_for_current(self, like: Any) -> None:
+        """What follows here waits for what PyTorch or CuPy has begun on its current stream."""
+        match library_of(like):
+            case self.current_of:
+                return
+            case "torch":
+                self.wait_for(current_stream(like), like.get_device())
+            case "cupy":
+                self.wait_for(current_stream(like), like.device.id)
+
 
 def library_of(array: Any) -> str:
     return type(array).__module__.partition(".")[0]
@@ -32,9 +62,10 @@ def stream_of(stream: Any, like: Any) -> CallStream:
 
     Raises   InputError
     """
-    current = current_stream(like)
+    library, current = library_of(like), current_stream(like)
     handle = current if stream is None else handle_of(stream)
-    return CallStream(handle, library_of(like) if handle == current else "")
+    is_current = handle == current and library in WITH_CURRENT_STREAMS
+    return CallStream(handle, library if is_current else "")
 
 
 def handle_of(stream: Any) -> int:

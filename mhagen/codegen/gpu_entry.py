@@ -54,7 +54,7 @@ def entry_model(facts: GpuLowering, function: str, counts_tasks: bool) -> GpuEnt
                 bound(a.name, a.dtype.value, axes_text(a.shape), "bind_gpu_input")
                 for a in facts.inputs.values()
             ),
-            f"{QUERY_OFFSET} = bind_gpu_offset({QUERY_OFFSET}, {start}, sizes)",
+            f"{QUERY_OFFSET} = bind_gpu_offset({QUERY_OFFSET}, {start}, sizes, stream)",
             'operands = {"query": query, "key": key, "value": value}',
             layout(
                 "out = bind_gpu_out",
@@ -81,7 +81,8 @@ def new_result(name: str, variable: str) -> str:
 
 
 def bound(name: str, dtype: str, axes: str, bind: str = "bind_gpu") -> str:
-    return f'{name} = {bind}("{name}", {name}, "{dtype}", {axes}, sizes)'
+    given = (f'"{name}"', name, f'"{dtype}"', axes, "sizes", "stream")
+    return layout(f"{name} = {bind}", given, "", INDENT)
 
 
 def arguments(facts: GpuLowering) -> Lines:

@@ -16,7 +16,7 @@ import numpy as np
 from ..base.errors import InputError
 from .arguments import LIMIT, share_memory
 from .gpu_driver import the_driver
-from .gpu_streams import CallStream, library_of, working_on
+from .gpu_streams import ORDERED, CallStream, library_of, working_on
 from .sizes import Axes, Sizes
 
 ALIGNMENT = 16  # bytes that one copy of a thread moves
@@ -26,9 +26,6 @@ OF_JAX = (
     "pass torch.from_dlpack(query) and so on, take results by jax.dlpack.from_dlpack(result), and keep the "
     "arrays on both sides until JAX has computed what reads them"
 )
-# What producers of DLPack are told: that work on the array is on the stream of the call, or that the default
-# stream has to wait for it.
-ORDERED, DEFAULT_STREAM = -1, 1
 CUDA_DEVICES = (2, 13)  # DLPack's kDLCUDA and kDLCUDAManaged
 # DLPack's (code, bits), and the type strings of __cuda_array_interface__.
 DLPACK_DTYPES = {
@@ -97,42 +94,48 @@ class DLTensor(ctypes.Structure):
     )
 
 
-def array_of(name: str, array: Any) -> GpuArray:
+def array_of(name: str, array: Any, stream: CallStream | None) -> GpuArray:
     """The description of anything with __dlpack__ or __cuda_array_interface__ on a GPU.
+
+    The stream waits for what others have still to compute of it; None is for new arrays, where that is
+    nothing.
 
     Raises   InputError
     """
     if library_of(array) == "torch":
-        return of_torch(name, array)
+        return of_torch(name, array, stream)
     if hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
         kind, device = array.__dlpack_device__()
         if kind not in CUDA_DEVICES:
             raise InputError(f"{name} is in the memory of the host; needs to be on a GPU")
-        return of_dlpack(name, array, int(device))
+        return of_dlpack(name, array, int(device), stream)
     interface = getattr(array, "__cuda_array_interface__", None)
     if interface is None:
         raise InputError(
             f"{name} is a {type(array).__name__}; needs an array on a GPU, with __dlpack__ or "
             "__cuda_array_interface__"
         )
-    return of_interface(name, array, interface)
+    return of_interface(name, array, interface, stream)
 
 
-def of_torch(name: str, array: Any) -> GpuArray:
+def of_torch(name: str, array: Any, stream: CallStream | None) -> GpuArray:
     """PyTorch's tensors say the same as DLPack, in a tenth of the time."""
     if not array.is_cuda:
         raise InputError(f"{name} is in the memory of the host; needs to be on a GPU")
     if array.requires_grad:
         raise InputError(f"{name} needs a gradient, which no kernel computes: pass {name}.detach()")
+    if stream is not None:
+        stream.wait_for_current(array)
     size = array.itemsize
-    strides = tuple(stride * size for stride in array.stride())
+    strides = tuple(step * size for step in array.stride())
     dtype = TORCH_DTYPES.get(str(array.dtype), str(array.dtype))
     return GpuArray(array, array.data_ptr(), tuple(array.shape), strides, dtype, array.get_device())
 
 
-def of_dlpack(name: str, array: Any, device: int) -> GpuArray:
+def of_dlpack(name: str, array: Any, device: int, stream: CallStream | None) -> GpuArray:
+    told = ORDERED if stream is None else stream.told_to(library_of(array))
     try:
-        capsule = array.__dlpack__(stream=ORDERED if library_of(array) in ALLOCATING else DEFAULT_STREAM)
+        capsule = array.__dlpack__(stream=told)
     except (BufferError, RuntimeError, TypeError) as error:
         raise InputError(
             f"{name} cannot be read: {error}; if it needs a gradient, pass {name}.detach()"
@@ -153,13 +156,17 @@ def of_dlpack(name: str, array: Any, device: int) -> GpuArray:
     return GpuArray(array, (tensor.data or 0) + tensor.byte_offset, shape, strides, dtype, device)
 
 
-def of_interface(name: str, array: Any, interface: Mapping[str, Any]) -> GpuArray:
+def of_interface(name: str, array: Any, interface: Mapping[str, Any], stream: CallStream | None) -> GpuArray:
     dtype = TYPE_STRINGS.get(interface["typestr"], interface["typestr"])
     shape = tuple(interface["shape"])
     if dtype not in SIZES:
         raise InputError(f"{name} has elements of type {dtype!r}, which no kernel reads")
     strides = tuple(interface.get("strides") or without_gaps(shape, SIZES[dtype]))
-    return GpuArray(array, interface["data"][0], shape, strides, dtype, device_of(interface["data"][0]))
+    address, pending = interface["data"][0], interface.get("stream")
+    device = device_of(address)
+    if stream is not None and pending is not None and address:
+        stream.wait_for(pending, device)
+    return GpuArray(array, address, shape, strides, dtype, device)
 
 
 def device_of(address: int) -> int:
@@ -175,23 +182,25 @@ def without_gaps(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
-def bind_gpu(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuArray:
+def bind_gpu(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, stream: CallStream) -> GpuArray:
     """The description of an array of heads, if it is as the kernel needs it.
 
     Raises   InputError
     """
-    found = checked(name, array, dtype, axes, sizes)
+    found = checked(name, array, dtype, axes, sizes, stream)
     if found.shape[-1] > 1 and found.strides[-1] != SIZES[dtype]:
         raise InputError(f"{name} has strides {found.strides} in bytes; needs its last axis without gaps")
     return found
 
 
-def bind_gpu_input(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuArray:
+def bind_gpu_input(
+    name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, stream: CallStream
+) -> GpuArray:
     """As bind_gpu, for an array that expressions index: its elements lie side by side.
 
     Raises   InputError
     """
-    found = checked(name, array, dtype, axes, sizes)
+    found = checked(name, array, dtype, axes, sizes, stream)
     if not is_contiguous(found):
         raise InputError(f"{name} has strides {found.strides} in bytes; needs its elements side by side")
     if 0 in found.shape:
@@ -215,8 +224,8 @@ def bind_gpu_out(
     """
     if array is None:
         shape = tuple(axis if isinstance(axis, int) else sizes[axis] for axis in axes)
-        return array_of(name, empty(next(iter(operands.values())), shape, dtype, stream))
-    found = bind_gpu(name, array, dtype, axes, sizes)
+        return new_array(name, next(iter(operands.values())), shape, dtype, stream)
+    found = bind_gpu(name, array, dtype, axes, sizes, stream)
     strides = sorted((s, n) for s, n in zip(found.strides, found.shape, strict=True) if n > 1)
     end = SIZES[dtype] if 0 not in found.shape else 0
     for stride, length in strides:
@@ -252,7 +261,7 @@ def new_statistic(
     Raises   InputError
     """
     shape = (sizes["batch"], heads, sizes[of], *((count,) if count > 1 else ()))
-    return array_of(name, empty(like, shape, "int64" if count else "float32", stream))
+    return new_array(name, like, shape, "int64" if count else "float32", stream)
 
 
 def can_allocate(like: GpuArray) -> bool:
@@ -262,7 +271,7 @@ def can_allocate(like: GpuArray) -> bool:
 
 def new_workspace(count: int, like: GpuArray, stream: CallStream) -> GpuArray:
     """New float32 numbers, free again for what follows on the stream when nobody holds the array."""
-    return array_of("workspace", empty(like, (count,), "float32", stream))
+    return new_array("workspace", like, (count,), "float32", stream)
 
 
 def new_counter(like: GpuArray, stream: CallStream) -> int:
@@ -274,22 +283,26 @@ def new_counter(like: GpuArray, stream: CallStream) -> int:
     return address
 
 
-def empty(like: GpuArray, shape: tuple[int, ...], dtype: str, stream: CallStream) -> Any:
-    """A new array on the same GPU, by the library that the array is from, on the stream.
+def new_array(name: str, like: GpuArray, shape: tuple[int, ...], dtype: str, stream: CallStream) -> GpuArray:
+    with working_on(stream, like.array):
+        return array_of(name, empty(like, shape, dtype), None)
+
+
+def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
+    """A new array on the same GPU, by the library that the array is from.
 
     Raises   InputError for a library whose arrays cannot be written to
     """
     library = library_of(like.array)
     module = sys.modules.get(library)
-    with working_on(stream, like.array):
-        match library:
-            case "torch":
-                return module.empty(shape, dtype=getattr(module, dtype), device=like.array.device)  # type: ignore[union-attr]
-            case "cupy":
-                with module.cuda.Device(like.device):  # type: ignore[union-attr]
-                    return module.empty(shape, dtype)  # type: ignore[union-attr]
-            case "numba" if dtype != "bfloat16":
-                return module.cuda.device_array(shape, dtype)  # type: ignore[union-attr]
+    match library:
+        case "torch":
+            return module.empty(shape, dtype=getattr(module, dtype), device=like.array.device)  # type: ignore[union-attr]
+        case "cupy":
+            with module.cuda.Device(like.device):  # type: ignore[union-attr]
+                return module.empty(shape, dtype)  # type: ignore[union-attr]
+        case "numba" if dtype != "bfloat16":
+            return module.cuda.device_array(shape, dtype)  # type: ignore[union-attr]
     if library in JAX:
         raise InputError(f"results cannot be made as arrays of JAX, which nobody may write to: {OF_JAX}")
     raise InputError(
@@ -304,8 +317,8 @@ def same_device(arrays: tuple[GpuArray, ...]) -> None:
         raise InputError(f"arrays are on the GPUs {devices}; need to be on one")
 
 
-def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuArray:
-    found = array_of(name, array)
+def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, stream: CallStream) -> GpuArray:
+    found = array_of(name, array, stream)
     if found.dtype != dtype and not (found.dtype == "uint16" and dtype in ("bfloat16", "float16")):
         raise InputError(f"{name} has dtype {found.dtype}; needs {dtype}")
     learn_shape(name, found.shape, axes, sizes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from gpu.test_call import OnGpu
+from mhagen.runtime.gpu_arrays import DLTensor
 
 TYPE_STRINGS = {"float16": "<f2", "float32": "<f4", "int64": "<i8"}
 
@@ -68,8 +70,35 @@ class Device:
         pass
 
 
-class OfCupy(OnGpu):
-    """What says where it lies as Numba's arrays do; CuPy's own do that too."""
+class OfJax(OnGpu):
+    """What says by DLPack where it lies; JAX's arrays are of a class of jaxlib.
+
+    Members  told: the streams that were to wait for it
+    """
+
+    __module__ = "jaxlib._jax"
+
+    @property
+    def told(self) -> list[int]:
+        return self.__dict__.setdefault("streams", [])
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0
+
+    def __dlpack__(self, *, stream: int) -> Any:
+        self.told.append(stream)
+        made = ctypes.pythonapi.PyCapsule_New
+        made.restype, made.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+        code, bits = {"<f2": (2, 16), "<f4": (2, 32), "<i8": (0, 64)}[self.typestr]
+        shape = (ctypes.c_int64 * len(self.shape))(*self.shape)
+        self.__dict__["kept"] = kept = DLTensor(
+            self.address, 2, 0, len(shape), code, bits, 1, ctypes.cast(shape, ctypes.POINTER(ctypes.c_int64))
+        )
+        return made(ctypes.addressof(kept), b"dltensor", None)
+
+
+class OfCupy(OfJax):
+    """CuPy speaks DLPack too."""
 
     __module__ = "cupy"
     device = Device()

@@ -15,7 +15,7 @@ from mhagen.backend import cuda
 from mhagen.base.digest import digest
 from mhagen.base.errors import InputError, UnsupportedError
 from mhagen.pipeline import compile_to_gpu_source
-from mhagen.runtime import gpu_arrays, gpu_driver, gpu_launch
+from mhagen.runtime import gpu_arrays, gpu_driver, gpu_launch, gpu_streams
 
 SPEC: dict[str, Any] = {
     "name": "called",
@@ -37,12 +37,17 @@ class Library:
     first: str = FIRST  # what its kernels are given at first
     called: list[str] = field(default_factory=list)
     launched: list[tuple[Any, ...]] = field(default_factory=list)
+    waits: list[tuple[int, ...]] = field(default_factory=list)  # for which stream another one
 
     def __getattr__(self, name: str) -> Any:
         def function(*arguments: Any) -> int:
             self.called.append(name)
             if name == "cuDeviceGetAttribute":
                 arguments[0]._obj.value = self.capability[arguments[1] == gpu_driver.COMPUTE_CAPABILITY_MINOR]
+            if name == "cuEventRecord":
+                self.waits.append((arguments[1].value or 0,))
+            if name == "cuStreamWaitEvent":
+                self.waits[-1] += (arguments[0].value or 0,)
             if name == "cuLaunchKernel":
                 self.launched.append((arguments[1:9], parameters(arguments[10], self.first)))
             return 0
@@ -77,7 +82,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Library:
     """A stand-in for the driver of this machine, which loads whatever there is."""
     found = Library()
     driver = gpu_driver.Driver(found)
-    for module in (gpu_arrays, gpu_launch):
+    for module in (gpu_arrays, gpu_launch, gpu_streams):
         monkeypatch.setattr(module, "the_driver", lambda: driver)
     monkeypatch.setattr(gpu_launch.GpuKernel, "image", lambda self, has: b"")
     return found
@@ -135,7 +140,9 @@ def test_as_many_blocks_of_threads_are_started_as_run_at_once_where_they_take_ta
     """The stand-in has 9 multiprocessors; the tasks are counted in a word that is cleared before."""
     monkeypatch.setattr(gpu_launch, "can_allocate", lambda like: True)
     monkeypatch.setattr(
-        gpu_arrays, "new_workspace", lambda *_: gpu_arrays.array_of("workspace", OnGpu(7 << 20, (1,), "<f4"))
+        gpu_arrays,
+        "new_workspace",
+        lambda *_: gpu_arrays.array_of("workspace", OnGpu(7 << 20, (1,), "<f4"), None),
     )
     module.attention(**arrays(queries=600))
     tasks = 3 * 4 * -(-600 // module.TILE_QUERIES)
@@ -170,7 +177,7 @@ def test_few_queries_are_attended_from_in_parts_of_the_keys(
 
     def workspace(count: int, like: Any, stream: Any) -> Any:
         asked.append((count, stream))
-        return gpu_arrays.array_of("workspace", OnGpu(6 << 20, (count,), "<f4"))
+        return gpu_arrays.array_of("workspace", OnGpu(6 << 20, (count,), "<f4"), None)
 
     monkeypatch.setattr(module, "can_allocate", lambda like: True)
     monkeypatch.setattr(module, "new_workspace", workspace)
@@ -238,7 +245,7 @@ def test_statistics_of_second_passes_come_behind_the_first(
     module = cuda.load_gpu(compile_to_gpu_source(spec, "sm_80")[2])
     made = []
 
-    def empty(like: Any, shape: tuple[int, ...], dtype: str, stream: Any) -> Any:
+    def empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
         made.append((shape, dtype))
         return OnGpu((16 + len(made)) << 20, shape, {"int64": "<i8", "float32": "<f4"}[dtype])
 
