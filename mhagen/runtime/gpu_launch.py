@@ -121,21 +121,31 @@ class GpuKernel:
     def image(self, has: tuple[int, int]) -> bytes:
         """What GPUs of this compute capability load: a cubin, from the cache or made now; else the PTX.
 
-        A cubin in the cache is loaded without compiling. Needs no GPU.
+        A cubin in the cache is loaded without compiling, and without ptxas. Needs no GPU.
         """
-        architecture = f"sm_{has[0]}{has[1]}{self.target.suffix}"
-        version = ptxas_version()
-        if not version:
-            return self.code()
-        store, key = default_store(), digest((self.key, architecture, version))
-        cubin = store.load(key)
-        if cubin is None:
-            code = self.code()
-            cubin = assembled(code, architecture)
+        cubin = self.cubin(f"sm_{has[0]}{has[1]}{self.target.suffix}")
+        return self.code() if cubin is None else cubin
+
+    def cubin(self, architecture: str) -> bytes | None:
+        """That of the ptxas which is here; of the last one that made one where none is, or it cannot.
+
+        What a cubin computes is what the PTX does, whichever ptxas made it; a new one may make it faster, so
+        each has its own.
+        """
+        store, version = default_store(), ptxas_version()
+        last = digest((self.key, architecture, "last"))  # where the version of the last ptxas is kept
+        if version:
+            key = digest((self.key, architecture, version))
+            cubin = store.load(key)
             if cubin is None:
-                return code
-            store.save(key, cubin, f"{self.name} {architecture} cubin")
-        return cubin
+                cubin = assembled(self.code(), architecture)
+                if cubin is not None:
+                    store.save(key, cubin, f"{self.name} {architecture} cubin")
+                    store.save(last, version.encode(), f"{self.name} {architecture} ptxas")
+            if cubin is not None:
+                return cubin
+        found = store.load(last)
+        return None if found is None else store.load(digest((self.key, architecture, found.decode())))
 
     def attend(
         self,
