@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base.errors import InputError
+from ..base.errors import InputError, UnsupportedError
 from .arguments import LIMIT, share_memory
 from .gpu_driver import the_driver
 from .gpu_streams import ORDERED, CallStream, library_of, working_on
@@ -63,12 +63,14 @@ class GpuArray:
         return bits % ALIGNMENT == 0
 
     @property
-    def end(self) -> int:
-        """The address behind its last element; that of the first where there is none."""
+    def bounds(self) -> tuple[int, int]:
+        """The address of its lowest element, and that behind its highest; the same where there is none."""
         if 0 in self.shape:
-            return self.address
-        axes = zip(self.strides, self.shape, strict=True)
-        return self.address + sum(stride * (length - 1) for stride, length in axes) + SIZES[self.dtype]
+            return self.address, self.address
+        reaches = [step * (length - 1) for step, length in zip(self.strides, self.shape, strict=True)]
+        lowest = self.address + sum(reach for reach in reaches if reach < 0)
+        highest = self.address + sum(reach for reach in reaches if reach > 0)
+        return lowest, highest + SIZES[self.dtype]
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
@@ -198,13 +200,16 @@ def bind_gpu_input(
 ) -> GpuArray:
     """As bind_gpu, for an array that expressions index: its elements lie side by side.
 
-    Raises   InputError
+    Raises   InputError; UnsupportedError for one with no element, where there are queries that would read it
     """
     found = checked(name, array, dtype, axes, sizes, stream)
     if not is_contiguous(found):
         raise InputError(f"{name} has strides {found.strides} in bytes; needs its elements side by side")
-    if 0 in found.shape:
-        raise InputError(f"{name} has shape {found.shape}: the CUDA backend needs one element at least")
+    if 0 in found.shape and sizes["batch"] * sizes["queries"] > 0:
+        raise UnsupportedError(
+            f"{name} has shape {found.shape}: where there are queries but no keys, the CUDA backend needs "
+            "one element at least"
+        )
     return found
 
 
@@ -220,13 +225,13 @@ def bind_gpu_out(
     """The caller's array for results, or a new one of the library that the first operand is from, made on
     the stream.
 
-    Raises   InputError
+    Raises   InputError; UnsupportedError for a library whose arrays cannot be written to
     """
     if array is None:
         shape = tuple(axis if isinstance(axis, int) else sizes[axis] for axis in axes)
         return new_array(name, next(iter(operands.values())), shape, dtype, stream)
     found = bind_gpu(name, array, dtype, axes, sizes, stream)
-    strides = sorted((s, n) for s, n in zip(found.strides, found.shape, strict=True) if n > 1)
+    strides = sorted((abs(s), n) for s, n in zip(found.strides, found.shape, strict=True) if n > 1)
     end = SIZES[dtype] if 0 not in found.shape else 0
     for stride, length in strides:
         if stride < end:
@@ -240,7 +245,8 @@ def bind_gpu_out(
 
 def overlap(one: GpuArray, other: GpuArray) -> bool:
     """Do they have an element in common? Rows of one may lie between those of the other."""
-    if one.end <= other.address or other.end <= one.address:
+    (first, end), (other_first, other_end) = one.bounds, other.bounds
+    if end <= other_first or other_end <= first:
         return False
     return share_memory(np.asarray(one), np.asarray(other))
 
@@ -258,7 +264,7 @@ def new_statistic(
     """A new float32 array (batch, query_heads, queries), or of keys; of so many keys of each query, int64.
     As a workspace, it is made on the stream.
 
-    Raises   InputError
+    Raises   UnsupportedError for a library whose arrays cannot be written to
     """
     shape = (sizes["batch"], heads, sizes[of], *((count,) if count > 1 else ()))
     return new_array(name, like, shape, "int64" if count else "float32", stream)
@@ -291,7 +297,7 @@ def new_array(name: str, like: GpuArray, shape: tuple[int, ...], dtype: str, str
 def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
     """A new array on the same GPU, by the library that the array is from.
 
-    Raises   InputError for a library whose arrays cannot be written to
+    Raises   UnsupportedError for a library whose arrays cannot be written to
     """
     library = library_of(like.array)
     module = sys.modules.get(library)
@@ -304,8 +310,10 @@ def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
         case "numba" if dtype != "bfloat16":
             return module.cuda.device_array(shape, dtype)  # type: ignore[union-attr]
     if library in JAX:
-        raise InputError(f"results cannot be made as arrays of JAX, which nobody may write to: {OF_JAX}")
-    raise InputError(
+        raise UnsupportedError(
+            f"results cannot be made as arrays of JAX, which nobody may write to: {OF_JAX}"
+        )
+    raise UnsupportedError(
         f"results in {dtype} cannot be made as arrays of {library}: pass arrays of PyTorch or CuPy"
     )
 
@@ -322,10 +330,6 @@ def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, stream:
     if found.dtype != dtype and not (found.dtype == "uint16" and dtype in ("bfloat16", "float16")):
         raise InputError(f"{name} has dtype {found.dtype}; needs {dtype}")
     learn_shape(name, found.shape, axes, sizes)
-    if any(stride < 0 for stride in found.strides):
-        raise InputError(
-            f"{name} has strides {found.strides} in bytes; needs none below 0: pass a contiguous copy"
-        )
     if any(place % SIZES[dtype] for place in (found.address, *found.strides)):
         raise InputError(
             f"{name} has elements between multiples of their {SIZES[dtype]} bytes: pass a contiguous copy"
