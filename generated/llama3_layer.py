@@ -164,7 +164,7 @@ WHOLE_DEPTH = 128  # those in whole vectors
 KEY_BYTES = 512  # of a row of queries or keys
 VALUE_BYTES = 512  # of a row of values
 CACHE_LINE = 64
-WORKERS = 8  # behind a counter of tasks: how many threads claim from it
+WORKERS_AT = 8  # behind the counter of tasks: how many threads claim from it
 NEAR_BYTES = 1048576  # of keys and values that stay near
 ACCUMULATORS = 16384  # behind the packed queries
 MAXIMA = 32768
@@ -264,7 +264,6 @@ def keys_ahead(ahead, key, key_stride, value, value_stride, first, keys):
 
 def block_ahead(
     ahead,
-    single,
     is_first,
     is_over,
     block,
@@ -278,22 +277,29 @@ def block_ahead(
     key_stride,
     value_stride,
     keys,
+    groups,
 ):
     """Tell prefetch_ahead what is fetched beside a block of keys.
 
-    Only the tile that comes first finds a head's keys far away, so beside it the block behind this one is
-    fetched. Beside a tile's last block the next queries are, and where the next head follows, its keys too.
+    Only the task with which a thread begins a head finds its keys far away, so beside it the block behind
+    this one is fetched. Beside a task's last block the queries of the thread's next task are, and keys of its
+    head if it is another. Each group of queries fetches a part, each tile of keys beside it a share of that.
     Returns  ahead, or 0 if all is near
     """
     is_last = block + BLOCK_KEYS >= end_key
-    store_int64(ahead + 16, next_rows if is_last else 0)
+    rows = next_rows if is_last else 0
+    store_int64(ahead + 16, rows)
     store_int64(ahead + 56, 0)
     if is_over and is_last:
         keys_ahead(ahead, next_key, key_stride, next_value, value_stride, next_block, keys)
     elif is_first and not is_last:
         keys_ahead(ahead, key, key_stride, value, value_stride, block + BLOCK_KEYS, keys)
-    elif next_rows == 0 or not is_last:
+    elif rows == 0:
         return 0
+    part = (max(rows, load_int64(ahead + 56)) + groups - 1) // groups
+    tiles = (min(BLOCK_KEYS, keys - block) + KEY_ROWS - 1) // KEY_ROWS
+    store_int64(ahead + 72, part)
+    store_int64(ahead + 96, (part + tiles - 1) // tiles)
     return ahead
 
 
@@ -301,17 +307,16 @@ def prefetch_ahead(ahead, row):
     """Fetch, beside one tile of keys, its share of the keys, values, queries and output lines that come next.
 
     ahead has the address, stride and count of queries, address and stride of keys and of values, and their
-    count; which pass over the keys at hand this is, and how many there are; then the address and stride of
-    the output of these queries. It is 0 if all is near.
+    count; which group of queries is at hand, and how many rows each fetches; the address and stride of the
+    output of these queries; and how many rows are fetched beside a tile. It is 0 if all is near.
     """
     if ahead == 0:
         return
-    this_pass, passes = load_int64(ahead + 64), load_int64(ahead + 72)
-    share = (KEY_ROWS + passes - 1) // passes
     queries, keys = load_int64(ahead + 16), load_int64(ahead + 56)
-    part = ((keys if keys > 0 else queries) + passes - 1) // passes
-    first = this_pass * part + row // KEY_ROWS * share
-    end = min(first + share, (this_pass + 1) * part)
+    part, share = load_int64(ahead + 72), load_int64(ahead + 96)
+    group_first = load_int64(ahead + 64) * part
+    first = group_first + row // KEY_ROWS * share
+    end = min(first + share, group_first + part)
     for near in range(first, min(end, keys)):
         key = load_int64(ahead + 24) + near * load_int64(ahead + 32)
         for column in range(0, KEY_BYTES, CACHE_LINE):
@@ -1379,7 +1384,7 @@ def attention_tasks(
     single = keys <= BLOCK_KEYS
     head_bytes = keys * (KEY_BYTES + VALUE_BYTES)
     fetches = head_bytes <= NEAR_BYTES < batch * KEY_VALUE_HEADS * head_bytes  # far at first, then near
-    workers = load_int64(counter + WORKERS)
+    workers = load_int64(counter + WORKERS_AT)
     tile_queries = task_queries(batch * QUERY_HEADS, queries, workers)
     tiles = (queries + tile_queries - 1) // tile_queries
     tasks = batch * QUERY_HEADS * tiles
@@ -1429,7 +1434,6 @@ def attention_tasks(
                 continue
             ahead = block_ahead(
                 scratch + AHEAD,
-                single,
                 is_first,
                 is_over,
                 block,
@@ -1443,12 +1447,12 @@ def attention_tasks(
                 key_stride,
                 value_stride,
                 keys,
+                groups,
             )
             for group in range(groups):
                 first = group * GROUP_QUERIES
                 if ahead != 0:
                     store_int64(ahead + 64, group)
-                    store_int64(ahead + 72, groups)
                 attend_block(
                     scratch + group * STATE_BYTES,
                     weights,
@@ -2072,7 +2076,7 @@ def attention_direct(owner, arguments, count):
 
     Python calls this as one of its own functions. arguments: the addresses of query, key, value, out and, if
     there are five, of the offset, an np.int64. owner: an array, the table of the addresses of the type and of
-    two dtypes that arrays may have, a counter, offsets, scratch.
+    two dtypes that arrays may have, a counter for one thread, offsets, scratch.
     """
     query, key = load_int64(arguments), load_int64(arguments + 8)
     value, out = load_int64(arguments + 16), load_int64(arguments + 24)
@@ -2122,7 +2126,7 @@ def decode_direct(owner, arguments, count):
 
     Python calls this as one of its own functions. arguments: the addresses of query, key, value, out and, if
     there are five, of the offset, an np.int64. owner: an array, the table of the addresses of the type and of
-    two dtypes that arrays may have, a counter, offsets, scratch, arrivals, partials.
+    two dtypes that arrays may have, a counter for one thread, offsets, scratch, arrivals, partials.
     """
     query, key = load_int64(arguments), load_int64(arguments + 8)
     value, out = load_int64(arguments + 16), load_int64(arguments + 24)
@@ -2539,17 +2543,17 @@ def attend(query, key, value, out, query_offset):
         keys,
         address(query_offset),
     )
-    multiply_adds = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
+    work = batch * QUERY_HEADS * queries * keys * (DIM + VALUE_DIM)
     if queries > DECODE_QUERIES:
         groups = batch * QUERY_HEADS * -(-queries // GROUP_QUERIES)
-        KERNEL.run(arguments, groups, multiply_adds)
+        KERNEL.run(arguments, groups, work)
         return
     heads, rows, chunks = batch * KEY_VALUE_HEADS, queries * GROUP_SIZE, -(-keys // CHUNK_KEYS)
     row_blocks = -(-rows // ROWS_OF_TASK)
     partials = np.empty(heads * chunks * rows * PARTIAL_ROW, np.uint8)
     arrivals = np.zeros(heads * row_blocks, np.int64)
     shared = (address(partials), address(arrivals))
-    work = max(multiply_adds, heads * keys * (DIM + VALUE_DIM) * MULTIPLY_ADDS_OF_A_READ)
+    work = max(work, heads * keys * (DIM + VALUE_DIM) * MULTIPLY_ADDS_OF_A_READ)
     DECODE.run((*arguments, *shared), heads * chunks * row_blocks, work)
 
 

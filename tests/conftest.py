@@ -40,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[CACHE] = os.environ["MHAGEN_CACHE_DIR"] = tempfile.mkdtemp(prefix="mhagen-tests-")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test whose tools are missing ends before it begins."""
+    for mark in item.iter_markers("needs_tools"):
+        from gpu.toolchain import require
+
+        require(*mark.args)
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays, and kernels are many objects: looking through all of them takes long."""
     gc.collect()

@@ -34,6 +34,7 @@ if __package__:
     )
     from .mhagen_runtime.gpu_launch import GpuKernel
     from .mhagen_runtime.gpu_offset import bind_gpu_offset
+    from .mhagen_runtime.gpu_streams import stream_of
     from .mhagen_runtime.gpu_words import load_float32, load_int64
     from .mhagen_runtime.ptx import (
         bar_sync,
@@ -78,6 +79,7 @@ else:
     )
     from mhagen_runtime.gpu_launch import GpuKernel
     from mhagen_runtime.gpu_offset import bind_gpu_offset
+    from mhagen_runtime.gpu_streams import stream_of
     from mhagen_runtime.gpu_words import load_float32, load_int64
     from mhagen_runtime.ptx import (
         bar_sync,
@@ -1068,13 +1070,16 @@ def attention(query, key, value, *, query_offset=None, out=None, stream=None):
     Raises   InputError, naming the argument, what it has and what it needs
     """
     sizes = Sizes()
-    query = bind_gpu("query", query, "bfloat16", ("batch", QUERY_HEADS, "queries", DIM), sizes)
-    key = bind_gpu("key", key, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", DIM), sizes)
-    value = bind_gpu("value", value, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", VALUE_DIM), sizes)
-    query_offset = bind_gpu_offset(query_offset, sizes["keys"] - sizes["queries"], sizes)
+    stream = stream_of(stream, query)
+    query = bind_gpu("query", query, "bfloat16", ("batch", QUERY_HEADS, "queries", DIM), sizes, stream)
+    key = bind_gpu("key", key, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", DIM), sizes, stream)
+    value = bind_gpu("value", value, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", VALUE_DIM), sizes, stream)
+    query_offset = bind_gpu_offset(query_offset, sizes["keys"] - sizes["queries"], sizes, stream)
     operands = {"query": query, "key": key, "value": value}
-    out = bind_gpu_out("out", out, "bfloat16", ("batch", QUERY_HEADS, "queries", VALUE_DIM), sizes, operands)
-    lse = new_statistic("lse", QUERY_HEADS, sizes, query)
+    out = bind_gpu_out(
+        "out", out, "bfloat16", ("batch", QUERY_HEADS, "queries", VALUE_DIM), sizes, operands, stream
+    )
+    lse = new_statistic("lse", QUERY_HEADS, sizes, query, stream)
     same_device((query, key, value, out))
     arrays = (query, key, value, out)
     arguments = (

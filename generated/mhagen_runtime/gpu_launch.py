@@ -19,9 +19,10 @@ from .errors import InputError, InternalError, UnsupportedError
 from .target import Gpu, gpu_named
 from .version import __version__
 from .forking import OwnLock
-from .gpu_arrays import GpuArray, can_allocate, new_counter, stream_of
+from .gpu_arrays import GpuArray, can_allocate, new_counter
 from .gpu_assembler import assembled, ptxas_version
 from .gpu_driver import the_driver
+from .gpu_streams import CallStream
 from .ptx_instruction import Instruction
 from .store import default_store
 
@@ -120,21 +121,31 @@ class GpuKernel:
     def image(self, has: tuple[int, int]) -> bytes:
         """What GPUs of this compute capability load: a cubin, from the cache or made now; else the PTX.
 
-        A cubin in the cache is loaded without compiling. Needs no GPU.
+        A cubin in the cache is loaded without compiling, and without ptxas. Needs no GPU.
         """
-        architecture = f"sm_{has[0]}{has[1]}{self.target.suffix}"
-        version = ptxas_version()
-        if not version:
-            return self.code()
-        store, key = default_store(), digest((self.key, architecture, version))
-        cubin = store.load(key)
-        if cubin is None:
-            code = self.code()
-            cubin = assembled(code, architecture)
+        cubin = self.cubin(f"sm_{has[0]}{has[1]}{self.target.suffix}")
+        return self.code() if cubin is None else cubin
+
+    def cubin(self, architecture: str) -> bytes | None:
+        """That of the ptxas which is here; of the last one that made one where none is, or it cannot.
+
+        What a cubin computes is what the PTX does, whichever ptxas made it; a new one may make it faster, so
+        each has its own.
+        """
+        store, version = default_store(), ptxas_version()
+        last = digest((self.key, architecture, "last"))  # where the version of the last ptxas is kept
+        if version:
+            key = digest((self.key, architecture, version))
+            cubin = store.load(key)
             if cubin is None:
-                return code
-            store.save(key, cubin, f"{self.name} {architecture} cubin")
-        return cubin
+                cubin = assembled(self.code(), architecture)
+                if cubin is not None:
+                    store.save(key, cubin, f"{self.name} {architecture} cubin")
+                    store.save(last, version.encode(), f"{self.name} {architecture} ptxas")
+            if cubin is not None:
+                return cubin
+        found = store.load(last)
+        return None if found is None else store.load(digest((self.key, architecture, found.decode())))
 
     def attend(
         self,
@@ -143,7 +154,7 @@ class GpuKernel:
         arguments: tuple[int, ...],
         *,
         blocks: int,
-        stream: Any,
+        stream: CallStream,
     ) -> None:
         """Launch this kernel, or the other where rows of an array are not aligned to 16 bytes.
 
@@ -151,14 +162,13 @@ class GpuKernel:
         """
         kernel = self if all(each.is_aligned for each in rows) else unaligned
         query = rows[0]
-        handle = stream_of(stream, query.array)
         if self.counts_tasks:
             at_once = the_driver().multiprocessors(query.device)
             counter = 0
             if blocks > at_once and can_allocate(query):
-                counter, blocks = new_counter(query, handle), at_once
+                counter, blocks = new_counter(query, stream), at_once
             arguments = (*arguments, counter)
-        kernel.launch(arguments, blocks=blocks, stream=handle, device=query.device)
+        kernel.launch(arguments, blocks=blocks, stream=stream.handle, device=query.device)
 
     def launch(self, arguments: tuple[int, ...], *, blocks: int, stream: int, device: int) -> None:
         """Start the kernel on a stream of a GPU, and do not wait for it.

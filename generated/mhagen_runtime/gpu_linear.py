@@ -14,9 +14,10 @@ import numpy as np
 
 from .errors import InputError, UnsupportedError
 from .turning import Turning
-from .gpu_arrays import learn_shape, library_of
+from .gpu_arrays import learn_shape
 from .gpu_libraries import ArrayLibrary, Library, TorchLibrary
 from .gpu_offset import one_offset
+from .gpu_streams import library_of
 from .linear import AS_QUERIES, PLAIN, Part, Product, require_names, taken_apart
 from .sizes import Axes, Sizes
 

@@ -40,10 +40,11 @@ from .threads import TEAM, thread_count
 ENTRY = "mhagen_kernel"  # the name of the entry point in every object file
 DIRECT_ENTRY = f"{ENTRY}_direct"  # and of the short way in
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
-WORKERS = 8  # bytes behind a counter of tasks: how many threads claim from it
+WORKERS_AT = 8  # bytes behind the address of a counter of tasks: how many threads claim from it
 # A second thread, woken and waited for, pays where one core works for 150 us or more: so many multiply-adds.
 MULTIPLY_ADDS_OF_A_THREAD = 9_000_000
 MULTIPLY_ADDS_OF_A_READ = 4  # that take as long as to read one number of a cache of keys
+DIRECT_MULTIPLY_ADDS = 2_500_000  # about 50 us of one core, in which no other Python runs
 DIRECT_SIZE = 1 << 20  # numbers of queries: what has more is never small
 DIRECT_SHARED = 1 << 17  # bytes behind its scratch, for partial results of few queries
 COMPILER_SOURCES = (
@@ -94,7 +95,11 @@ class KernelKey:
 
 
 class Kernel:
-    """Functions that are compiled together, callees first; the last one claims tasks until none is left."""
+    """Functions that are compiled together, callees first; the last one claims tasks until none is left.
+
+    It is called with its arguments, the address of the counter of tasks (WORKERS_AT behind it is the number
+    of threads that claim from it), the address of all their scratch, and the number of the thread that calls.
+    """
 
     def __init__(
         self,
@@ -139,16 +144,15 @@ class Kernel:
         """All functions that are compiled, each behind those that it calls."""
         return self.functions if self.direct is None else (*self.functions, self.direct)
 
-    def run(
-        self, arguments: tuple[int, ...], tasks: int, multiply_adds: int, threads: int | None = None
-    ) -> None:
+    def run(self, arguments: tuple[int, ...], tasks: int, work: int, threads: int | None = None) -> None:
         """Run all tasks, on as many threads as there is work for. Results do not depend on how many.
 
-        `threads` is what thread_count() has just said, for a caller who knows: it takes a microsecond.
+        work: multiply-adds of float32 that one core does in the time of this call.
+        threads: what thread_count() has just said, for a caller who knows: it takes a microsecond.
         """
         function = self._function or self.load()
         allowed = thread_count() if threads is None else threads
-        workers = min(tasks, allowed, 1 + multiply_adds // MULTIPLY_ADDS_OF_A_THREAD)
+        workers = min(tasks, allowed, 1 + work // MULTIPLY_ADDS_OF_A_THREAD)
         memory, counter = self._workspace(workers)
         try:
             TEAM.run(workers, lambda worker: function(*arguments, counter, counter + ALIGNMENT, worker))
@@ -202,7 +206,7 @@ class Kernel:
         memory = np.zeros(TABLE_BYTES + ALIGNMENT + self.scratch_bytes + DIRECT_SHARED, np.uint8)
         aligned = memory[-address(memory) % ALIGNMENT :]
         self._table = aligned[:TABLE_BYTES].view(np.int64)
-        self._table[(TABLE_COUNTER + WORKERS) // 8] = 1
+        self._table[(TABLE_COUNTER + WORKERS_AT) // 8] = 1
         self._note_dtypes()
         return load_direct(function, DIRECT_ENTRY, aligned)
 
@@ -254,7 +258,7 @@ class Kernel:
         if memory is None or memory.nbytes < size:
             memory = np.empty(size, np.uint8)
         start = -address(memory) % ALIGNMENT
-        memory[start : start + 2 * WORKERS].view(np.int64)[:] = 0, workers
+        memory[start : start + WORKERS_AT + 8].view(np.int64)[:] = 0, workers
         return memory, address(memory) + start
 
 

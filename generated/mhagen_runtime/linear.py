@@ -286,7 +286,11 @@ class LinearKernel:
                 *(turn_addresses(turns) if self.rotates else ()),
             ),
             tasks=count * -(-rows // self.rows_of_task),
-            multiply_adds=rows * len(panels.weights) * self.columns_of_panel * product.depth,
+            work=rows
+            * len(panels.weights)
+            * self.columns_of_panel
+            * product.depth
+            // (2 if self.pairs else 1),
         )
 
 

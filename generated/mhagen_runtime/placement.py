@@ -29,23 +29,19 @@ class Apart:
     """Keeps threads off the processor of whoever wakes them; otherwise they run where that one may."""
 
     def __init__(self) -> None:
-        self._kept: tuple[int, int] | None = None  # off which processor, and how many of them
+        self._places: dict[
+            int, set[int]
+        ] = {}  # the processors on which a thread may run, where that was said
 
     def keep(self, threads: Sequence[int]) -> None:
-        """Called before they are woken, with their numbers in the system.
-
-        It takes a microsecond for each where the caller has come to another processor. Several callers
-        at once have the same threads moved to and fro, to where none of them is slower than before.
-        """
+        """Called before they are woken, with their numbers in the system."""
         if CURRENT_PROCESSOR is None:
             return
-        here = (CURRENT_PROCESSOR(), len(threads))
-        if here == self._kept:
-            return
-        self._kept = here
-        others = os.sched_getaffinity(0) - {here[0]}
-        if not others:  # there is only this one
-            return
-        for thread in threads:
-            with suppress(OSError):  # a sandbox may forbid it, and a thread may have ended
-                os.sched_setaffinity(thread, others)
+        with suppress(
+            OSError
+        ):  # a sandbox may forbid it, there may be one processor: they stay where they are
+            others = os.sched_getaffinity(0) - {CURRENT_PROCESSOR()}
+            for thread in threads:
+                if self._places.get(thread) != others:
+                    os.sched_setaffinity(thread, others)
+                    self._places[thread] = others

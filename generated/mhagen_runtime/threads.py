@@ -101,7 +101,7 @@ class Team:
             task(0)
             return
         inboxes = self._workers(workers - 1)
-        self._apart.keep(self._numbers)
+        self._apart.keep(self._numbers[: workers - 1])
         errands = [_Errand(task, index) for index in range(1, len(inboxes) + 1)]
         try:
             for inbox, errand in zip(inboxes, errands, strict=True):

@@ -189,7 +189,6 @@ def task_model(facts: Lowering) -> TaskModel:
         single="0 < keys <= BLOCK_KEYS" if sinks else "keys <= BLOCK_KEYS",
         returns_without_keys=not sinks,
         or_no_keys=" or keys == 0" if sinks else "",
-        at_once=" // 2" if facts.numbers.pairs else "",
         reads_positions=any("q_first" in block_positions(each) for each in parts),
         view_of_task=view.arguments,
         reaches=any(each.reach_code is not None for each in parts),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base.dtypes import DType
 from ..runtime.headers import TABLE_BYTES, TABLE_OFFSETS
-from ..runtime.launch import DIRECT_SHARED, MULTIPLY_ADDS_OF_A_READ, WORKERS
+from ..runtime.launch import DIRECT_MULTIPLY_ADDS, DIRECT_SHARED, MULTIPLY_ADDS_OF_A_READ, WORKERS_AT
 from ..schedule.plan import TASKS_OF_A_THREAD
 from ..spec.statistic import LEADERS
 from .direct import has_direct
@@ -40,7 +40,11 @@ def direct_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
     if not has_direct(facts):
         return ()
     return (
-        line("DIRECT_MULTIPLY_ADDS", 2_500_000, "about 50 us of one core, in which no other Python runs"),
+        line(
+            "DIRECT_MULTIPLY_ADDS",
+            DIRECT_MULTIPLY_ADDS,
+            "about 50 us of one core, in which no other Python runs",
+        ),
         line("DIRECT_NUMBERS", 1 << 18, "of keys and values of few queries: about as long"),
         line("DIRECT_SHARED", DIRECT_SHARED, "bytes behind the scratch, for partial results of few queries"),
         line(
@@ -133,7 +137,7 @@ def memory_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         line("KEY_BYTES", work.dim * numbers.stored.bytes, "of a row of queries or keys"),
         line("VALUE_BYTES", work.value_dim * numbers.stored.bytes, "of a row of values"),
         line("CACHE_LINE", CACHE_LINE),
-        line("WORKERS", WORKERS, "behind a counter of tasks: how many threads claim from it"),
+        line("WORKERS_AT", WORKERS_AT, "behind the counter of tasks: how many threads claim from it"),
         line("NEAR_BYTES", facts.target.l2_bytes, "of keys and values that stay near"),
     ]
     lines += scratch_lines(facts)

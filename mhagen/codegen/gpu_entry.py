@@ -9,7 +9,7 @@ from .entry import SHAPE_NOTES, offset_units, statistic_shapes
 from .gpu_facts import GpuLowering
 from .gpu_model import GpuEntryModel
 from .model import Lines, Names
-from .render import layout
+from .render import INDENT, layout
 from .shapes import AXES, axes_text, shape_text
 
 HEADS = ("query", "key", "value", "out")
@@ -46,6 +46,7 @@ def entry_model(facts: GpuLowering, function: str, counts_tasks: bool) -> GpuEnt
         doc_lines=entry_doc(facts),
         parameters=("query", "key", "value", "*", *inputs, f"{QUERY_OFFSET}=None", "out=None", "stream=None"),
         bind_lines=(
+            "stream = stream_of(stream, query)",
             bound("query", dtype, axes_text(axes("QUERY_HEADS", "queries", "DIM"))),
             bound("key", dtype, axes_text(axes("KEY_VALUE_HEADS", "keys", "DIM"))),
             bound("value", dtype, axes_text(axes("KEY_VALUE_HEADS", "keys", "VALUE_DIM"))),
@@ -53,9 +54,14 @@ def entry_model(facts: GpuLowering, function: str, counts_tasks: bool) -> GpuEnt
                 bound(a.name, a.dtype.value, axes_text(a.shape), "bind_gpu_input")
                 for a in facts.inputs.values()
             ),
-            f"{QUERY_OFFSET} = bind_gpu_offset({QUERY_OFFSET}, {start}, sizes)",
+            f"{QUERY_OFFSET} = bind_gpu_offset({QUERY_OFFSET}, {start}, sizes, stream)",
             'operands = {"query": query, "key": key, "value": value}',
-            f'out = bind_gpu_out("out", out, "{dtype}", {out_axes}, sizes, operands)',
+            layout(
+                "out = bind_gpu_out",
+                ('"out"', "out", f'"{dtype}"', out_axes, "sizes", "operands", "stream"),
+                "",
+                INDENT,
+            ),
             *(new_result(*each) for each in zip(work.op.statistics, facts.results, strict=True)),
             f"same_device(({', '.join(('query', 'key', 'value', 'out', *inputs))}))",
         ),
@@ -71,11 +77,12 @@ def new_result(name: str, variable: str) -> str:
     """The line that makes the array of a statistic."""
     kind = ', of="keys"' if name == "received" else ""
     kind = f", count={LEADERS[name]}" if name in LEADERS else kind
-    return f'{variable} = new_statistic("{name}", QUERY_HEADS, sizes, query{kind})'
+    return f'{variable} = new_statistic("{name}", QUERY_HEADS, sizes, query, stream{kind})'
 
 
 def bound(name: str, dtype: str, axes: str, bind: str = "bind_gpu") -> str:
-    return f'{name} = {bind}("{name}", {name}, "{dtype}", {axes}, sizes)'
+    given = (f'"{name}"', name, f'"{dtype}"', axes, "sizes", "stream")
+    return layout(f"{name} = {bind}", given, "", INDENT)
 
 
 def arguments(facts: GpuLowering) -> Lines:

@@ -136,7 +136,6 @@ class TaskModel:
     single: str
     returns_without_keys: bool
     or_no_keys: str  # the end of the condition under which the kernel runs
-    at_once: str  # what its multiply-adds are divided by: one instruction may do two
     reads_positions: bool
     view_of_task: Names
     reaches: bool  # loops over keys begin and end where the mask says

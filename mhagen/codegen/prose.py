@@ -175,7 +175,7 @@ def tuned_sizes(facts: Lowering) -> Lines:
 def sizes_of(entry: Entry) -> Lines:
     plan = entry.schedule
     text = (
-        f"{entry.range}: tasks of {plan.tile_queries}, blocks of {plan.block_keys}; decoding up to "
+        f"{entry.range}: tasks of up to {plan.tile_queries}, blocks of {plan.block_keys}; decoding up to "
         f"{plan.decode_queries}, chunks of {plan.chunk_keys}"
     )
     return tuple(wrap(text, WIDTH, initial_indent="    ", subsequent_indent="        "))

@@ -71,6 +71,7 @@ GPU_SUPPORT: dict[str, frozenset[str]] = {
     "gpu_launch": frozenset(("GpuKernel",)),
     "gpu_linear": frozenset(("GpuLinear", "GpuPrepared")),
     "gpu_offset": frozenset(("bind_gpu_offset",)),
+    "gpu_streams": frozenset(("stream_of",)),
     "gpu_words": functions_of("gpu_words"),
     "linear": frozenset(("AS_KEYS", "AS_QUERIES", "Inputs", "Part", "Product")),
     "ptx": functions_of("ptx"),

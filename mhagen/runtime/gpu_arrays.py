@@ -8,15 +8,15 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..base.errors import InputError
+from ..base.errors import InputError, UnsupportedError
 from .arguments import LIMIT, share_memory
 from .gpu_driver import the_driver
+from .gpu_streams import ORDERED, CallStream, library_of, working_on
 from .sizes import Axes, Sizes
 
 ALIGNMENT = 16  # bytes that one copy of a thread moves
@@ -26,9 +26,6 @@ OF_JAX = (
     "pass torch.from_dlpack(query) and so on, take results by jax.dlpack.from_dlpack(result), and keep the "
     "arrays on both sides until JAX has computed what reads them"
 )
-# What producers of DLPack are told: that work on the array is on the stream of the call, or that the default
-# stream has to wait for it.
-ORDERED, DEFAULT_STREAM = -1, 1
 CUDA_DEVICES = (2, 13)  # DLPack's kDLCUDA and kDLCUDAManaged
 # DLPack's (code, bits), and the type strings of __cuda_array_interface__.
 DLPACK_DTYPES = {
@@ -66,12 +63,14 @@ class GpuArray:
         return bits % ALIGNMENT == 0
 
     @property
-    def end(self) -> int:
-        """The address behind its last element; that of the first where there is none."""
+    def bounds(self) -> tuple[int, int]:
+        """The address of its lowest element, and that behind its highest; the same where there is none."""
         if 0 in self.shape:
-            return self.address
-        axes = zip(self.strides, self.shape, strict=True)
-        return self.address + sum(stride * (length - 1) for stride, length in axes) + SIZES[self.dtype]
+            return self.address, self.address
+        reaches = [step * (length - 1) for step, length in zip(self.strides, self.shape, strict=True)]
+        lowest = self.address + sum(reach for reach in reaches if reach < 0)
+        highest = self.address + sum(reach for reach in reaches if reach > 0)
+        return lowest, highest + SIZES[self.dtype]
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
@@ -97,42 +96,48 @@ class DLTensor(ctypes.Structure):
     )
 
 
-def array_of(name: str, array: Any) -> GpuArray:
+def array_of(name: str, array: Any, stream: CallStream | None) -> GpuArray:
     """The description of anything with __dlpack__ or __cuda_array_interface__ on a GPU.
+
+    The stream waits for what others have still to compute of it; None is for new arrays, where that is
+    nothing.
 
     Raises   InputError
     """
     if library_of(array) == "torch":
-        return of_torch(name, array)
+        return of_torch(name, array, stream)
     if hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
         kind, device = array.__dlpack_device__()
         if kind not in CUDA_DEVICES:
             raise InputError(f"{name} is in the memory of the host; needs to be on a GPU")
-        return of_dlpack(name, array, int(device))
+        return of_dlpack(name, array, int(device), stream)
     interface = getattr(array, "__cuda_array_interface__", None)
     if interface is None:
         raise InputError(
             f"{name} is a {type(array).__name__}; needs an array on a GPU, with __dlpack__ or "
             "__cuda_array_interface__"
         )
-    return of_interface(name, array, interface)
+    return of_interface(name, array, interface, stream)
 
 
-def of_torch(name: str, array: Any) -> GpuArray:
+def of_torch(name: str, array: Any, stream: CallStream | None) -> GpuArray:
     """PyTorch's tensors say the same as DLPack, in a tenth of the time."""
     if not array.is_cuda:
         raise InputError(f"{name} is in the memory of the host; needs to be on a GPU")
     if array.requires_grad:
         raise InputError(f"{name} needs a gradient, which no kernel computes: pass {name}.detach()")
+    if stream is not None:
+        stream.wait_for_current(array)
     size = array.itemsize
-    strides = tuple(stride * size for stride in array.stride())
+    strides = tuple(step * size for step in array.stride())
     dtype = TORCH_DTYPES.get(str(array.dtype), str(array.dtype))
     return GpuArray(array, array.data_ptr(), tuple(array.shape), strides, dtype, array.get_device())
 
 
-def of_dlpack(name: str, array: Any, device: int) -> GpuArray:
+def of_dlpack(name: str, array: Any, device: int, stream: CallStream | None) -> GpuArray:
+    told = ORDERED if stream is None else stream.told_to(library_of(array))
     try:
-        capsule = array.__dlpack__(stream=ORDERED if library_of(array) in ALLOCATING else DEFAULT_STREAM)
+        capsule = array.__dlpack__(stream=told)
     except (BufferError, RuntimeError, TypeError) as error:
         raise InputError(
             f"{name} cannot be read: {error}; if it needs a gradient, pass {name}.detach()"
@@ -153,13 +158,17 @@ def of_dlpack(name: str, array: Any, device: int) -> GpuArray:
     return GpuArray(array, (tensor.data or 0) + tensor.byte_offset, shape, strides, dtype, device)
 
 
-def of_interface(name: str, array: Any, interface: Mapping[str, Any]) -> GpuArray:
+def of_interface(name: str, array: Any, interface: Mapping[str, Any], stream: CallStream | None) -> GpuArray:
     dtype = TYPE_STRINGS.get(interface["typestr"], interface["typestr"])
     shape = tuple(interface["shape"])
     if dtype not in SIZES:
         raise InputError(f"{name} has elements of type {dtype!r}, which no kernel reads")
     strides = tuple(interface.get("strides") or without_gaps(shape, SIZES[dtype]))
-    return GpuArray(array, interface["data"][0], shape, strides, dtype, device_of(interface["data"][0]))
+    address, pending = interface["data"][0], interface.get("stream")
+    device = device_of(address)
+    if stream is not None and pending is not None and address:
+        stream.wait_for(pending, device)
+    return GpuArray(array, address, shape, strides, dtype, device)
 
 
 def device_of(address: int) -> int:
@@ -175,42 +184,54 @@ def without_gaps(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
-def bind_gpu(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuArray:
+def bind_gpu(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, stream: CallStream) -> GpuArray:
     """The description of an array of heads, if it is as the kernel needs it.
 
     Raises   InputError
     """
-    found = checked(name, array, dtype, axes, sizes)
+    found = checked(name, array, dtype, axes, sizes, stream)
     if found.shape[-1] > 1 and found.strides[-1] != SIZES[dtype]:
         raise InputError(f"{name} has strides {found.strides} in bytes; needs its last axis without gaps")
     return found
 
 
-def bind_gpu_input(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuArray:
+def bind_gpu_input(
+    name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, stream: CallStream
+) -> GpuArray:
     """As bind_gpu, for an array that expressions index: its elements lie side by side.
 
-    Raises   InputError
+    Raises   InputError; UnsupportedError for one with no element, where there are queries that would read it
     """
-    found = checked(name, array, dtype, axes, sizes)
+    found = checked(name, array, dtype, axes, sizes, stream)
     if not is_contiguous(found):
         raise InputError(f"{name} has strides {found.strides} in bytes; needs its elements side by side")
-    if 0 in found.shape:
-        raise InputError(f"{name} has shape {found.shape}: the CUDA backend needs one element at least")
+    if 0 in found.shape and sizes["batch"] * sizes["queries"] > 0:
+        raise UnsupportedError(
+            f"{name} has shape {found.shape}: where there are queries but no keys, the CUDA backend needs "
+            "one element at least"
+        )
     return found
 
 
 def bind_gpu_out(
-    name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, operands: Mapping[str, GpuArray]
+    name: str,
+    array: Any,
+    dtype: str,
+    axes: Axes,
+    sizes: Sizes,
+    operands: Mapping[str, GpuArray],
+    stream: CallStream,
 ) -> GpuArray:
-    """The caller's array for results, or a new one of the library that the first operand is from.
+    """The caller's array for results, or a new one of the library that the first operand is from, made on
+    the stream.
 
-    Raises   InputError
+    Raises   InputError; UnsupportedError for a library whose arrays cannot be written to
     """
     if array is None:
         shape = tuple(axis if isinstance(axis, int) else sizes[axis] for axis in axes)
-        return array_of(name, empty(next(iter(operands.values())), shape, dtype))
-    found = bind_gpu(name, array, dtype, axes, sizes)
-    strides = sorted((s, n) for s, n in zip(found.strides, found.shape, strict=True) if n > 1)
+        return new_array(name, next(iter(operands.values())), shape, dtype, stream)
+    found = bind_gpu(name, array, dtype, axes, sizes, stream)
+    strides = sorted((abs(s), n) for s, n in zip(found.strides, found.shape, strict=True) if n > 1)
     end = SIZES[dtype] if 0 not in found.shape else 0
     for stride, length in strides:
         if stride < end:
@@ -224,20 +245,29 @@ def bind_gpu_out(
 
 def overlap(one: GpuArray, other: GpuArray) -> bool:
     """Do they have an element in common? Rows of one may lie between those of the other."""
-    if one.end <= other.address or other.end <= one.address:
+    (first, end), (other_first, other_end) = one.bounds, other.bounds
+    if end <= other_first or other_end <= first:
         return False
     return share_memory(np.asarray(one), np.asarray(other))
 
 
 def new_statistic(
-    name: str, heads: int, sizes: Sizes, like: GpuArray, *, of: str = "queries", count: int = 0
+    name: str,
+    heads: int,
+    sizes: Sizes,
+    like: GpuArray,
+    stream: CallStream,
+    *,
+    of: str = "queries",
+    count: int = 0,
 ) -> GpuArray:
     """A new float32 array (batch, query_heads, queries), or of keys; of so many keys of each query, int64.
+    As a workspace, it is made on the stream.
 
-    Raises   InputError
+    Raises   UnsupportedError for a library whose arrays cannot be written to
     """
     shape = (sizes["batch"], heads, sizes[of], *((count,) if count > 1 else ()))
-    return array_of(name, empty(like, shape, "int64" if count else "float32"))
+    return new_array(name, like, shape, "int64" if count else "float32", stream)
 
 
 def can_allocate(like: GpuArray) -> bool:
@@ -245,41 +275,29 @@ def can_allocate(like: GpuArray) -> bool:
     return library_of(like.array) in ALLOCATING
 
 
-def new_workspace(count: int, like: GpuArray, stream: Any) -> GpuArray:
+def new_workspace(count: int, like: GpuArray, stream: CallStream) -> GpuArray:
     """New float32 numbers, free again for what follows on the stream when nobody holds the array."""
-    handle = stream_of(stream, like.array)
-    if handle == current_stream(like.array):
-        return array_of("workspace", empty(like, (count,), "float32"))
-    library = library_of(like.array)
-    module = sys.modules[library]
-    match library:
-        case "torch":
-            used = module.cuda.stream(module.cuda.ExternalStream(handle, device=like.array.device))
-        case "cupy":
-            used = module.cuda.ExternalStream(handle, like.device)
-        case _:
-            used = nullcontext()  # Numba frees memory when all streams are done
-    with used:
-        return array_of("workspace", empty(like, (count,), "float32"))
+    return new_array("workspace", like, (count,), "float32", stream)
 
 
-def new_counter(like: GpuArray, stream: int) -> int:
+def new_counter(like: GpuArray, stream: CallStream) -> int:
     """The address of a word that is 0 for what follows on the stream."""
     address = new_workspace(1, like, stream).address
     driver = the_driver()
     driver.enter(like.device)
-    driver.clear(address, stream)
+    driver.clear(address, stream.handle)
     return address
 
 
-def library_of(array: Any) -> str:
-    return type(array).__module__.partition(".")[0]
+def new_array(name: str, like: GpuArray, shape: tuple[int, ...], dtype: str, stream: CallStream) -> GpuArray:
+    with working_on(stream, like.array):
+        return array_of(name, empty(like, shape, dtype), None)
 
 
 def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
     """A new array on the same GPU, by the library that the array is from.
 
-    Raises   InputError for a library whose arrays cannot be written to
+    Raises   UnsupportedError for a library whose arrays cannot be written to
     """
     library = library_of(like.array)
     module = sys.modules.get(library)
@@ -292,8 +310,10 @@ def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
         case "numba" if dtype != "bfloat16":
             return module.cuda.device_array(shape, dtype)  # type: ignore[union-attr]
     if library in JAX:
-        raise InputError(f"results cannot be made as arrays of JAX, which nobody may write to: {OF_JAX}")
-    raise InputError(
+        raise UnsupportedError(
+            f"results cannot be made as arrays of JAX, which nobody may write to: {OF_JAX}"
+        )
+    raise UnsupportedError(
         f"results in {dtype} cannot be made as arrays of {library}: pass arrays of PyTorch or CuPy"
     )
 
@@ -305,45 +325,11 @@ def same_device(arrays: tuple[GpuArray, ...]) -> None:
         raise InputError(f"arrays are on the GPUs {devices}; need to be on one")
 
 
-def stream_of(stream: Any, like: Any) -> int:
-    """The handle of a stream; of None the one that the array's library uses now.
-
-    Raises   InputError
-    """
-    if stream is None:
-        return current_stream(like)
-    for attribute in ("cuda_stream", "ptr", "handle"):  # of PyTorch, CuPy, Numba
-        handle = getattr(stream, attribute, None)
-        if handle is not None:
-            return int(getattr(handle, "value", handle) or 0)
-    if isinstance(stream, int):
-        return stream
-    raise InputError(
-        f"stream is a {type(stream).__name__}; needs a handle, or a stream of the arrays' library"
-    )
-
-
-def current_stream(like: Any) -> int:
-    library = library_of(like)
-    module = sys.modules.get(library)
-    match library:
-        case "torch":
-            return int(module.cuda.current_stream(like.device).cuda_stream)  # type: ignore[union-attr]
-        case "cupy":
-            with like.device:  # there is one for each GPU
-                return int(module.cuda.get_current_stream().ptr)  # type: ignore[union-attr]
-    return 0
-
-
-def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes) -> GpuArray:
-    found = array_of(name, array)
+def checked(name: str, array: Any, dtype: str, axes: Axes, sizes: Sizes, stream: CallStream) -> GpuArray:
+    found = array_of(name, array, stream)
     if found.dtype != dtype and not (found.dtype == "uint16" and dtype in ("bfloat16", "float16")):
         raise InputError(f"{name} has dtype {found.dtype}; needs {dtype}")
     learn_shape(name, found.shape, axes, sizes)
-    if any(stride < 0 for stride in found.strides):
-        raise InputError(
-            f"{name} has strides {found.strides} in bytes; needs none below 0: pass a contiguous copy"
-        )
     if any(place % SIZES[dtype] for place in (found.address, *found.strides)):
         raise InputError(
             f"{name} has elements between multiples of their {SIZES[dtype]} bytes: pass a contiguous copy"

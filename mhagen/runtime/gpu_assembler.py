@@ -1,6 +1,7 @@
 """PTX to a cubin, the machine code of one class of GPU: by NVIDIA's ptxas, which needs no GPU.
 
-Where there is no ptxas, the driver does the same with the PTX when a kernel is loaded, in each process anew.
+Where there is neither ptxas nor a cubin in the cache, the driver does the same with the PTX when a kernel is
+loaded, in each process anew.
 """
 
 from __future__ import annotations

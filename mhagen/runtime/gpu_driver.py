@@ -17,6 +17,7 @@ DEVICE_ORDINAL = 9
 MULTIPROCESSORS = 16
 PARAMETERS_END, PARAMETERS, PARAMETERS_SIZE = 0, 1, 2
 COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
+EVENT_DISABLE_TIMING = 2
 JIT_ERROR_LOG_BUFFER, JIT_ERROR_LOG_BYTES = 5, 6
 LOG_BYTES = 8192
 
@@ -60,6 +61,16 @@ class Driver:
         self.call(
             "cuMemsetD32Async", ctypes.c_uint64(address), 0, ctypes.c_size_t(1), ctypes.c_void_p(stream)
         )
+
+    def order(self, before: int, after: int) -> None:
+        """What follows on a stream waits for what is on another one now. Nobody on the host does."""
+        event = ctypes.c_void_p()
+        self.call("cuEventCreate", ctypes.byref(event), EVENT_DISABLE_TIMING)
+        try:
+            self.call("cuEventRecord", event, ctypes.c_void_p(before))
+            self.call("cuStreamWaitEvent", ctypes.c_void_p(after), event, 0)
+        finally:
+            self.call("cuEventDestroy_v2", event)  # the GPU keeps it until it has come
 
     def device(self, number: int) -> ctypes.c_int:
         handle = ctypes.c_int()

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .gpu_arrays import stream_of
+from .gpu_streams import stream_of, working_on
 
 # By which PyTorch lets cuBLAS add up parts of a long sum as 16-bit numbers.
 REDUCTIONS = ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction")
@@ -69,14 +69,15 @@ class TorchLibrary:
 
     @contextmanager
     def used(self, like: Any, stream: Any) -> Iterator[None]:
-        torch = self.torch
-        with torch.no_grad(), torch.autocast(like.device.type, enabled=False), SUMS_IN_FULL.of(torch):
-            if stream is None:
-                yield
-                return
-            cuda = torch.cuda
-            with cuda.stream(cuda.ExternalStream(stream_of(stream, like), device=like.device)):
-                yield
+        torch, call = self.torch, stream_of(stream, like)
+        call.wait_for_current(like)
+        with (
+            torch.no_grad(),
+            torch.autocast(like.device.type, enabled=False),
+            SUMS_IN_FULL.of(torch),
+            working_on(call, like),
+        ):
+            yield
 
 
 class ArrayLibrary:
@@ -106,12 +107,10 @@ class ArrayLibrary:
 
     @contextmanager
     def used(self, like: Any, stream: Any) -> Iterator[None]:
-        with like.device:
-            if stream is None:
-                yield
-                return
-            with self.module.cuda.ExternalStream(stream_of(stream, like), like.device.id):
-                yield
+        call = stream_of(stream, like)
+        call.wait_for_current(like)
+        with like.device, working_on(call, like):
+            yield
 
 
 class SumsInFull:

@@ -12,6 +12,7 @@ from ..base.errors import InputError
 from .arguments import LIMIT
 from .complaints import far_offset
 from .gpu_arrays import checked, is_contiguous
+from .gpu_streams import CallStream
 from .sizes import Sizes
 
 
@@ -23,7 +24,7 @@ class GpuOffset:
     addresses: int
 
 
-def bind_gpu_offset(query_offset: Any, start: int, sizes: Sizes) -> GpuOffset:
+def bind_gpu_offset(query_offset: Any, start: int, sizes: Sizes, stream: CallStream) -> GpuOffset:
     """The offset that the caller gives, or where queries start without.
 
     Raises   InputError
@@ -33,7 +34,7 @@ def bind_gpu_offset(query_offset: Any, start: int, sizes: Sizes) -> GpuOffset:
     one = one_offset(query_offset)
     if one is not None:
         return GpuOffset(one, 0)
-    found = checked("query_offset", query_offset, "int64", ("batch",), sizes)
+    found = checked("query_offset", query_offset, "int64", ("batch",), sizes, stream)
     if not is_contiguous(found):
         raise InputError("query_offset has gaps between its elements; needs them side by side")
     return GpuOffset(0, found.address)

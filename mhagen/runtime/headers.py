@@ -26,7 +26,7 @@ CONTIGUOUS, ALIGNED, WRITEABLE = 0x0001, 0x0100, 0x0400
 # And where the table of a kernel's short way has what, in bytes; scratch lies behind it.
 TABLE_TYPE = 0  # the type that arrays must have,
 TABLE_DTYPE, TABLE_OTHER_DTYPE = 8, 16  # the dtypes that they may have,
-TABLE_COUNTER = 64  # a counter of tasks,
+TABLE_COUNTER = 64  # a counter of tasks and how many threads claim from it,
 TABLE_OFFSETS = 128  # an offset for each batch entry
 TABLE_BYTES = 1024
 LARGE = np.int64(-(1 << 40))  # no other word of the object looks like it

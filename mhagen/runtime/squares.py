@@ -12,7 +12,7 @@ PART = 16  # bytes, inside of which any lane changes places in one step
 def transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
     """Every square of lanes turned over: rounds that swap ever larger blocks (Eklundh).
 
-    Rows have as many squares side by side as there are times fewer of them than lanes.
+    With fewer rows than lanes, they hold lanes / rows squares side by side.
     """
     count, lanes, step = len(rows), rows[0].type.count, 1
     while step < count:

@@ -80,7 +80,7 @@ def modelled(work: Workload, schedule: Schedule, sight: Sight, machine: Machine)
     decodes = shape.queries <= schedule.decode_queries
     most = most_tasks(work, schedule, shape, machine, decodes)
     threads = threads_of(load_of(work, shape, machine, decodes), most, machine.threads)
-    schedule = shared_out(work, schedule, shape, machine, threads)
+    schedule = with_enough_tasks(work, schedule, shape, machine, threads)
     tasks = tasks_of(work, schedule, shape, decodes)
     if decodes:
         parts = shared(decoding(work, sight, machine), tasks, threads)
@@ -138,7 +138,9 @@ def most_tasks(work: Workload, schedule: Schedule, shape: Shape, machine: Machin
     return tasks_of(work, least, shape, decodes)
 
 
-def shared_out(work: Workload, schedule: Schedule, shape: Shape, machine: Machine, threads: int) -> Schedule:
+def with_enough_tasks(
+    work: Workload, schedule: Schedule, shape: Shape, machine: Machine, threads: int
+) -> Schedule:
     """With the tasks that the kernel takes: smaller where each of several threads would have too few."""
     group = group_queries(work, schedule, machine)
     groups = schedule.tile_queries // group
@@ -158,13 +160,12 @@ def threads_of(load: int, tasks: int, most: int) -> int:
 
 
 def load_of(work: Workload, shape: Shape, machine: Machine, decodes: bool) -> int:
-    """In multiply-adds, as attend() counts them."""
+    """In multiply-adds of float32, as attend() counts them."""
     numbers = work.dim + work.value_dim
     multiply_adds = shape.batch * len(work.kept_heads) * shape.pairs * numbers
-    if decodes:
-        reads = shape.batch * len(work.bundles) * shape.keys * numbers
-        return max(multiply_adds, reads * MULTIPLY_ADDS_OF_A_READ)
-    return multiply_adds // numbers_of(work.dtype, machine.target, (work.dim,)).together
+    done = multiply_adds // numbers_of(work.dtype, machine.target, (work.dim,)).together
+    reads = shape.batch * len(work.bundles) * shape.keys * numbers
+    return max(done, reads * MULTIPLY_ADDS_OF_A_READ) if decodes else done
 
 
 def prefill(work: Workload, schedule: Schedule, sight: Sight, machine: Machine) -> Parts:

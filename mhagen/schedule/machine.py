@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from ..base.target import AVX2, AVX512, AVX512_BF16, NEON, Target
 from .numbers import Numbers
 
-# Waking the threads of a call, in seconds: see runtime/launch.py.
+# Waking the threads of a call and waiting for the last of them, in seconds.
 WAKE_SECONDS = 50e-6
 
 

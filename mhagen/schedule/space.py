@@ -25,7 +25,7 @@ class Grid:
     value_tiles: tuple[Tile, ...]
 
 
-# Below 64 queries a task packs too little for what it reads; above 256 few tasks are left to share.
+# Below 64 queries a task packs too little for what it reads; above 256 there is little left to gain.
 # Below 128 keys sums are loaded and stored too often; 1024 keys of 64 float32 are the whole second cache.
 # Tiles: those that reach 97 % of the multiply-add peak by themselves, with all registers but a few.
 # One vector across would load a number for every multiply-add, so there is none.

@@ -53,7 +53,7 @@ _LOCALS = frozenset(
     }
     # Of modules for GPUs.
     | {"bind_gpu", "bind_gpu_input", "bind_gpu_offset", "bind_gpu_out", "new_statistic", "same_device"}
-    | {"operands", "stream"}
+    | {"operands", "stream", "stream_of"}
 )
 # Views of arrays with their heads first; constants are written in capitals, so they may have these names.
 _VIEWS = frozenset(f"{array}_heads" for array in ("query", "key", "value", "out"))

@@ -101,9 +101,9 @@ def task(schedule: Schedule, numbers: Numbers) -> Decision:
     count = "1 group" if groups == 1 else f"{groups} groups"
     reason = (
         f"A task of {count} {shares}. Threads claim tasks until none is left, the last queries of a head "
-        "first: under a causal mask these take longest."
+        "first: under a causal mask these take longest. Where each would have few, tasks have fewer queries."
     )
-    return Decision("task", f"{schedule.tile_queries} queries of one head", reason)
+    return Decision("task", f"up to {schedule.tile_queries} queries of one head", reason)
 
 
 def masking(work: Workload, schedule: Schedule) -> Iterator[Decision]:

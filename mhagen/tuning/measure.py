@@ -51,8 +51,8 @@ def interleave(
 
     Each is called twice before, unless `calls` says how many make a reading of each. Every other round goes
     backwards: no candidate always follows the same one.
-    Before each reading there is a rest, for threads of the one before that look for more work, and an untimed
-    call if calls are short: what they find in the caches is then their own, as in a program that makes many.
+    Before each reading there is a rest, for threads of the one before that look for more work. Behind a rest,
+    and where calls are short, comes an untimed call: all is then as in a program that makes many.
     """
     if calls is None:
         calls = {name: calls_of_a_reading(candidate) for name, candidate in candidates.items()}
@@ -62,7 +62,7 @@ def interleave(
         for name in forwards if number % 2 == 0 else reversed(forwards):
             if rest_seconds:
                 sleep(rest_seconds)
-            if calls[name] > 1:
+            if rest_seconds or calls[name] > 1:
                 candidates[name]()
             seconds[name].append(reading(candidates[name], calls[name]) / calls[name])
     return {name: Timing(tuple(each)) for name, each in seconds.items()}

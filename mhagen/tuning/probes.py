@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..base.dtypes import DType
 from ..base.target import Target
 from ..runtime.host import host_target
-from ..runtime.launch import Kernel
+from ..runtime.launch import MULTIPLY_ADDS_OF_A_THREAD, Kernel
 from ..runtime.notcompiled import Address
 from ..runtime.simd import claim, fma, load, store
 from ..runtime.simd_formats import dot_pairs, load_pairs
@@ -171,8 +171,13 @@ class Sums:
 
     def run(self, all_threads: bool) -> None:
         places = (self.values.ctypes.data, self.vector_bytes, self.out.ctypes.data)
-        shared = self.operations if all_threads else 0
+        shared = work_of_all(self.tasks) if all_threads else 0
         self.kernel.run((self.tasks, MULTIPLY_ADD_STEPS, *places), self.tasks, shared)
+
+
+def work_of_all(tasks: int) -> int:
+    """So much that there is a thread for each task, if there may be so many."""
+    return tasks * MULTIPLY_ADDS_OF_A_THREAD
 
 
 def peak_probe(dtype: DType) -> Sums:
@@ -204,4 +209,5 @@ class Reads:
 
     def run(self, all_threads: bool) -> None:
         places = (self.array.ctypes.data, self.vector_bytes, self.out.ctypes.data)
-        self.kernel.run((self.tasks, self.chunk, *places), self.tasks, self.bytes if all_threads else 0)
+        shared = work_of_all(self.tasks) if all_threads else 0
+        self.kernel.run((self.tasks, self.chunk, *places), self.tasks, shared)

@@ -68,6 +68,7 @@ class Call:
     inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     layout: str = "bhsd"
     gap: int = 0  # numbers between rows that belong to nobody
+    backwards: bool = False  # do batch entries, heads and rows lie in memory from the last to the first?
     seed: int = 0
     blocks: int = 2  # of threads, where they take one task after the other; 0: one for each task
     parts: int = 0  # of the keys, by the kernels for few queries; 0: by tiles
@@ -121,9 +122,8 @@ def run(spec: Mapping[str, Any], call: Call, module: Any = None, plant: Any = No
         else:
             counts += attend(call, module, kind, plant, tuple(arguments), memory)
         counts += run_again(call, module, kind, tuple(arguments), results, memory)
-    width = out.shape[-1] + call.gap
     found = (
-        memory.get(places[3], out.dtype, (*out.shape[:-1], width))[..., : out.shape[-1]],
+        taken(memory, places[3], out, call),
         *(memory.get(place, *described(name, shape, call.keys)) for name, place in results.items()),
     )
     return Outcome(tuple(each.astype(np.float64) for each in found), reference(spec, call, arrays), counts)
@@ -263,7 +263,21 @@ def put(memory: GlobalMemory, array: NDArray[Any], call: Call) -> tuple[int, tup
     nan = np.iinfo(words.dtype).max >> 1
     padded = np.pad(words, ((0, 0), (0, 0), (0, 0), (0, call.gap)), constant_values=nan)
     batch, first, second, _ = padded.strides
-    return memory.put(padded), (batch, first, second) if call.layout == "bhsd" else (batch, second, first)
+    if call.backwards:
+        place = memory.put(padded[::-1, ::-1, ::-1]) + padded.nbytes - padded.shape[-1] * padded.itemsize
+        batch, first, second = -batch, -first, -second
+    else:
+        place = memory.put(padded)
+    return place, (batch, first, second) if call.layout == "bhsd" else (batch, second, first)
+
+
+def taken(memory: GlobalMemory, place: int, array: NDArray[Any], call: Call) -> NDArray[Any]:
+    """What is now where the array was put."""
+    width = array.shape[-1] + call.gap
+    if call.backwards:
+        place -= (array.size // array.shape[-1] - 1) * width * array.itemsize
+    found = memory.get(place, array.dtype, (*array.shape[:-1], width))
+    return (found[::-1, ::-1, ::-1] if call.backwards else found)[..., : array.shape[-1]]
 
 
 def reference(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from struct import calcsize, unpack
@@ -12,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpu.attention import module_of
 from mhagen.backend import cuda
 from mhagen.base.digest import digest
 from mhagen.base.errors import InputError, UnsupportedError
 from mhagen.pipeline import compile_to_gpu_source
-from mhagen.runtime import gpu_arrays, gpu_driver, gpu_launch
+from mhagen.runtime import gpu_arrays, gpu_driver, gpu_launch, gpu_streams
 
 SPEC: dict[str, Any] = {
     "name": "called",
@@ -28,6 +28,7 @@ SPEC: dict[str, Any] = {
 }
 STREAM = 0x5EED
 FIRST = "16q3i"
+HEADS = ("query", "key", "value", "out")
 
 
 @dataclass
@@ -38,12 +39,17 @@ class Library:
     first: str = FIRST  # what its kernels are given at first
     called: list[str] = field(default_factory=list)
     launched: list[tuple[Any, ...]] = field(default_factory=list)
+    waits: list[tuple[int, ...]] = field(default_factory=list)  # for which stream another one
 
     def __getattr__(self, name: str) -> Any:
         def function(*arguments: Any) -> int:
             self.called.append(name)
             if name == "cuDeviceGetAttribute":
                 arguments[0]._obj.value = self.capability[arguments[1] == gpu_driver.COMPUTE_CAPABILITY_MINOR]
+            if name == "cuEventRecord":
+                self.waits.append((arguments[1].value or 0,))
+            if name == "cuStreamWaitEvent":
+                self.waits[-1] += (arguments[0].value or 0,)
             if name == "cuLaunchKernel":
                 self.launched.append((arguments[1:9], parameters(arguments[10], self.first)))
             return 0
@@ -74,14 +80,19 @@ class OnGpu:
         return {**data, "shape": self.shape, "typestr": self.typestr, "strides": self.strides}
 
 
-@pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
+def installed(monkeypatch: pytest.MonkeyPatch) -> Library:
+    """A stand-in for the driver of this machine, which loads whatever there is."""
     found = Library()
     driver = gpu_driver.Driver(found)
-    for module in (gpu_arrays, gpu_launch):
+    for module in (gpu_arrays, gpu_launch, gpu_streams):
         monkeypatch.setattr(module, "the_driver", lambda: driver)
     monkeypatch.setattr(gpu_launch.GpuKernel, "image", lambda self, has: b"")
     return found
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    return installed(monkeypatch)
 
 
 @cache
@@ -131,7 +142,9 @@ def test_as_many_blocks_of_threads_are_started_as_run_at_once_where_they_take_ta
     """The stand-in has 9 multiprocessors; the tasks are counted in a word that is cleared before."""
     monkeypatch.setattr(gpu_launch, "can_allocate", lambda like: True)
     monkeypatch.setattr(
-        gpu_arrays, "new_workspace", lambda *_: gpu_arrays.array_of("workspace", OnGpu(7 << 20, (1,), "<f4"))
+        gpu_arrays,
+        "new_workspace",
+        lambda *_: gpu_arrays.array_of("workspace", OnGpu(7 << 20, (1,), "<f4"), None),
     )
     module.attention(**arrays(queries=600))
     tasks = 3 * 4 * -(-600 // module.TILE_QUERIES)
@@ -166,7 +179,7 @@ def test_few_queries_are_attended_from_in_parts_of_the_keys(
 
     def workspace(count: int, like: Any, stream: Any) -> Any:
         asked.append((count, stream))
-        return gpu_arrays.array_of("workspace", OnGpu(6 << 20, (count,), "<f4"))
+        return gpu_arrays.array_of("workspace", OnGpu(6 << 20, (count,), "<f4"), None)
 
     monkeypatch.setattr(module, "can_allocate", lambda like: True)
     monkeypatch.setattr(module, "new_workspace", workspace)
@@ -174,7 +187,7 @@ def test_few_queries_are_attended_from_in_parts_of_the_keys(
     (parts, given), (merging, same) = library.launched
     assert parts[:4] == (3 * 1 * 2 * 3, 1, 1, 32)  # parts, tiles, key/value heads, batch
     assert (merging[:4], merging[6]) == ((3 * 4 * 2, 1, 1, 32), 0)
-    assert asked == [(3 * 4 * 2 * 3 * (64 + 2), STREAM)]
+    assert [(count, stream.handle) for count, stream in asked] == [(3 * 4 * 2 * 3 * (64 + 2), STREAM)]
     assert given[-2] == 6 << 20
     assert given[:-1] == same[:-1]
 
@@ -197,10 +210,79 @@ class OfJax(OnGpu):
 def test_who_has_arrays_of_jax_is_told_how_to_get_results_as_such(library: Library, module: Any) -> None:
     given = arrays()
     query = OfJax(given["query"].address, given["query"].shape)
-    with pytest.raises(InputError, match=r"torch\.from_dlpack\(query\).*jax\.dlpack\.from_dlpack\(result\)"):
+    with pytest.raises(
+        UnsupportedError, match=r"torch\.from_dlpack\(query\).*jax\.dlpack\.from_dlpack\(result\)"
+    ):
         module.attention(**{**given, "query": query, "out": None})
     assert module.attention(**{**given, "query": query}) is given["out"]
     assert len(library.launched) == 1
+
+
+class OfNumba(OnGpu):
+    """Numba's arrays know no bfloat16."""
+
+    __module__ = "numba.cuda"
+
+
+@pytest.mark.parametrize(("array", "told"), [(OfNumba, "in bfloat16 .* of numba"), (OnGpu, "of gpu: pass")])
+def test_results_that_a_library_has_no_arrays_for_are_not_supported(
+    library: Library, array: type[OnGpu], told: str
+) -> None:
+    module = module_of({**SPEC, "name": "called_in_bfloat16", "dtype": "bfloat16"}, None)
+    given = {name: OnGpu(each.address, each.shape, "<V2") for name, each in arrays().items() if name in HEADS}
+    given["query"] = array(given["query"].address, given["query"].shape, "<V2")
+    slope = OnGpu(5 << 20, (4,), "<f4")
+    with pytest.raises(UnsupportedError, match=told):
+        module.attention(**{**given, "out": None}, slope=slope)
+    assert module.attention(**given, slope=slope) is given["out"]
+
+
+def test_rows_that_run_backwards_are_as_good_as_others(library: Library, module: Any) -> None:
+    """The kernel gets the address of the first, and strides below 0."""
+    given = arrays()
+    strides = (-9 * 128 * 2, -9 * 128, -128, 2)
+    given["key"] = OnGpu((2 << 20) + 3 * 2 * 9 * 128 - 128, (3, 2, 9, 64), "<f2", strides)
+    module.attention(**given)
+    assert library.launched[0][1][4:8] == [given["key"].address, *strides[:3]]
+    assert list(module.KERNEL._loaded) == [0], "they are aligned"
+
+
+def given_for(batch: int, queries: int, keys: int) -> dict[str, OnGpu]:
+    """What has no element lies at 0, as the interface asks."""
+    shapes = {
+        "query": (batch, 4, queries, 64), "key": (batch, 2, keys, 64), "value": (batch, 2, keys, 64),
+        "out": (batch, 4, queries, 64), "slope": (batch, 4), "bias": (batch, queries, keys),
+    }  # fmt: skip
+    return {
+        name: OnGpu(0 if 0 in shape else (number + 1) << 20, shape, "<f2" if len(shape) == 4 else "<f4")
+        for number, (name, shape) in enumerate(shapes.items())
+    }
+
+
+BIASED: dict[str, Any] = {
+    **SPEC,
+    "name": "called_for_nothing",
+    "scores": {"modify": "score + slope[b, h] + bias[b, q, k]"},
+    "inputs": {"slope": {"shape": ["batch", "query_heads"]}, "bias": {"shape": ["batch", "queries", "keys"]}},
+}
+
+
+@pytest.mark.parametrize("lengths", [(0, 5, 9), (3, 0, 9), (0, 5, 0), (3, 0, 0), (0, 0, 0)])
+def test_where_nobody_attends_arrays_and_inputs_may_have_no_element(
+    library: Library, lengths: tuple[int, int, int]
+) -> None:
+    given: dict[str, Any] = given_for(*lengths)
+    assert module_of(BIASED, None).attention(**given) is given["out"]
+    assert not library.launched
+
+
+def test_where_queries_meet_no_key_an_input_with_no_element_is_not_supported(library: Library) -> None:
+    given: dict[str, Any] = given_for(3, 5, 0)
+    with pytest.raises(UnsupportedError, match=r"bias has shape \(3, 5, 0\): .* needs one element"):
+        module_of(BIASED, None).attention(**given)
+    others = {name: array for name, array in given.items() if name != "bias"}
+    module_of(SPEC, None).attention(**{**others, "slope": OnGpu(5 << 20, (4,), "<f4")})
+    assert len(library.launched) == 1, "without such an input it is"
 
 
 def test_libraries_that_make_no_arrays_to_write_to_are_served_by_tiles(library: Library, module: Any) -> None:
@@ -270,9 +352,21 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"key": OnGpu(2 << 20, (3, 2, 9, 64), "<f2", (9999, 999, 128, 2))},
         "key has elements between multiples of their 2 bytes: pass a contiguous copy",
     ),
-    "rows that run backwards": (
-        {"key": OnGpu(2 << 20, (3, 2, 9, 64), "<f2", (2304, 1152, -128, 2))},
-        "needs none below 0: pass a contiguous copy",
+    "an input that runs backwards": (
+        {"slope": OnGpu(5 << 20, (4,), "<f4", (-4,))},
+        "needs its elements side",
+    ),
+    "numbers that run backwards": (
+        {"key": OnGpu(2 << 20, (3, 2, 9, 64), "<f2", (2304, 1152, 128, -2))},
+        "needs its last axis without gaps",
+    ),
+    "out that runs backwards into query": (
+        {"out": OnGpu((1 << 20) + 64 * 1024, (3, 4, 5, 64), "<f2", (-8192 * 4, -640, -128, 2))},
+        "out shares memory with query",
+    ),
+    "out backwards with rows on one another": (
+        {"out": OnGpu(9 << 20, (3, 4, 5, 64), "<f2", (-2560, -640, -64, 2))},
+        "needs a place for each element",
     ),
     "a far offset": ({"query_offset": 1 << 29}, "query_offset is 536870912"),
     "an offset that is a real": ({"query_offset": 1.5}, "query_offset is 1.5 of type float; needs an int"),
@@ -285,7 +379,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"out": OnGpu((3 << 20) - 3 * 4 * 5 * 128 + 128, (3, 4, 5, 64))},
         "out shares memory with value",
     ),
-    "no array for results": ({"out": None}, "cannot be made as arrays of"),
     "a stream": ({"stream": "default"}, "stream is a str"),
 }
 

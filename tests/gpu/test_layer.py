@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 import mhagen
 from gpu.attention import built
+from gpu.test_call import installed
 from mhagen.base.errors import InputError, UnsupportedError
 from mhagen.pipeline import compile_to_gpu_source
-from mhagen.runtime.gpu_arrays import stream_of
 from mhagen.runtime.gpu_libraries import REDUCTIONS, SUMS_IN_FULL, ArrayLibrary
 from mhagen.runtime.gpu_offset import bind_gpu_offset
+from mhagen.runtime.gpu_streams import CallStream, stream_of
 from mhagen.runtime.sizes import Sizes
 
 SPEC: Mapping[str, Any] = {
@@ -223,18 +224,20 @@ def test_arrays_of_cupy_are_multiplied_on_their_own_gpu(monkeypatch: pytest.Monk
     Array.__module__ = "cupy"
     cuda = SimpleNamespace(
         ExternalStream=lambda *given: entering(given),
-        get_current_stream=lambda: SimpleNamespace(ptr=len(entered)),
+        get_current_stream=lambda: SimpleNamespace(ptr=9 if entered[-1] == "device 3" else 0),
     )
     library = ArrayLibrary(SimpleNamespace(cuda=cuda))
-    for stream, inside in ((None, ["device 3"]), (7, ["device 3", (7, 3)])):
-        entered.clear()
-        with library.used(Array(), stream):
-            assert entered == inside
-        assert entered == inside + ["left"] * len(inside)
     monkeypatch.setitem(sys.modules, "cupy", library.module)
-    entered.clear()
-    assert stream_of(None, Array()) == 1, "it is asked where the array is"
+    assert stream_of(None, Array()).handle == 9, "it is asked where the array is"
     assert entered == ["device 3", "left"]
+    driver = installed(monkeypatch)
+    for stream, inside, waits in ((None, [], []), (9, [], []), (7, [(7, 3)], [(9, 7)])):
+        entered.clear()
+        driver.waits.clear()
+        with library.used(Array(), stream):
+            assert entered[-1 - len(inside) :] == ["device 3", *inside]
+        assert entered[-1 - len(inside) :] == ["left"] * (1 + len(inside))
+        assert driver.waits == waits, "products wait for what is on the stream that was current"
 
 
 @pytest.mark.parametrize("number", [np.int64(3), np.int32(3)])
@@ -247,7 +250,7 @@ def test_a_number_of_numpy_is_one_offset_for_all(
     x = host.given(numbers((2, 5, 24), 40))
     one, other = (module.layer(x, weights, query_offset=each) for each in (number, 3))
     np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
-    assert bind_gpu_offset(number, 0, Sizes()).first == 3
+    assert bind_gpu_offset(number, 0, Sizes(), CallStream(0, "")).first == 3
 
 
 def test_an_offset_that_is_none_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,19 +64,30 @@ def test_what_is_no_number_is_no_greatest_score_and_reaches_only_keys_that_are_s
     assert np.isnan(outcome.found[3][:, :2]).all()
 
 
+READING = spec_of(
+    scores={"modify": "score + slope[h] * (k - q) - bias[q, k]"},
+    mask={"keep": "document[b, q] == document[b, k] and k <= q + 9"},
+    inputs=inputs(
+        slope=(["query_heads"], "float32"),
+        bias=(["queries", "keys"], "float32"),
+        document=(["batch", "keys"], "int32"),
+    ),
+    outputs={"statistics": ["received", "top_8"]},
+)
+
+
+def reading(queries: int, keys: int) -> Call:
+    arrays = {"slope": reals(2), "bias": reals(queries, keys), "document": labels(keys)}
+    return Call(queries, keys, inputs=arrays)
+
+
 def test_expressions_are_those_of_the_first_pass() -> None:
-    spec = spec_of(
-        scores={"modify": "score + slope[h] * (k - q) - bias[q, k]"},
-        mask={"keep": "document[b, q] == document[b, k] and k <= q + 9"},
-        inputs=inputs(
-            slope=(["query_heads"], "float32"),
-            bias=(["queries", "keys"], "float32"),
-            document=(["batch", "keys"], "int32"),
-        ),
-        outputs={"statistics": ["received", "top_8"]},
-    )
-    arrays = {"slope": reals(2), "bias": reals(70, 130), "document": labels(130)}
-    assert_right(run(spec, Call(70, 130, inputs=arrays)), "float16")
+    assert_right(run(READING, reading(70, 130)), "float16")
+
+
+def test_keys_that_no_query_meets_receive_nothing_and_no_input_is_read() -> None:
+    """A fault would say so: there is no element to read."""
+    assert_right(run(READING, reading(0, 70)), "float16")
 
 
 OF_HOPPER = spec_of(heads={"query": 2, "key_value": 1, "dim": 64}, mask={"keep": "k <= q"}, outputs=ALL)

@@ -1,7 +1,12 @@
-"""NVIDIA's tools where they are installed: pip install 'mhagen[cuda]'. None of them needs a GPU."""
+"""NVIDIA's tools where they are installed: pip install 'mhagen[cuda]'. None of them needs a GPU.
+
+Tests say by marks which of them they need. Where one is missing they are skipped; where MHAGEN_NEEDS_CUDA is
+set, as .ci/run does when it has installed them, they fail.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +22,8 @@ import pytest
 from mhagen.runtime.gpu_assembler import WHEEL
 from mhagen.tuning.ptxas import figures_in
 
+COMPILER = "numba-cuda"
+DEMAND = "MHAGEN_NEEDS_CUDA"
 OPCODE = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]+)", re.MULTILINE)
 
 
@@ -26,13 +33,23 @@ def tool(name: str) -> str | None:
     return str(of_wheel) if of_wheel.is_file() else shutil.which(name)
 
 
-has_compiler = find_spec("numba_cuda") is not None and find_spec("nvidia") is not None
-needs_compiler = pytest.mark.skipif(not has_compiler, reason="needs numba-cuda: pip install 'mhagen[cuda]'")
-needs_ptxas = pytest.mark.skipif(tool("ptxas") is None, reason="needs ptxas: pip install 'mhagen[cuda]'")
-needs_sass = pytest.mark.skipif(
-    tool("ptxas") is None or tool("cuobjdump") is None,
-    reason="needs ptxas and cuobjdump: pip install 'mhagen[cuda]'",
-)
+def is_here(name: str) -> bool:
+    if name == COMPILER:
+        return find_spec("numba_cuda") is not None and find_spec("nvidia") is not None
+    return tool(name) is not None
+
+
+def require(*names: str) -> None:
+    """Skip the test that runs where one of these tools is missing, or fail it where all are demanded."""
+    missing = [name for name in names if not is_here(name)]
+    if missing:
+        refuse = pytest.fail if os.environ.get(DEMAND) else pytest.skip
+        refuse(f"needs {' and '.join(missing)}: pip install 'mhagen[cuda]'")
+
+
+needs_compiler = pytest.mark.needs_tools(COMPILER)
+needs_ptxas = pytest.mark.needs_tools("ptxas")
+needs_sass = pytest.mark.needs_tools("ptxas", "cuobjdump")
 
 
 @dataclass(frozen=True)

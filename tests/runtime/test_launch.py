@@ -23,7 +23,7 @@ from mhagen.runtime.host import host_cpu, host_target
 from mhagen.runtime.launch import (
     ALIGNMENT,
     ENTRY,
-    WORKERS,
+    WORKERS_AT,
     Kernel,
     compiler_identity,
     function_identity,
@@ -80,7 +80,7 @@ def tell_workers(out, counter, scratch, worker):
     """out[task] = how many workers there are said to be."""
     task = claim(counter)
     while task < TASKS:
-        store_real(out + 4 * task, 1.0 * load_int64(counter + WORKERS))
+        store_real(out + 4 * task, 1.0 * load_int64(counter + WORKERS_AT))
         task = claim(counter)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from unittest.mock import Mock, patch
 
@@ -69,12 +68,27 @@ def test_the_caller_itself_may_run_where_it_could(processors: list[int], sleeper
     assert os.sched_getaffinity(0) == before
 
 
-def test_nothing_is_asked_while_the_caller_stays(sleeper: Sleeper) -> None:
-    apart = Apart()
-    with patch.object(placement, "CURRENT_PROCESSOR", lambda: 0):
-        apart.keep([sleeper.number])
-        with patch.object(os, "sched_getaffinity", Mock(side_effect=AssertionError)):
+def test_a_thread_is_moved_once_while_its_caller_stays(processors: list[int], sleeper: Sleeper) -> None:
+    apart, moves = Apart(), Mock(wraps=os.sched_setaffinity)
+    with (
+        patch.object(placement, "CURRENT_PROCESSOR", lambda: processors[0]),
+        patch.object(os, "sched_setaffinity", moves),
+    ):
+        for _ in range(3):
             apart.keep([sleeper.number])
+    assert moves.call_count == 1
+
+
+def test_a_caller_that_may_run_elsewhere_takes_its_threads_along(
+    processors: list[int], sleeper: Sleeper
+) -> None:
+    apart = Apart()
+    with patch.object(placement, "CURRENT_PROCESSOR", lambda: processors[0]):
+        os.sched_setaffinity(0, processors[:1])
+        apart.keep([sleeper.number])
+        os.sched_setaffinity(0, processors)
+        apart.keep([sleeper.number])
+    assert os.sched_getaffinity(sleeper.number) == {processors[1]}
 
 
 def test_new_threads_are_moved_too(processors: list[int], sleeper: Sleeper) -> None:
@@ -98,9 +112,10 @@ def test_a_thread_that_has_ended_or_may_not_be_moved_disturbs_nothing(sleeper: S
     gone.end()
     with patch.object(placement, "CURRENT_PROCESSOR", lambda: 0):
         Apart().keep([gone.number])
-        with patch.object(os, "sched_setaffinity", Mock(side_effect=PermissionError)) as forbidden:
-            Apart().keep([sleeper.number])
-        assert len(os.sched_getaffinity(0)) == 1 or forbidden.called
+        for name in ("sched_setaffinity", "sched_getaffinity"):
+            with patch.object(os, name, Mock(side_effect=PermissionError)) as forbidden:
+                Apart().keep([sleeper.number])
+            assert forbidden.called
 
 
 def test_where_nothing_says_where_threads_run_they_are_left_alone(sleeper: Sleeper) -> None:
@@ -111,21 +126,26 @@ def test_where_nothing_says_where_threads_run_they_are_left_alone(sleeper: Sleep
         Apart().keep([sleeper.number])
 
 
-def test_a_team_works_on_other_processors_than_its_caller(processors: list[int]) -> None:
-    team, found = Team(), dict[int, int]()
-    together = threading.Barrier(2)
-    here = CURRENT_PROCESSOR
-    assert here is not None
+def test_the_workers_of_a_team_are_kept_off_its_caller_and_no_more_than_are_asked_for(
+    processors: list[int],
+) -> None:
+    team = Team()
+    numbers = dict[int, int]()
 
     def task(index: int) -> None:
+        numbers[index] = threading.get_native_id()
         together.wait(10)
-        end = time.perf_counter() + 0.01
-        while time.perf_counter() < end:
-            found[index] = here()
 
-    for mine in processors:
-        os.sched_setaffinity(0, {mine})
-        os.sched_setaffinity(0, set(processors))
-        with patch.object(placement, "CURRENT_PROCESSOR", lambda mine=mine: mine):
-            team.run(2, task)
-        assert found[1] != mine
+    with patch.object(placement, "CURRENT_PROCESSOR", lambda: processors[0]):
+        for count in (3, 2):
+            together = threading.Barrier(count)
+            team.run(count, task)
+    places = [os.sched_getaffinity(numbers[index]) for index in (0, 1, 2)]
+    assert places[0] == os.sched_getaffinity(0)
+    assert places[1] == places[2] == places[0] - {processors[0]}
+    with (
+        patch.object(placement, "CURRENT_PROCESSOR", lambda: processors[1]),
+        patch.object(os, "sched_setaffinity", Mock(wraps=os.sched_setaffinity)) as moves,
+    ):
+        team.run(2, lambda _: None)
+    assert moves.call_count == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,18 @@ def test_candidates_take_turns_and_every_other_round_goes_backwards(clock: list[
     timings = interleave({"a": lambda: taking("a", 1.0), "b": lambda: taking("b", 2.0)}, rounds=4)
     assert "".join(calls) == "aabb" + "ab" + "ba" + "ab" + "ba"
     assert timings == {"a": Timing((1.0,) * 4), "b": Timing((2.0,) * 4)}
+
+
+def test_behind_a_rest_comes_an_untimed_call(clock: list[float]) -> None:
+    """What has rested is slow at first."""
+    calls: list[str] = []
+
+    def rested(name: str) -> None:
+        clock[0] += 9.0 if calls[-1:] != [name] else 1.0
+        calls.append(name)
+
+    found = interleave({name: partial(rested, name) for name in "ab"}, 4, rest_seconds=1e-6)
+    assert found == {name: Timing((1.0,) * 4) for name in "ab"}
 
 
 def test_short_calls_are_timed_many_at_a_time(clock: list[float]) -> None:
