@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from ..base.dtypes import DType
@@ -64,10 +64,11 @@ class Changes:
     cell: Cells | None
     rise: Cells | None  # reads `ahead`: how far a key lies behind the first one of a thread
     shift: Cells | None  # of a row, at `k_first`
+    whole: Cells | None = None  # of each cell, all there is of a score, for where `is_steep`
 
     @property
     def parts(self) -> tuple[Cells, ...]:
-        return tuple(part for part in (self.cell, self.rise, self.shift) if part is not None)
+        return tuple(part for part in (self.cell, self.rise, self.shift, self.whole) if part is not None)
 
     @property
     def reads(self) -> frozenset[str]:
@@ -129,13 +130,29 @@ class Emitter:
         self.named = {each: name for each, name in self.named.items() if self.levels[name] <= Level.ROW}
         return found
 
-    def changes(self, parts: Split) -> Changes:
+    def changes(self, modify: Expr, parts: Split) -> Changes:
         """The lines that make scores of products."""
-        return Changes(
+        found = Changes(
             cell=None if parts.cell is None else self.cells(parts.cell, Kind.REAL),
             rise=None if parts.rise is None else self.cells(parts.rise, Kind.REAL, "ahead"),
             shift=None if parts.shift is None else self.cells(parts.shift, Kind.REAL, "k_first"),
         )
+        if parts.is_steep is None:
+            return found
+        self.tell_steep(parts.is_steep)
+        return replace(found, whole=self.cells(modify, Kind.REAL))
+
+    def tell_steep(self, condition: Expr) -> None:
+        """Set `is_steep`, for all lanes of a warp together; a vote is asked once, and not in every block."""
+        level = self.level(condition)
+        lines, vote = self.lines[level], "vote_any(steep) != uint32(0)"
+        text = self.value(condition, level)
+        lines.append(f"steep = uint32(1) if {text} else uint32(0)")
+        if level is Level.TILE:
+            lines.append(f"is_steep = {vote}")
+        else:
+            self.lines[Level.TILE].append("is_steep = False")
+            lines.append(f"is_steep = is_steep or {vote}")
 
     def of_row(self, root: Expr) -> tuple[tuple[str, ...], str, frozenset[str]]:
         """The lines that compute an expression without keys for one row, its text, and what they read."""
@@ -162,7 +179,7 @@ class Emitter:
             return self.read(self.named[expr], user)
         level = self.level(expr)
         text = self.element(expr, level) if isinstance(expr, Element) else self.apply(expr, level)
-        if isinstance(expr, Apply) and level == user and self.uses[expr] == 1 and len(text) < INLINE_WIDTH:
+        if isinstance(expr, Apply) and level == user and self.uses[expr] < 2 and len(text) < INLINE_WIDTH:
             return text
         stem = expr.array if isinstance(expr, Element) else STEMS[expr.kind]
         self.named[expr] = self.assign(stem, level, text, self.type_of(expr.kind))

@@ -227,7 +227,9 @@ class GpuLowering:
     def cells(self) -> tuple[Changes, Cells | None, Before]:
         """What is computed in cells, by modify and keep; and before the loop."""
         emitter, keep = self.emitter, self.work.op.keep
-        changes = Changes(NO_CHANGE, None, None) if self.split is None else emitter.changes(self.split)
+        changes = Changes(NO_CHANGE, None, None)
+        if self.work.op.modify is not None and self.split is not None:
+            changes = emitter.changes(self.work.op.modify, self.split)
         kept = None if keep is None else emitter.cells(keep, Kind.CONDITION)
         return changes, kept, emitter.before()
 

@@ -104,7 +104,8 @@ def heads_model(facts: GpuLowering, of_second: tuple[GpuSchedule, ...]) -> Heads
 
 def cell_functions(kinds: Iterable[HeadsModel]) -> tuple[CellsModel, ...]:
     """What is done in cells, for many queries and for few."""
-    return distinct(*(each for k in kinds for each in (k.modify, k.decode.modify, k.hide, k.decode.hide)))
+    found = (each for k in kinds for each in (k.modify, k.decode.modify, k.hide, k.decode.hide))
+    return distinct(*(part for each in found for part in (*each.steep, each)))
 
 
 def infinity_functions(kinds: Iterable[HeadsModel]) -> tuple[CellsModel, ...]:

@@ -48,6 +48,7 @@ class CellsModel:
     doc: str
     comments: Names
     parameters: Names
+    steep: tuple[CellsModel, ...]  # what it gives way to where `is_steep`, if it ever does
     shift: ShiftModel
     key_lines: Lines
     columns: Lines

@@ -26,7 +26,9 @@ from .wrapped import expression_lines
 NEXT = ("end", "q_low", "q_high", "keys")
 ROW_NAMES = ("q", "h")  # what a row of decoding is
 AHEAD_LINE = "ahead = octet * 8 + half"
+PLAIN = "Make scores of the products of a tile."
 WITH_SHIFTS = "Make scores of the products of a tile; what the keys of a row have in common is its shift."
+STEEP = "The same with all of a score in its cell, for what rises steeply or is not finite."
 
 
 Stages = tuple[CellsModel, CellsModel, CellsModel]
@@ -41,10 +43,12 @@ def tile_stages(facts: GpuLowering) -> Stages:
 def row_stages(facts: GpuLowering, of_tile: Stages) -> Stages:
     """The same where rows are heads too; functions that need not know it serve both."""
     pairs = zip(tile_stages(facts), of_tile, strict=True)
-    modify, hide, infinities = (
-        other if each == other else replace(each, name=f"{each.name}_of_rows") for each, other in pairs
-    )
+    modify, hide, infinities = (other if each == other else of_rows(each) for each, other in pairs)
     return modify, hide, infinities
+
+
+def of_rows(given: CellsModel) -> CellsModel:
+    return replace(given, name=f"{given.name}_of_rows", steep=tuple(of_rows(each) for each in given.steep))
 
 
 def before_model(facts: GpuLowering) -> BeforeModel:
@@ -108,7 +112,7 @@ def grouped_test(text: str) -> str:
 
 NOTHING = Cells((), (), "True", frozenset())
 NO_SHIFT = ShiftModel(False, (), (), "")
-NO_CELLS = CellsModel(False, "", "", (), (), NO_SHIFT, (), (), (), (), "")
+NO_CELLS = CellsModel(False, "", "", (), (), (), NO_SHIFT, (), (), (), (), "")
 
 
 def modify_model(facts: GpuLowering, changes: Changes) -> CellsModel:
@@ -116,26 +120,59 @@ def modify_model(facts: GpuLowering, changes: Changes) -> CellsModel:
     if not facts.scales_first:
         return NO_CELLS
     modify, shift = facts.work.op.modify, shift_model(facts, changes.shift)
+    steep = () if changes.whole is None else (steep_model(facts, changes.whole),)
     found = joined(tuple(part for part in (changes.cell, changes.rise) if part is not None))
-    read = ("score = scores[i] * float32(QUERY_SCALE)",) if "score" in found.reads else ()
-    keys = (*((key_line(facts),) if "k" in found.reads else ()), *((AHEAD_LINE,) if changes.rise else ()))
-    first = ("k_first",) if {"k", "k_first"} & changes.reads else ()
+    keys = (*key_lines(facts, found), *((AHEAD_LINE,) if changes.rise else ()))
+    parameters = (
+        *("scores", *(("shifts",) if shift.is_there else ())),
+        *("is_steep" for _ in steep),
+        *rows_place(facts, changes),
+        *(("k_first",) if {"k", "k_first"} & changes.reads else ()),
+        *place_of_cells(facts, changes),
+    )
     return CellsModel(
         is_there=True,
         name=f"modify_scores{facts.suffix}",
-        doc=WITH_SHIFTS if shift.is_there else "Make scores of the products of a tile.",
+        doc=WITH_SHIFTS if shift.is_there else PLAIN,
         comments=expression_lines("score = ", modify) if modify is not None else (),
-        parameters=(
-            *("scores", *(("shifts",) if shift.is_there else ()), *rows_place(facts, changes), *first),
-            *place_of_cells(facts, changes),
-        ),
+        parameters=parameters,
+        steep=steep,
         shift=shift,
         key_lines=keys,
         columns=found.columns,
-        query_lines=(*query_lines(facts, found), *read),
+        query_lines=(*query_lines(facts, found), *read_lines(found)),
         cells=found.cells,
         result=found.result,
     )
+
+
+def steep_model(facts: GpuLowering, whole: Cells) -> CellsModel:
+    """The function that makes scores where nothing is taken out of their cells."""
+    first = ("k_first",) if "k" in whole.reads else ()
+    return CellsModel(
+        is_there=True,
+        name=f"modify_steep_scores{facts.suffix}",
+        doc=STEEP,
+        comments=(),
+        parameters=("scores", "shifts", *rows_place(facts, whole), *first, *place_of_cells(facts, whole)),
+        steep=(),
+        shift=ShiftModel(True, (), (), "float32(0.0)"),
+        key_lines=key_lines(facts, whole),
+        columns=whole.columns,
+        query_lines=(*query_lines(facts, whole), *read_lines(whole)),
+        cells=whole.cells,
+        result=whole.result,
+    )
+
+
+def key_lines(facts: GpuLowering, cells: Cells) -> Lines:
+    """What a column knows of its key, if it is asked for."""
+    return (key_line(facts),) if "k" in cells.reads else ()
+
+
+def read_lines(cells: Cells) -> Lines:
+    """What a cell knows of its product, if it is asked for."""
+    return ("score = scores[i] * float32(QUERY_SCALE)",) if "score" in cells.reads else ()
 
 
 def shift_model(facts: GpuLowering, cells: Cells | None) -> ShiftModel:
@@ -167,6 +204,7 @@ def hide_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
         doc="Make the scores of hidden keys, and of those behind the last one, minus infinity.",
         comments=expression_lines("keep: ", facts.work.op.keep) if facts.work.op.keep is not None else (),
         parameters=("scores", *first, "keys", *place),
+        steep=(),
         shift=NO_SHIFT,
         key_lines=(key_line(facts),),
         columns=found.columns,
@@ -189,6 +227,7 @@ def infinities_model(facts: GpuLowering, cells: Cells | None) -> CellsModel:
         doc="",
         comments=(),
         parameters=("outs", "place", "lane", *first, "k_block", "keys", *place),
+        steep=(),
         shift=NO_SHIFT,
         key_lines=(f"k = {kind}(k_block + key)",),
         columns=cells.columns,

@@ -7,7 +7,9 @@ So a cell adds what rises from the first key of its thread on, which all rows ma
 converted there from integers.
 
 Numbers   differences of positions are still exact; a score is the sum of two rounded numbers, of which the
-          first is no farther from it than what rises over a block of keys
+          first is no farther from it than what rises over a block of keys. So what rises steeply stays in the
+          cells, and what is not finite too: infinity * 0 and infinity - infinity are no numbers. Where arrays
+          say how steep it is, the split comes with a condition, under which scores are not to be split
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from .rises import rise
 from .tree import Apply, Constant, Expr, Kind, Literal, Name, Operator, names
 
 ONE = Literal(1)
+GENTLE = 8.0  # what rises from key to key is at most this, of either sign; slopes of ALiBi are below 1
+LARGEST = 3.4028234663852886e38  # of float32
 SUMS = (Operator.ADD, Operator.SUBTRACT, Operator.NEGATE)
 
 
@@ -35,6 +39,21 @@ class Product:
     def rises(self) -> int:
         """By how much the integer rises from key to key."""
         return 0 if self.integer is None else rise(self.integer) or 0
+
+    @property
+    def is_exact(self) -> bool:
+        """Is the factor a known number, or a whole one?"""
+        return isinstance(self.factor, Literal | Constant) or self.factor.kind is Kind.INTEGER
+
+    @property
+    def most(self) -> float:
+        """The greatest factor, of either sign, with which it may be taken out of cells."""
+        return GENTLE / abs(self.rises) if self.rises else LARGEST
+
+    @property
+    def is_steep(self) -> bool:
+        """Is it known that it must stay in cells?"""
+        return isinstance(self.factor, Literal | Constant) and not abs(self.factor.value) <= self.most
 
     @property
     def value(self) -> Expr:
@@ -52,13 +71,15 @@ class Split:
 
     Members  cell: for each cell. rise: `k` is how far a key lies behind the first one of a thread. shift: for
              each row, `k` is that first key. None where nothing of the kind is there. factors: the numbers in
-             rise and shift that are known before any key
+             rise and shift that are known before any key. is_steep: whether cells must have all of a score;
+             None where it is known that they need not
     """
 
     cell: Expr | None
     rise: Expr | None
     shift: Expr | None
     factors: frozenset[Expr] = frozenset()
+    is_steep: Expr | None = None
 
     @property
     def expressions(self) -> tuple[Expr, ...]:
@@ -72,13 +93,29 @@ def split(modify: Expr) -> Split:
     products: list[Product] = []
     for term, is_negative in terms(modify):
         found = products_of(term)
-        if found is None:
+        if found is None or any(each.is_steep for each in found):
             cells.append(negated(term) if is_negative else term)
         else:
             products += (upward(-each if is_negative else each) for each in found)
     risen = (product(product(each.factor, Literal(each.rises)), Name("k")) for each in products if each.rises)
     factors = (each.factor for each in products if not isinstance(each.factor, Literal | Constant))
-    return Split(total(cells), total(risen), total(each.value for each in products), frozenset(factors))
+    shift = total(each.value for each in products)
+    return Split(total(cells), total(risen), shift, frozenset(factors), steepness(products))
+
+
+def steepness(products: Iterable[Product]) -> Expr | None:
+    """The condition that one of them must not be taken out of cells; None where that is known."""
+    bounds = tuple(dict.fromkeys(bound(each) for each in products if not each.is_exact))
+    if not bounds:
+        return None
+    return applied(Operator.NOT, bounds[0] if len(bounds) == 1 else applied(Operator.AND, *bounds))
+
+
+def bound(given: Product) -> Expr:
+    """The condition that it may be taken out of cells; nothing is less than what is no number."""
+    if given.rises:
+        return applied(Operator.LESS_EQUAL, applied(Operator.ABS, given.factor), Literal(given.most))
+    return applied(Operator.LESS_EQUAL, given.factor, Literal(LARGEST))
 
 
 def terms(expr: Expr, is_negative: bool = False) -> Iterator[tuple[Expr, bool]]:

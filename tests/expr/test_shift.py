@@ -43,13 +43,15 @@ SPLITS = {
     "score + 2 * (1.0 * (q - k)) - 3.0": ("score", "-(2.0 * 1.0) * k", "-(2.0 * 1.0) * (k - q) + -3.0"),
     "score + (q - k)": ("score", "-1 * k", "q - k"),
     "score + (k - q)": ("score", "k", "k - q"),
-    "cap * (3 * k - q + slope[h]) - score": ("-score", "cap * 3 * k", "cap * (3 * k - q) + cap * slope[h]"),
+    "0.5 * (3 * k - q + slope[h]) - score": ("-score", "0.5 * 3 * k", "0.5 * (3 * k - q) + 0.5 * slope[h]"),
+    "cap * (3 * k - q) + slope[h] - score": ("cap * (3 * k - q) + -score", None, "slope[h]"),
     "tanh(score) + slope[q] - 1.5": ("tanh(score)", None, "slope[q] + -1.5"),
     "score * slope[h] * k": ("score * slope[h] * k", None, None),
     "score - abs(k - q) * 0.5": ("score + -(abs(k - q) * 0.5)", None, None),
     "score + where(k < q, 0.5, 1.0) * k": ("score + where(k < q, 0.5, 1.0) * k", None, None),
     "score + k * k": ("score + k * k", None, None),
     "score + 2000 * k": ("score + 2000 * k", None, None),
+    "score + 9 * (k - q) - 8.0 * k": ("score + 9 * (k - q)", "-8.0 * k", "-8.0 * k"),
     "k - q": (None, "k", "k - q"),
 }
 
@@ -59,6 +61,30 @@ def test_what_rises_evenly_is_told_from_the_rest(text: str) -> None:
     parts = split(parsed(text))
     texts = tuple(part and to_text(part) for part in (parts.cell, parts.rise, parts.shift))
     assert texts == SPLITS[text]
+
+
+STEEP = {
+    "score + slope[h] * (k - q)": "not abs(slope[h]) <= 8.0",
+    "score + slope[h] * (2 * k - q) - 3.0": "not abs(slope[h]) <= 4.0",
+    "score + slope[h] * (q - k) / cap": "not abs(-(slope[h] / cap)) <= 8.0",
+    "score + slope[q]": "not slope[q] <= 3.4028234663852886e+38",
+    "score + slope[h] * k + slope[q]": "not (abs(slope[h]) <= 8.0 and slope[q] <= 3.4028234663852886e+38)",
+    "score + 0.5 * (k - q) + segment[b, q]": None,
+    "score + 9.5 * (k - q)": None,
+    "score * slope[h]": None,
+}
+
+
+@pytest.mark.parametrize("text", STEEP)
+def test_what_is_steep_or_not_finite_is_told(text: str) -> None:
+    told = split(parsed(text)).is_steep
+    assert (told and to_text(told)) == STEEP[text]
+
+
+@pytest.mark.parametrize("cap", [30.0, -30.0, np.inf, np.nan])
+def test_known_numbers_that_are_steep_stay_in_cells(cap: float) -> None:
+    expr = parse_expression("score + cap * (k - q)", constants={"cap": cap}, arrays={})
+    assert split(expr) == Split(expr, None, None)
 
 
 @pytest.mark.parametrize("text", SPLITS)

@@ -123,7 +123,7 @@ def parts_of(model: type) -> Iterator[type]:
     yield model
     for kind in get_type_hints(model).values():
         for part in (kind, *get_args(kind)):
-            if is_dataclass(part):
+            if is_dataclass(part) and part is not model:  # which may hold others of its kind
                 yield from parts_of(part)
 
 
