@@ -39,6 +39,8 @@ FUNCTIONS = {
     Operator.SIGMOID: "sigmoid",
     Operator.FLOOR: "round_down",
 }
+# Where results are float32, all digits of it count.
+FINE = {**FUNCTIONS, Operator.LOG: "fine_log", Operator.TANH: "fine_hyperbolic_tangent"}
 EXTREMES = {Operator.MIN: "minimum_or_nan", Operator.MAX: "maximum_or_nan"}
 WORDS_OF_LOGIC = {Operator.AND: "and", Operator.OR: "or"}
 REAL_DIVISIONS = {Operator.FLOOR_DIVIDE: "real_floor_divide", Operator.MODULO: "real_modulo"}
@@ -104,6 +106,7 @@ class Emitter:
     heads: int
     wide: bool  # integers need 64 bits
     heads_lie_in_rows: bool  # so h is known to a row, as q is
+    functions: Mapping[Operator, str]
     uses: Counter[Expr]
     lines: dict[Level, list[str]] = field(default_factory=lambda: {level: [] for level in Level})
     named: dict[Expr, str] = field(default_factory=dict)
@@ -252,8 +255,8 @@ class Emitter:
 
     def applied(self, expr: Apply, level: Level) -> str:
         operator, arguments = expr.operator, expr.arguments
-        if operator in FUNCTIONS:
-            return f"{FUNCTIONS[operator]}({self.converted(arguments[0], Kind.REAL, level)})"
+        if operator in self.functions:
+            return f"{self.functions[operator]}({self.converted(arguments[0], Kind.REAL, level)})"
         if operator is Operator.DIVIDE:
             return f"divide({self.reals(arguments, level)})"
         if operator in REAL_DIVISIONS and expr.kind is Kind.REAL:
@@ -381,10 +384,12 @@ def emitter_for(
     arrays: Mapping[str, Captured],
     constants: Mapping[str, str],
     heads: int,
+    dtype: DType,
     heads_lie_in_rows: bool = False,
 ) -> Emitter:
     """An emitter for expressions that one kernel computes."""
     roots = tuple(roots)
     wide = any(needs_wide_lanes(root, arrays, heads) for root in roots)
     uses = Counter(part for root in roots for part in walk(root))
-    return Emitter(arrays, constants, heads, wide, heads_lie_in_rows, uses)
+    functions = FINE if dtype is DType.FLOAT32 else FUNCTIONS
+    return Emitter(arrays, constants, heads, wide, heads_lie_in_rows, functions, uses)

@@ -215,6 +215,7 @@ class GpuLowering:
             self.captured,
             self.constant_names,
             self.work.query_heads,
+            self.work.dtype,
             self.by_group,
         )
 
@@ -235,7 +236,8 @@ class GpuLowering:
 
     def row_code(self, expr: Expr) -> tuple[Names, str, frozenset[str]]:
         """Lines that compute an expression without keys for one row, its text, and what they read."""
-        emitter = emitter_for([expr], self.captured, self.constant_names, self.work.query_heads)
+        work = self.work
+        emitter = emitter_for([expr], self.captured, self.constant_names, work.query_heads, work.dtype)
         return emitter.of_row(expr)
 
     @cached_property

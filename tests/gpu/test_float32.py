@@ -94,6 +94,17 @@ def test_one_warp_copies_rows_that_are_wider_than_a_round_of_it() -> None:
     assert_right(run(spec, Call(3, 40, query_offset=37, parts=2), module_of(spec, None)), "float32")
 
 
+def test_functions_of_reals_have_all_digits_of_the_format() -> None:
+    spec = spec_of(
+        dtype="float32",
+        heads={"query": 2, "dim": 16},
+        scores={"modify": "tanh(score / 100) + log(1.0 + exp(-abs(score))) - sigmoid(score) * exp(score)"},
+        outputs={"statistics": ["max"]},
+    )
+    assert "fine_hyperbolic_tangent(" in compile_to_gpu_source(spec, "sm_80", SMALL)[2].text
+    assert_right(run(spec, Call(20, 40), module_of(spec, SMALL)), "float32")
+
+
 @needs_sass
 @pytest.mark.parametrize(("heads", "kernel"), [("64", "KERNEL"), ("128", "KERNEL"), ("256", "PARTS")])
 def test_tiles_stay_in_registers(heads: str, kernel: str, tmp_path: Path) -> None:

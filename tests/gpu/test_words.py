@@ -36,6 +36,48 @@ def on_host(name: str) -> Callable[..., Any]:
     return found
 
 
+def spread(low: float, high: float) -> Any:
+    """Numbers between two others, as many of each size."""
+    return 10 ** RNG.uniform(np.log10(low), np.log10(high), 700)
+
+
+AROUND_1 = np.concatenate([RNG.uniform(0.4, 2.5, 700), 1 + spread(1e-6, 0.5), 1 - spread(1e-6, 0.5)])
+POSITIVE = np.concatenate([AROUND_1, spread(1e-37, 1e38)])
+SMALL = np.concatenate([RNG.uniform(-10, 10, 700), spread(1e-8, 1), -spread(1e-8, 1)])
+LARGE = np.concatenate([RNG.uniform(-87, 88.7, 1500), SMALL])
+UNIT = 2.0**-23
+# Where they are right, by how much of the result, and how much beside. What instructions may add on a GPU,
+# which are exact here, is left out of it: 2 units for powers of two and logarithms, 1 for a reciprocal.
+WORDS: dict[str, tuple[Callable[..., Any], Any, float, float]] = {
+    "exp": (np.exp, LARGE, 1.5, 0),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), LARGE, 2, 0),
+    "log": (np.log, POSITIVE, 1.5, 0),
+    "fine_log": (np.log, POSITIVE, 2, 0),
+    "hyperbolic_tangent": (np.tanh, SMALL, 0, 2),
+    "fine_hyperbolic_tangent": (np.tanh, SMALL, 2, 0),
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_functions_of_reals_are_as_exact_as_they_say(word: str) -> None:
+    wanted, numbers, of_it, beside = WORDS[word]
+    function, numbers = on_host(word), numbers.astype(np.float32)
+    found = np.array([function(x) for x in numbers], np.float64)
+    exact = wanted(numbers.astype(np.float64))
+    worst = np.argmax(np.abs(found - exact) - UNIT * (of_it * np.abs(exact) + beside))
+    assert abs(found[worst] - exact[worst]) <= UNIT * (of_it * abs(exact[worst]) + beside), numbers[worst]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_functions_of_what_is_not_finite_are_numpys(word: str) -> None:
+    function = on_host(word)
+    for x in (0.0, -0.0, np.inf, -np.inf, np.nan, 200.0, -200.0):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found, wanted = function(np.float32(x)), WORDS[word][0](np.float64(x)).astype(np.float32)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=2.0**-126)
+
+
 def test_remainders_are_exact_for_quotients_of_any_length() -> None:
     from mhagen.runtime.ptx_reals import remainder
 
