@@ -19,6 +19,8 @@ def not_an_array(name: str, value: object, dtype: str, *, written: bool) -> Inpu
         remedy = "results are written into it, so give one that np.empty has made, or none"
     elif isinstance(value, np.ma.MaskedArray):
         remedy = f"the mask would be ignored; pass {name}.filled(0), and mask by `keep`"
+    elif value is None:
+        remedy = "give one"
     else:
         remedy = f"pass np.asarray({name}, '{dtype}')"
     kind = type(value)

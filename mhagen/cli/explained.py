@@ -23,7 +23,7 @@ def cells(found: Explanation, call: Call) -> Iterator[tuple[str, str]]:
     yield "limit", quantities.seconds(call.limit)
     yield "modelled", quantities.seconds(cost.seconds)
     yield "measured", measured_text(call)
-    yield "of the limit", f"{call.share_of_limit:.0%}"
+    yield "of the limit", f"{call.share_of_limit:.0%}{' (modelled)' if call.measured is None else ''}"
 
 
 def operations_text(operations: float) -> str:

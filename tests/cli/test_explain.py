@@ -92,6 +92,7 @@ def test_text_tells_the_work_the_limits_the_parts_and_the_reasons(mhagen: Run, p
     for words in ("b=1,q=128,k=128", "b=2,q=1,k=300", "GFLOP/s", "score tile", "few queries", "scores"):
         assert words in said.out
     assert "not measured" in said.out
+    assert "% (modelled)" in said.out
 
 
 @each_spec

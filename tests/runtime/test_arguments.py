@@ -47,7 +47,7 @@ class Tensor:
 
 
 WRONG_KEYS: dict[str, tuple[Callable[[], object], str]] = {
-    "nothing": (lambda: None, "key is a NoneType; needs a plain numpy.ndarray"),
+    "nothing": (lambda: None, "key is a NoneType; needs a plain numpy.ndarray: give one"),
     "a number": (lambda: 1.5, "key is a float"),
     "a numpy number": (lambda: np.float32(1), "key is a numpy.float32"),
     "a text": (lambda: "key", "key is a str"),
