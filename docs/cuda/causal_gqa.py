@@ -54,6 +54,7 @@ if __package__:
         shfl_bfly,
         shfl_bfly_b32,
         to_bf16,
+        unforeseen,
         unpack_bf16,
         vote_any,
     )
@@ -99,6 +100,7 @@ else:
         shfl_bfly,
         shfl_bfly_b32,
         to_bf16,
+        unforeseen,
         unpack_bf16,
         vote_any,
     )
@@ -289,7 +291,7 @@ def copy_queries(shared, thread, source, stride, first, queries):
     chunk = thread % uint32(KEY_CHUNKS)
     left = int32(queries - first - row)
     ahead = uint64(source + (first + row) * stride) + uint64(chunk * uint32(16))
-    for i in range(QUERY_ROUNDS):
+    for i in range(QUERY_ROUNDS if ALIGNED else int32(unforeseen(uint32(QUERY_ROUNDS)))):
         here, place_row = ahead, row + i * KEY_STEP
         ahead += uint64(KEY_STEP * stride)
         swizzled = chunk ^ (uint32(place_row) >> uint32(KEY_SHIFT) & uint32(KEY_MASK))
@@ -308,7 +310,7 @@ def copy_keys(shared, thread, source, stride, first, keys):
     chunk = thread % uint32(KEY_CHUNKS)
     left = int32(keys - first - row)
     ahead = uint64(source + (first + row) * stride) + uint64(chunk * uint32(16))
-    for i in range(KEY_ROUNDS):
+    for i in range(KEY_ROUNDS if ALIGNED else int32(unforeseen(uint32(KEY_ROUNDS)))):
         here, place_row = ahead, row + i * KEY_STEP
         ahead += uint64(KEY_STEP * stride)
         swizzled = chunk ^ (uint32(place_row) >> uint32(KEY_SHIFT) & uint32(KEY_MASK))
@@ -327,7 +329,7 @@ def copy_values(shared, thread, source, stride, first, keys):
     chunk = thread % uint32(VALUE_CHUNKS)
     left = int32(keys - first - row)
     ahead = uint64(source + (first + row) * stride) + uint64(chunk * uint32(16))
-    for i in range(VALUE_ROUNDS):
+    for i in range(VALUE_ROUNDS if ALIGNED else int32(unforeseen(uint32(VALUE_ROUNDS)))):
         here, place_row = ahead, row + i * VALUE_STEP
         ahead += uint64(VALUE_STEP * stride)
         swizzled = chunk ^ (uint32(place_row) >> uint32(VALUE_SHIFT) & uint32(VALUE_MASK))
