@@ -52,7 +52,7 @@ DEEDS: dict[str, Callable[[], object]] = {
 
 # A candidate by one of its sizes, and what it does instead of being checked.
 BY_BLOCK_KEYS = {128: "differ", 512: "crash", 1024: "hang"}
-BY_TILE_QUERIES = {128: "allocate", 256: "refuse"}
+BY_TILE_QUERIES = {64: "allocate", 256: "refuse"}
 
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def check_slowly(request: dict[str, Any]) -> dict[str, Any]:
         return is_fine(request)
     (schedule,) = request["schedules"]
     if (schedule["tile_queries"], schedule["block_keys"], schedule["key_rows"], schedule["value_rows"]) != (
-        64,
+        128,
         256,
         8,
         8,

@@ -442,7 +442,9 @@ def test_the_next_are_checked_while_others_are_timed_where_that_is_quiet(tmp_pat
     finally:
         quiet.is_quiet_while_checking = False
     assert found.measured == len(found.tried) == found.space - 1
-    assert found.compiled == found.space
+    assert found.compiled == found.space + 1, (
+        "each once, and the module that has the fastest beside the default"
+    )
 
 
 def test_only_this_machine_can_be_measured_now() -> None:
