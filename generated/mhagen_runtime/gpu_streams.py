@@ -14,9 +14,7 @@ from typing import Any
 from .errors import InputError
 from .gpu_driver import the_driver
 
-LEGACY_DEFAULT = (
-    1  # the other handle of the default stream, which is 0 here; the standards have this one alone
-)
+LEGACY_DEFAULT = 1  # the default stream as the standards call it; here, and for the driver, it is 0
 ORDERED = -1  # tells a producer of DLPack that nothing has to wait for it
 WITH_CURRENT_STREAMS = ("torch", "cupy")
 
