@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 import mhagen
 from gpu import hardware
 from gpu.machine import run as machine
-from gpu.machine.memory import Fault, GlobalMemory
+from gpu.machine.faults import Fault
+from gpu.machine.memory import GlobalMemory
 from gpu.machine.run import WARP, WARPGROUP, Launch
 from mhagen.backend import cuda
 from mhagen.pipeline import compile_to_gpu_source
@@ -239,14 +241,32 @@ def decode(
     return counts + launch(merging.code().decode(), how, given, memory)
 
 
-def shows(spec: Mapping[str, Any], call: Call, plant: Callable[[str], str], module: Any = None) -> bool:
-    """Is the result of a kernel with a fault wrong, or is it refused, in some order of its warps?"""
-    for seed in range(4):
+def shows(
+    spec: Mapping[str, Any], call: Call, plant: Callable[[str], str], module: Any = None, orders: int = 4
+) -> bool:
+    """Is the result of a kernel with a fault wrong, or is it refused, in one of some orders of its warps?"""
+    for seed in range(orders):
         try:
             assert_right(run(spec, replace(call, seed=seed), module, plant), spec["dtype"])
         except (Fault, AssertionError):
             return True
     return False
+
+
+# Steps that make threads wait: for each other, or for what they copy.
+WAITING = re.compile(r"(?:bar(?:rier)?\.(?:warp\.)?sync|cp\.async\.wait_group)[^;]*;")
+
+
+def needless_waits(spec: Mapping[str, Any], calls: Sequence[Call], module: Any) -> list[int]:
+    """Those that none of the calls misses when they are left out, by their numbers in the kernel."""
+    kernel = module.PARTS if calls[0].parts else module.KERNEL
+    found = [each.span() for each in WAITING.finditer(kernel.code().decode())]
+    assert len(found) > 3
+
+    def is_missed(first: int, end: int) -> bool:
+        return any(shows(spec, call, lambda text: text[:first] + text[end:], module, 1) for call in calls)
+
+    return [number for number, (first, end) in enumerate(found) if not is_missed(first, end)]
 
 
 def in_layout(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
-from gpu.machine.memory import POISON, Fault, GlobalMemory
+from gpu.machine.faults import Fault
+from gpu.machine.memory import POISON, GlobalMemory
 from gpu.machine.run import Launch
 from gpu.machine.source import read
 from mhagen.runtime.gpu_driver import Driver, the_driver

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu.attention import SMALL, Call, assert_right, module_of, run, shows, spec_of
+from gpu.attention import SMALL, Call, assert_right, module_of, needless_waits, run, shows, spec_of
 from gpu.toolchain import assemble_in_registers, needs_compiler, needs_sass
 from mhagen.schedule.gpu_plan import GpuSchedule
 
@@ -238,6 +238,11 @@ FAULTS: Mapping[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_step_left_out_shows(fault: str) -> None:
     assert shows(CAUSAL, Call(64, 130, query_offset=66), FAULTS[fault])
+
+
+def test_no_wait_and_no_barrier_is_needless() -> None:
+    spoiled = Call(12, 40, query_offset=24, change=spoil_values)
+    assert needless_waits(CAUSAL, (Call(64, 130, query_offset=66), spoiled), module_of(CAUSAL)) == []
 
 
 # The schedules that are chosen, for heads of each width: expressions need registers too.

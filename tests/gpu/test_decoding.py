@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu.attention import Call, assert_right, module_of, run, shows, spec_of
+from gpu.attention import Call, assert_right, module_of, needless_waits, run, shows, spec_of
 from gpu.test_attention import (
     ALL,
     CHOSEN,
@@ -103,6 +103,12 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_step_left_out_shows(fault: str) -> None:
     assert shows(CAUSAL, Call(5, 130, query_offset=125, parts=1), FAULTS[fault])
+
+
+def test_no_wait_and_no_barrier_is_needless() -> None:
+    spoiled = Call(5, 40, query_offset=31, parts=2, change=spoil_values)
+    calls = (Call(5, 130, query_offset=125, parts=1), spoiled)
+    assert needless_waits(CAUSAL, calls, module_of(CAUSAL)) == []
 
 
 @needs_sass

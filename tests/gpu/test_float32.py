@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mhagen
-from gpu.attention import Call, Outcome, assert_right, module_of, run, shows, spec_of
+from gpu.attention import Call, Outcome, assert_right, module_of, needless_waits, run, shows, spec_of
 from gpu.test_attention import ALL, HEADS, inputs, spoil, spoil_values, with_another_swizzle, without
 from gpu.test_layer import OnHost
 from gpu.toolchain import assemble, needs_compiler, needs_sass
@@ -69,6 +69,15 @@ FAULTS = {
 def test_a_step_left_out_shows(fault: str) -> None:
     call = Call(33, 130, query_offset=90, inputs={"slope": SLOPE})
     assert shows(MIXED, call, FAULTS[fault], module_of(MIXED, SMALL))
+
+
+@pytest.mark.parametrize("parts", [0, 2], ids=["tiles", "decoding"])
+def test_no_wait_and_no_barrier_is_needless(parts: int) -> None:
+    calls = (
+        Call(33, 130, query_offset=90, inputs={"slope": SLOPE}, parts=parts),
+        Call(12, 40, query_offset=24, inputs={"slope": SLOPE}, parts=parts, change=spoil_values),
+    )
+    assert needless_waits(MIXED, calls, module_of(MIXED, SMALL)) == []
 
 
 # By the schedules that are chosen: 4 rows a thread and two stages, 4 and one, 2 rows of wide heads;

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gpu.attention import Call, Outcome, assert_right, module_of, run, spec_of
-from gpu.machine.memory import Fault
+from gpu.machine.faults import Fault
 from gpu.toolchain import assemble, assemble_in_registers, needs_compiler, needs_sass
 from mhagen.schedule.hopper_plan import HopperSchedule
 

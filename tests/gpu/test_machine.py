@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu.machine.memory import Fault
+from gpu.machine.faults import Fault
 from gpu.specimens import hopper_kernel, mma_kernel, operands, run_hopper, run_mma
 from gpu.toolchain import assemble, needs_compiler, needs_sass
 

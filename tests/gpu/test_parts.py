@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from gpu.machine.copies import TensorMap
+from gpu.machine.faults import Fault
 from gpu.machine.mbarriers import Copy, Mbarriers
-from gpu.machine.memory import SHARED_BASE, Fault, GlobalMemory, SharedMemory
+from gpu.machine.memory import SHARED_BASE, GlobalMemory, SharedMemory
 from gpu.machine.run import WARP, Launch, launch
 
 HEADER = ".visible .entry kernel(.param .u64 out) { .reg .b32 %r<9>; .reg .b64 %d<9>; .reg .pred %p<9>; "
@@ -21,7 +22,7 @@ def run(body: str, threads: int = 32, seed: int = 0) -> list[int]:
     """What each thread has in %r8 behind the body."""
     memory = GlobalMemory(1 << 16)
     out = memory.put(np.zeros(threads, np.uint32))
-    launch(HEADER + body + STORE, Launch((1, 1, 1), threads, 64, WARP, seed), (out,), memory)
+    launch(HEADER + body + STORE, Launch((1, 1, 1), threads, 1024, WARP, seed), (out,), memory)
     return memory.get(out, np.uint32, (threads,)).tolist()
 
 
@@ -64,6 +65,61 @@ def test_a_named_barrier_waits_for_those_it_counts() -> None:
         assert run(body, threads=96, seed=seed)[32:64] == [9] * 32
 
 
+# Each thread stores its number, and loads that of the thread one or 32 behind it.
+EXCHANGE = (
+    "mov.u32 %r1, %tid.x; shl.b32 %r2, %r1, 2; add.u32 %r2, %r2, 1024; st.shared.b32 [%r2], %r1; {} "
+    "add.u32 %r3, %r1, {}; and.b32 %r3, %r3, 63; shl.b32 %r3, %r3, 2; add.u32 %r3, %r3, 1024; "
+    "ld.shared.b32 %r8, [%r3]; {}"
+)
+ONE_WARP, BOTH = "bar.warp.sync -1;", "bar.sync 0;"
+
+
+@pytest.mark.parametrize(
+    ("behind", "between"),
+    [(1, ONE_WARP), (32, ONE_WARP), (32, ""), (1, "shfl.sync.idx.b32 %r4, %r1, 0, 31, -1;")],
+)
+def test_what_another_thread_wrote_is_read_behind_a_barrier_or_not_at_all(behind: int, between: str) -> None:
+    assert run(EXCHANGE.format(BOTH, behind, ""), 64) == [(n + behind) % 64 for n in range(64)]
+    for seed in range(4):
+        with pytest.raises(Fault, match="a race in shared memory"):
+            run(EXCHANGE.format(between, behind, ""), 64, seed)
+
+
+def test_lanes_of_a_warp_need_no_barrier_of_all() -> None:
+    within = EXCHANGE.replace("and.b32 %r3, %r3, 63", "and.b32 %r3, %r3, 31")
+    assert run(within.format(ONE_WARP, 1, "")) == [(n + 1) % 32 for n in range(32)]
+
+
+@pytest.mark.parametrize(("behind", "who"), [(1, "thread"), (0, "other lanes")])
+def test_what_others_read_is_overwritten_behind_a_barrier_or_not_at_all(behind: int, who: str) -> None:
+    again = "" if behind else "and.b32 %r4, %r1, 32; shl.b32 %r4, %r4, 2; ld.shared.b32 %r4, [%r4+1024]; "
+    again += "{} st.shared.b32 [%r2], 5;"
+    run(EXCHANGE.format(BOTH, behind, again.format(BOTH)), 64)
+    with pytest.raises(Fault, match=rf"a race in shared memory.* writes what {who}.* read"):
+        run(EXCHANGE.format(BOTH, behind, again.format("")), 64)
+
+
+def test_what_was_copied_is_read_behind_the_wait_and_a_barrier() -> None:
+    copy = (
+        "ld.param.u64 %d3, [out]; mov.u32 %r1, %tid.x; shl.b32 %r2, %r1, 4; add.u32 %r2, %r2, 1024; "
+        "mov.u32 %r3, 0; cp.async.cg.shared.global [%r2], [%d3], 16, %r3; cp.async.commit_group; {}"
+        "xor.b32 %r4, %r2, 16; ld.shared.b32 %r8, [%r4]; "
+    )
+    wait = "cp.async.wait_group 0; "
+    how = Launch((1, 1, 1), 32, 1024)
+
+    def copied(between: str) -> list[int]:
+        memory = GlobalMemory(1 << 16)
+        out = memory.put(np.ones(32, np.uint32))
+        launch(HEADER + copy.format(between) + STORE, how, (out,), memory)
+        return memory.get(out, np.uint32, (32,)).tolist()
+
+    assert copied(wait + ONE_WARP) == [0] * 32
+    for missing in (wait, ONE_WARP):
+        with pytest.raises(Fault, match="a race in shared memory"):
+            copied(missing)
+
+
 def test_shared_memory_is_poison_at_first() -> None:
     assert run("ld.shared.b32 %r8, [1024]; ") == [0xFFFFFFFF] * 32
 
@@ -83,12 +139,12 @@ def test_a_phase_ends_when_all_have_arrived_and_all_bytes_have_come() -> None:
     barriers.init(SHARED_BASE, 2)
     assert barriers.is_over(SHARED_BASE, 1)
     assert not barriers.is_over(SHARED_BASE, 0)
-    copy = Copy(np.array([SHARED_BASE + 16]), np.full((1, 4), 5, np.uint8))
-    copy.begin(shared)
-    barriers.arrive(SHARED_BASE, 1, 4)
-    barriers.send(SHARED_BASE, (copy,), count=4)
+    copy = Copy(np.array([SHARED_BASE + 16]), np.full((1, 4), 5, np.uint8), np.array([0]))
+    copy.begin(shared, copy.copier)
+    barriers.arrive(SHARED_BASE, 0, expected_bytes=4)
+    barriers.send(SHARED_BASE, (copy,), copy.copier, count=4)
     assert shared.bytes[SHARED_BASE + 16] == 255
-    barriers.arrive(SHARED_BASE)
+    barriers.arrive(SHARED_BASE, 0)
     assert barriers.is_over(SHARED_BASE, 0)
     assert shared.bytes[SHARED_BASE + 16] == 5
 

@@ -11,7 +11,7 @@ import pytest
 
 from gpu import attention, hardware
 from gpu.attention import Call, assert_right, module_of, run, spec_of
-from gpu.machine.memory import Fault
+from gpu.machine.faults import Fault
 from gpu.machine.run import Launch
 from gpu.test_attention import inputs, labels, reals, spoil
 from gpu.toolchain import assemble_in_registers, needs_compiler, needs_sass

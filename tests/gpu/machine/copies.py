@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpu.machine.faults import Fault
 from gpu.machine.mbarriers import Copy
-from gpu.machine.memory import Fault, GlobalMemory
+from gpu.machine.memory import GlobalMemory
 from gpu.machine.movement import active
 from gpu.machine.source import Address, Register, Step
 from gpu.machine.threads import Mask, Threads
@@ -61,9 +62,10 @@ def load_box(t: Threads, step: Step, mask: Mask) -> None:
         rows = tensor_map.rows(corner, t.block.memory)
         linear = start + np.arange(rows.size).reshape(rows.shape)
         places = linear ^ ((linear & 0x380) >> 3)
-        begun = Copy(places.reshape(-1), rows.reshape(-1, 1))
-        t.begin(begun)
-        t.block.mbarriers.send(int(t.address(barrier)[lane]), (begun,), count=rows.size)
+        copier = np.array([t.block.shared.races.copier])
+        begun = Copy(places.reshape(-1), rows.reshape(-1, 1), np.repeat(copier, rows.size))
+        t.begin(begun, np.full(rows.size, t.number[lane]))
+        t.block.mbarriers.send(int(t.address(barrier)[lane]), (begun,), copier, count=rows.size)
         t.block.counts["boxes"] += 1
 
 
@@ -72,15 +74,14 @@ def mbarrier(t: Threads, step: Step, mask: Mask) -> None:
     operands = [each for each in step.operands if each != Register("_")]
     lanes, address = active(t, mask), t.address(operands[0])
     for lane in lanes:
-        place = int(address[lane])
+        place, thread = int(address[lane]), int(t.number[lane])
         if step.words[1] == "init":
             t.block.mbarriers.init(place, int(t.read(operands[1], "u32")[lane]))
         elif "expect_tx" in step.words:
-            t.block.mbarriers.arrive(
-                place, int("arrive" in step.words), int(t.read(operands[1], "u32")[lane])
-            )
+            arrivals, expected = int("arrive" in step.words), int(t.read(operands[1], "u32")[lane])
+            t.block.mbarriers.arrive(place, thread, arrivals=arrivals, expected_bytes=expected)
         elif step.words[1] == "arrive":
-            t.block.mbarriers.arrive(place)
+            t.block.mbarriers.arrive(place, thread)
         elif step.words[1] != "inval":
             raise NotImplementedError(step.text)
 
@@ -95,5 +96,7 @@ def try_wait(t: Threads, step: Step, mask: Mask) -> bool:
     known = {each: t.block.mbarriers.is_over(*each) for each in asked}
     for lane in lanes:
         over[lane] = known[int(address[lane]), int(parities[lane])]
+        if over[lane]:
+            t.block.shared.races.learn(t.number[[lane]], t.block.mbarriers.at(int(address[lane])).known)
     t.write(target, over, mask)
     return bool(over[lanes].all())

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu.machine.memory import Fault
+from gpu.machine.faults import Fault
 from gpu.machine.movement import registers_of, whole_warps
 from gpu.machine.source import Operand, Register, Step
 from gpu.machine.threads import Lanes, Mask, Read, Threads
@@ -66,6 +66,8 @@ def matrix_at(t: Threads, step: Step, descriptor: int, rows: int, is_transposed:
         linear = start + stride * (row >> 3) + 128 * (row & 7) + 2 * k
     swizzled = linear ^ ((linear & 0x380) >> 3)
     bits = t.block.shared.bytes[t.block.shared.places(swizzled.ravel(), 2)].view(np.uint16)
+    for thread in t.number[::WARP]:
+        t.block.shared.races.read(np.full(swizzled.size, thread), swizzled.ravel(), 2)
     read = Read(t.wgmma_groups, int(swizzled.min()), int(swizzled.max()))
     t.block.reads.setdefault(int(t.number[0]), []).append(read)
     return values_of(bits, step).reshape(rows, 16)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu.machine.memory import POISON, Bytes, Fault, SharedMemory
+from gpu.machine.faults import Fault
+from gpu.machine.memory import POISON, Bytes, SharedMemory
+from gpu.machine.races import Races
 
 
 @dataclass(eq=False)
@@ -17,15 +19,26 @@ class Copy:
 
     address: NDArray[Any]
     values: Bytes
+    copier: NDArray[Any]  # who writes each row: a thread, or what copies beside them all
+    at: NDArray[Any] | None = None  # from which of their times on others may know of it
     has_landed: bool = False
 
-    def begin(self, shared: SharedMemory) -> None:
+    def begin(self, shared: SharedMemory, asking: NDArray[Any]) -> None:
         """Nobody may count on what is there until the copy has been waited for."""
         shared.land(self.address, np.full_like(self.values, POISON))
+        shared.races.begin_copy(asking, self.address, self.values.shape[1], self.copier)
+
+    def seen_from(self, races: Races) -> None:
+        """Others may know of it from now on."""
+        if self.at is None:
+            self.at = races.time(self.copier)
 
     def land(self, shared: SharedMemory) -> None:
-        if not self.has_landed:
-            shared.land(self.address, self.values)
+        if self.has_landed:
+            return
+        self.seen_from(shared.races)
+        shared.land(self.address, self.values)
+        shared.races.end_copy(self.copier, self.address, self.values.shape[1], self.at)
         self.has_landed = True
 
 
@@ -35,6 +48,8 @@ class Mbarrier:
 
     count: int
     pending: int
+    told: NDArray[Any]  # the clock of who has arrived
+    known: NDArray[Any]  # the clock of the phases that have ended
     phase: int = 0
     bytes: int = 0
 
@@ -44,6 +59,17 @@ class Mbarrier:
             raise Fault("more threads arrived at an mbarrier than it counts")
         if self.pending == 0 and self.bytes == 0:
             self.phase, self.pending = self.phase + 1, self.count
+            self.known = self.told.copy()
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """Copies on their way to an mbarrier, what they will be there, and the clock of who sent them."""
+
+    copies: tuple[Copy, ...]
+    arrivals: int
+    bytes: int
+    told: NDArray[Any]
 
 
 class Mbarriers:
@@ -52,7 +78,7 @@ class Mbarriers:
     def __init__(self, shared: SharedMemory) -> None:
         self.shared = shared
         self.by_address: dict[int, Mbarrier] = {}
-        self.on_its_way: dict[int, list[tuple[tuple[Copy, ...], int, int]]] = {}
+        self.on_its_way: dict[int, list[Sent]] = {}
         self.changes = 0  # counts arrivals: without one, whoever waits goes on waiting
 
     def at(self, address: int) -> Mbarrier:
@@ -63,19 +89,27 @@ class Mbarriers:
     def init(self, address: int, count: int) -> None:
         if address % 8:
             raise Fault("an mbarrier is not at a multiple of 8")
-        self.by_address[address] = Mbarrier(count, count)
+        told, known = (self.shared.races.nothing() for _ in range(2))
+        self.by_address[address] = Mbarrier(count, count, told, known)
 
-    def arrive(self, address: int, threads: int = 1, expected_bytes: int = 0) -> None:
+    def arrive(self, address: int, thread: int, *, arrivals: int = 1, expected_bytes: int = 0) -> None:
         barrier = self.at(address)
+        self.shared.races.arrive(np.array([thread]), barrier.told)
         barrier.bytes += expected_bytes
-        barrier.pending -= threads
+        barrier.pending -= arrivals
         barrier.settle()
         self.changes += 1
 
-    def send(self, address: int, copies: tuple[Copy, ...], *, threads: int = 0, count: int = 0) -> None:
-        """Copies that will complete `count` bytes, or arrive for `threads`, once somebody waits."""
+    def send(
+        self, address: int, copies: tuple[Copy, ...], by: NDArray[Any], *, arrivals: int = 0, count: int = 0
+    ) -> None:
+        """Copies that will complete `count` bytes, or arrive for so many threads, once somebody waits."""
         self.at(address)
-        self.on_its_way.setdefault(address, []).append((copies, threads, count))
+        for copy in copies:
+            copy.seen_from(self.shared.races)
+        told = self.shared.races.nothing()
+        self.shared.races.arrive(by, told)
+        self.on_its_way.setdefault(address, []).append(Sent(copies, arrivals, count, told))
 
     def is_over(self, address: int, parity: int) -> bool:
         """Has the phase with this parity ended? What is on its way arrives no sooner than that needs."""
@@ -86,12 +120,12 @@ class Mbarriers:
 
     def deliver(self, address: int) -> None:
         """Let what was sent first arrive."""
-        barrier = self.at(address)
-        copies, threads, count = self.on_its_way[address].pop(0)
-        for copy in copies:
+        barrier, sent = self.at(address), self.on_its_way[address].pop(0)
+        for copy in sent.copies:
             copy.land(self.shared)
-        barrier.bytes -= count
-        barrier.pending -= threads
+        np.maximum(barrier.told, sent.told, out=barrier.told)
+        barrier.bytes -= sent.bytes
+        barrier.pending -= sent.arrivals
         barrier.settle()
         self.changes += 1
 

@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gpu.machine.faults import Fault
+from gpu.machine.races import Races
+
 Bytes = NDArray[np.uint8]
 GUARD = 4096  # bytes of nobody between two arrays
 POISON = 0xFF  # as float32, float16 and bfloat16: NaN
 BANKS = 32
 SHARED_BASE = 1024  # where a GPU's own begins too: nothing may rely on 0
 GENERIC_SHARED = 1 << 40  # where shared memory is for loads and stores that name no space
-
-
-class Fault(Exception):
-    """What a GPU would do wrong, or refuse, or never end."""
 
 
 class GlobalMemory:
@@ -61,8 +60,9 @@ class GlobalMemory:
 class SharedMemory:
     """The shared memory of one block, poisoned."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, threads: int = 128) -> None:
         self.bytes: Bytes = np.full(SHARED_BASE + size, POISON, np.uint8)
+        self.races = Races(threads, self.bytes.size)
         self.conflicts = 0  # accesses that had to wait for another to the same bank
 
     def places(self, address: NDArray[Any], size: int) -> NDArray[np.int64]:

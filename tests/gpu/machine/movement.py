@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from gpu.machine.faults import Fault
 from gpu.machine.mbarriers import Copy
-from gpu.machine.memory import GENERIC_SHARED, Bytes, Fault, GlobalMemory, SharedMemory
+from gpu.machine.memory import GENERIC_SHARED, Bytes, GlobalMemory, SharedMemory
 from gpu.machine.source import Address, Operand, Register, Step
 from gpu.machine.threads import TYPES, Lanes, Mask, Threads
 
@@ -53,7 +54,10 @@ def load(t: Threads, step: Step, mask: Mask) -> None:
     lanes, registers = active(t, mask), registers_of(target)
     memory, address = memory_at(t, step, t.address(origin)[lanes])
     values = np.zeros((len(t), len(registers)), dtype)
-    values[lanes] = memory.read(address, dtype.itemsize * len(registers)).view(dtype)
+    size = dtype.itemsize * len(registers)
+    values[lanes] = memory.read(address, size).view(dtype)
+    if isinstance(memory, SharedMemory):
+        memory.races.read(t.number[lanes], address, size)
     for register, column in zip(registers, values.T, strict=True):
         t.write(register, np.ascontiguousarray(column), mask)
 
@@ -63,7 +67,10 @@ def store(t: Threads, step: Step, mask: Mask) -> None:
     lanes = active(t, mask)
     values = np.stack([t.read(register, step.words[-1])[lanes] for register in registers_of(origin)], 1)
     memory, address = memory_at(t, step, t.address(target)[lanes])
-    memory.write(address, values.view(np.uint8).reshape(len(lanes), -1))
+    rows = values.view(np.uint8).reshape(len(lanes), -1)
+    memory.write(address, rows)
+    if isinstance(memory, SharedMemory):
+        memory.races.write(t.number[lanes], address, rows.shape[1])
 
 
 def convert_address(t: Threads, step: Step, mask: Mask) -> None:
@@ -85,14 +92,19 @@ def whole_warps(t: Threads, step: Step, mask: Mask) -> None:
 def rows_of_matrices(t: Threads, step: Step, operand: Operand) -> tuple[int, Lanes]:
     """How many matrices a warp moves, and the addresses of their rows, by warp, matrix and row."""
     count = next(int(word[1]) for word in step.words if word in ("x1", "x2", "x4"))
-    address = t.address(operand).reshape(-1, WARP)[:, : 8 * count]
-    return count, address.reshape(-1, count, 8)
+    return count, of_rows(t.address(operand), count).reshape(-1, count, 8)
+
+
+def of_rows(lanes: Lanes, count: int) -> Lanes:
+    """What is given by the lanes that address the rows of so many matrices, flat."""
+    return lanes.reshape(-1, WARP)[:, : 8 * count].reshape(-1)
 
 
 def load_matrices(t: Threads, step: Step, mask: Mask) -> None:
     whole_warps(t, step, mask)
     count, address = rows_of_matrices(t, step, step.operands[1])
     rows = t.block.shared.read(address.reshape(-1), 16).view(np.uint16).reshape(-1, count, 8, 8)
+    t.block.shared.races.read(of_rows(t.number, count), address.reshape(-1), 16)
     if "trans" in step.words:
         rows = rows.swapaxes(-1, -2)
     lanes = np.ascontiguousarray(rows).view(np.uint32).reshape(-1, count, WARP)
@@ -108,6 +120,7 @@ def store_matrices(t: Threads, step: Step, mask: Mask) -> None:
     if "trans" in step.words:
         rows = rows.swapaxes(-1, -2)
     t.block.shared.write(address.reshape(-1), np.ascontiguousarray(rows).view(np.uint8).reshape(-1, 16))
+    t.block.shared.races.write(of_rows(t.number, count), address.reshape(-1), 16)
 
 
 # Copies to shared memory that run beside the kernel.
@@ -123,8 +136,8 @@ def copy(t: Threads, step: Step, mask: Mask) -> None:
     counts = np.full(len(lanes), size)
     if len(step.operands) > 3:
         counts = t.read(step.operands[3], "u32")[lanes].astype(np.int64)
-    begun = Copy(target, first_bytes(t.block.memory, origin, counts, size))
-    t.begin(begun)
+    begun = Copy(target, first_bytes(t.block.memory, origin, counts, size), t.number[lanes])
+    t.begin(begun, t.number[lanes])
     t.copies.append(begun)
 
 
@@ -162,8 +175,8 @@ def arrive_after_copies(t: Threads, step: Step, mask: Mask) -> None:
     t.copies = [each for each in t.copies if not each.has_landed]
     copies = tuple(each for group in (*t.groups, t.copies) for each in group)
     for index, barrier in enumerate(np.unique(address[lanes])):
-        threads = int((address[lanes] == barrier).sum())
-        t.block.mbarriers.send(int(barrier), copies if index == 0 else (), threads=threads)
+        by = t.number[lanes][address[lanes] == barrier]
+        t.block.mbarriers.send(int(barrier), copies if index == 0 else (), by, arrivals=len(by))
 
 
 # Between the lanes of a warp.

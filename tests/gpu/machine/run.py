@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu.machine import arithmetic, copies, matrices, movement
+from gpu.machine.faults import Fault
 from gpu.machine.mbarriers import Mbarriers
-from gpu.machine.memory import SHARED_BASE, Fault, GlobalMemory, SharedMemory
+from gpu.machine.memory import SHARED_BASE, GlobalMemory, SharedMemory
 from gpu.machine.source import Program, Step, read
 from gpu.machine.threads import STORED, TYPES, Block, Mask, Threads
 
@@ -141,6 +142,7 @@ class Run:
 
     def meet(self, step: Step, here: NDArray[np.bool_]) -> Iterator[Meeting]:
         if "warp" in step.words:
+            self.threads.block.shared.races.meet(self.threads.number)
             return
         if not (here == self.alive).all():
             raise Fault("a barrier in divergent code: " + step.text)
@@ -197,6 +199,7 @@ class Schedule:
         self.going = dict(enumerate(runs))
         self.standing: dict[int, Meeting] = {}
         self.arrived: Counter[int] = Counter()
+        self.told: defaultdict[int, NDArray[Any]] = defaultdict(block.shared.races.nothing)
 
     def run(self) -> None:
         while self.going:
@@ -219,14 +222,20 @@ class Schedule:
             return meeting is SPINNING
         if meeting.stays:
             self.standing[name] = meeting
-        self.arrive(meeting)
+        self.arrive(meeting, name)
         return False
 
-    def arrive(self, meeting: Meeting) -> None:
+    def arrive(self, meeting: Meeting, name: int) -> None:
         self.arrived[meeting.barrier] += self.width
+        self.block.shared.races.arrive(self.numbers(name), self.told[meeting.barrier])
         if self.arrived[meeting.barrier] >= (meeting.threads or self.threads):
             del self.arrived[meeting.barrier]
-            self.standing = {n: m for n, m in self.standing.items() if m.barrier != meeting.barrier}
+            for met in [n for n, m in self.standing.items() if m.barrier == meeting.barrier]:
+                self.block.shared.races.learn(self.numbers(met), self.told[meeting.barrier])
+                del self.standing[met]
+
+    def numbers(self, name: int) -> NDArray[Any]:
+        return np.arange(name * self.width, (name + 1) * self.width)
 
     def where(self) -> str:
         standing = Counter(meeting.barrier for meeting in self.standing.values())
@@ -269,7 +278,7 @@ def run_block(
     order: random.Random,
 ) -> Counter[str]:
     symbols, size = places_of(program)
-    shared = SharedMemory(size + how.shared_bytes - SHARED_BASE)
+    shared = SharedMemory(size + how.shared_bytes - SHARED_BASE, how.threads)
     specials = {f"%ctaid.{axis}": value for axis, value in zip("xyz", index, strict=True)}
     specials |= {f"%nctaid.{axis}": value for axis, value in zip("xyz", how.grid, strict=True)}
     specials |= {"%ntid.x": how.threads, "%ntid.y": 1, "%ntid.z": 1}

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu.machine.faults import Fault
 from gpu.machine.mbarriers import Copy, Mbarriers
-from gpu.machine.memory import Fault, GlobalMemory, SharedMemory
+from gpu.machine.memory import GlobalMemory, SharedMemory
 from gpu.machine.source import Address, Immediate, Operand, Program, Register
 
 Lanes = NDArray[Any]
@@ -96,12 +97,12 @@ class Threads:
             raise NotImplementedError(f"{name} is nothing that this machine knows")
         return np.full(len(self), self.symbols[name], np.uint64)
 
-    def begin(self, copy: Copy) -> None:
-        """Begin a copy, to where nobody reads."""
+    def begin(self, copy: Copy, asking: Lanes) -> None:
+        """Begin a copy that these threads ask for, to where nobody reads."""
         for read in (each for reads in self.block.reads.values() for each in reads):
             if ((copy.address >= read.first) & (copy.address <= read.last)).any():
                 raise Fault("a copy overwrites what a wgmma in flight reads")
-        copy.begin(self.block.shared)
+        copy.begin(self.block.shared, asking)
 
     def predicate(self, operand: Operand) -> Lanes:
         if isinstance(operand, Immediate):
