@@ -202,9 +202,10 @@ def block_ahead(
     ahead,
     is_first,
     is_over,
-    block,
+    end_of_block,
+    block_keys,
     end_key,
-    next_block,
+    next_first,
     next_rows,
     key,
     value,
@@ -222,18 +223,18 @@ def block_ahead(
     head if it is another. Each group of queries fetches a part, each tile of keys beside it a share of that.
     Returns  ahead, or 0 if all is near
     """
-    is_last = block + BLOCK_KEYS >= end_key
+    is_last = end_of_block >= end_key
     rows = next_rows if is_last else 0
     store_int64(ahead + 16, rows)
     store_int64(ahead + 56, 0)
     if is_over and is_last:
-        keys_ahead(ahead, next_key, key_stride, next_value, value_stride, next_block, keys)
+        keys_ahead(ahead, next_key, key_stride, next_value, value_stride, next_first, keys)
     elif is_first and not is_last:
-        keys_ahead(ahead, key, key_stride, value, value_stride, block + BLOCK_KEYS, keys)
+        keys_ahead(ahead, key, key_stride, value, value_stride, end_of_block, end_key)
     elif rows == 0:
         return 0
     part = (max(rows, load_int64(ahead + 56)) + groups - 1) // groups
-    tiles = (min(BLOCK_KEYS, keys - block) + KEY_ROWS - 1) // KEY_ROWS
+    tiles = (block_keys + KEY_ROWS - 1) // KEY_ROWS
     store_int64(ahead + 72, part)
     store_int64(ahead + 96, (part + tiles - 1) // tiles)
     return ahead
@@ -1093,12 +1094,14 @@ def reached_keys(q_low, q_high, keys):
     return max(0, low1 + 1), min(keys, q_high + 1)
 
 
-def reached_blocks(q_low, q_high, keys, single):
-    """The first key of the first block that these queries need, and the one behind their last key."""
+def reached_tiles(q_low, q_high, keys, single):
+    """The first key of the first score tile that these queries need, and the one behind their last tile."""
     if single:
         return 0, keys  # it writes the output, also where nothing is seen
     first_key, end_key = reached_keys(q_low, q_high, keys)
-    return first_key // BLOCK_KEYS * BLOCK_KEYS, end_key
+    if first_key >= end_key:
+        return 0, 0
+    return first_key // KEY_ROWS * KEY_ROWS, min(keys, (end_key + KEY_ROWS - 1) // KEY_ROWS * KEY_ROWS)
 
 
 def only_vector_seen(query_count, q_first, k_low, k_high):
@@ -1318,7 +1321,7 @@ def attention_tasks(
     tile_queries = task_queries(batch * QUERY_HEADS, queries, workers)
     tiles = (queries + tile_queries - 1) // tile_queries
     tasks = batch * QUERY_HEADS * tiles
-    near_head, start_block = -1, 0
+    near_head, start_key = -1, 0
     task = claim(counter)
     while task < tasks:
         h = task // tiles % QUERY_HEADS
@@ -1337,7 +1340,7 @@ def attention_tasks(
             first = group * GROUP_QUERIES
             state = scratch + group * STATE_BYTES
             start_group(query_at + first * query_stride, query_stride, rows - first, state, single)
-        first_block, end_key = reached_blocks(position, position + rows - 1, keys, single)
+        first_key, end_key = reached_tiles(position, position + rows - 1, keys, single)
         # What this thread needs next is fetched while this is computed: the next block where it begins with a
         # head; beside the last block the queries of its next task, and a block of keys if that is of another
         # head. Threads take turns, so that task is as far away as there are threads.
@@ -1349,7 +1352,7 @@ def attention_tasks(
         head = b * KEY_VALUE_HEADS + h // GROUP_SIZE
         is_first = fetches and head != near_head
         near_head = head
-        start_block = first_block if is_first else start_block
+        start_key = first_key if is_first else start_key
         is_over = next_rows > 0 and head != next_b * KEY_VALUE_HEADS + next_h // GROUP_SIZE
         next_key = key + next_b * key_batch + next_h // GROUP_SIZE * key_head
         next_value = value + next_b * value_batch + next_h // GROUP_SIZE * value_head
@@ -1357,8 +1360,10 @@ def attention_tasks(
         next_query = query + next_b * query_batch + next_h * query_head + next_row * query_stride
         next_out = out + next_b * out_batch + next_h * out_head + next_row * out_stride
         rows_ahead(scratch + AHEAD, next_query, query_stride, next_out, out_stride)
-        for block in range(first_block, end_key, BLOCK_KEYS):
-            block_keys = min(BLOCK_KEYS, keys - block)
+        # Blocks lie where they do for every task, and only what this one sees of them is staged and scored.
+        for start in range(first_key // BLOCK_KEYS * BLOCK_KEYS, end_key, BLOCK_KEYS):
+            block = max(start, first_key)
+            block_keys = min(start + BLOCK_KEYS, end_key) - block
             view = visibility(position, position + rows - 1, block, block + block_keys - 1)
             if view == HIDDEN and not single:
                 continue
@@ -1366,9 +1371,10 @@ def attention_tasks(
                 scratch + AHEAD,
                 is_first,
                 is_over,
-                block,
+                block + block_keys,
+                block_keys,
                 end_key,
-                start_block,
+                start_key,
                 next_rows,
                 key_at,
                 value_at,
@@ -1913,7 +1919,7 @@ KERNEL = Kernel(
         score_block,
         seen_rows,
         reached_keys,
-        reached_blocks,
+        reached_tiles,
         attend_block,
         finish_group,
         task_queries,

@@ -255,7 +255,7 @@ def view_of_task(facts: Lowering) -> Names:
 
 
 def reach_of_task(facts: Lowering) -> Names:
-    """The arguments of reached_blocks."""
+    """The arguments of reached_tiles."""
     return ("position", "position + rows - 1", "keys", "single", *place_of_reach(facts))
 
 

@@ -80,7 +80,7 @@ def second_function_names(
 def names_of_blocks(part: PartModel, tile: TileModel) -> Names:
     narrow = ("only_vector_seen",) if tile.has_narrow else ()
     masked = (*narrow, "score_block", "seen_rows") if part.view.masked else ()
-    reached = ("reached_keys", "reached_blocks") if part.reach.is_there else ()
+    reached = ("reached_keys", "reached_tiles") if part.reach.is_there else ()
     return each_of((part,), *masked, *reached, "attend_block", "finish_group")
 
 

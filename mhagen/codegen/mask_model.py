@@ -50,5 +50,5 @@ class ReachModel:
     lines: Lines
     first: str
     end: str
-    block_parameters: Names  # of the same in whole blocks
+    tile_parameters: Names  # of the same in whole score tiles
     whole: str  # whether all keys are gone through, which may be none

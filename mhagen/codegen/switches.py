@@ -66,11 +66,11 @@ def reach_switch(facts: Lowering, arguments: Sequence[Names]) -> Switched:
     calls = {part.number: ((*names, *reach_place(part)), arguments[part.number]) for part in reaching}
     together = {p: argument for call in calls.values() for p, argument in zip(*call, strict=True)}
     cases = tuple(
-        CaseModel(part.number, f"return reached_blocks{part.suffix}", calls[part.number][0])
+        CaseModel(part.number, f"return reached_tiles{part.suffix}", calls[part.number][0])
         for part in reaching
     )
     doc = "Which keys a head of this kind needs to look at."
-    switch = SwitchModel("reached_blocks", doc, ("kind", *together), cases, ("return 0, keys",))
+    switch = SwitchModel("reached_tiles", doc, ("kind", *together), cases, ("return 0, keys",))
     return Switched(("kind", *together.values()), (switch,))
 
 

@@ -168,7 +168,7 @@ def outer_steps(rows: int, vectors: int, rates: Rates) -> float:
 
 def staged_rows(tiling: Tiling, shares: Shares) -> float:
     """Rows of keys and values that tasks widen or pair before they multiply them: each task does so anew."""
-    return tiling.tasks * tiling.shape.keys * shares.task_blocks
+    return tiling.tasks * tiling.shape.keys * shares.task_rows
 
 
 def staged_vectors(tiling: Tiling) -> float:

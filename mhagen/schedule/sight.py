@@ -50,7 +50,8 @@ class Shares:
     """How much of the dense work a tiled kernel has to do under a mask, each from 0 to 1.
 
     Units    full, partial: of the score tiles; passed: the hidden ones that are classified one by one;
-             group_blocks, task_blocks: of the blocks of keys, for a group of queries and for a task;
+             group_blocks: of the blocks of keys, for a group of queries;
+             task_rows: of the keys and values, in the blocks of a task from the first it sees to the last;
              lines: of the rows of values that queries are multiplied with
     """
 
@@ -58,7 +59,7 @@ class Shares:
     partial: float = 0.0
     passed: float = 0.0
     group_blocks: float = 1.0
-    task_blocks: float = 1.0
+    task_rows: float = 1.0
     lines: float = 1.0
 
 
@@ -87,14 +88,12 @@ def shares_of(squares: Squares, group: int, task: int, block: int) -> Shares:
     """Sizes are counted in cells."""
     seen = joined(squares.seen, group, np.logical_or)
     whole = joined(squares.whole, group, np.logical_and)
-    found = blocks(seen, block)
-    in_block = np.repeat(found, block, axis=2)[:, :, : seen.shape[2]]
     return Shares(
         full=float(whole.mean()),
         partial=float((seen & ~whole).mean()),
-        passed=float((in_block & ~seen).mean()),
-        group_blocks=float(found.mean()),
-        task_blocks=float(blocks(joined(squares.seen, task, np.logical_or), block).mean()),
+        passed=float((in_blocks(seen, block) & ~seen).mean()),
+        group_blocks=float(blocks(seen, block).mean()),
+        task_rows=float(gone_through(joined(squares.seen, task, np.logical_or), block).mean()),
         lines=spans(squares.seen, block),
     )
 
@@ -109,6 +108,19 @@ def blocks(seen: Flags, count: int) -> Flags:
     """Is anything seen in so many neighbouring cells of keys?"""
     result: Flags = np.logical_or.reduceat(seen, np.arange(0, seen.shape[2], count), axis=2)
     return result
+
+
+def in_blocks(seen: Flags, count: int) -> Flags:
+    """The cells of blocks of which anything is seen."""
+    return np.repeat(blocks(seen, count), count, axis=2)[:, :, : seen.shape[2]]
+
+
+def gone_through(seen: Flags, block: int) -> Flags:
+    """Those from the first cell seen to the last, as if the mask told a kernel which these are."""
+    behind = np.logical_or.accumulate(seen, axis=2)
+    before = np.logical_or.accumulate(seen[:, :, ::-1], axis=2)[:, :, ::-1]
+    through: Flags = in_blocks(seen, block) & behind & before
+    return through
 
 
 def spans(seen: Flags, block: int) -> float:

@@ -60,11 +60,13 @@ class Call:
     keys: int
     worker: int
     workers: int
+    offset: int = OFFSET
     words: dict[int, int] = field(default_factory=dict)
     tasks: Iterator[int] = field(init=False)
     fetched: list[set[int]] = field(default_factory=list)
     used: list[Lines] = field(default_factory=list)
     times: Counter[int] = field(default_factory=Counter)
+    staged: list[int] = field(default_factory=list)  # rows of values, task by task
 
     @property
     def module(self) -> ModuleType:
@@ -97,7 +99,7 @@ class Call:
 
     def run(self) -> None:
         self.tasks = iter(range(self.worker, 1 << 20, self.workers))
-        self.words |= {OFFSETS + 8 * entry: OFFSET for entry in range(BATCH)}
+        self.words |= {OFFSETS + 8 * entry: self.offset for entry in range(BATCH)}
         self.words[COUNTER + self.module.WORKERS_AT] = self.workers
         arrays = (number for name in ARRAYS for number in (self.base(name), *self.strides(name)))
         self.module.attention_tasks(
@@ -107,6 +109,7 @@ class Call:
     def claim(self, counter: int) -> int:
         assert counter == COUNTER
         self.fetched.append(set())
+        self.staged.append(0)
         self.used.append({name: set() for name in ARRAYS})
         return next(self.tasks)
 
@@ -124,6 +127,10 @@ class Call:
                 "value", given["value"], given["block_keys"], given["value_stride"]
             )
         self.used[-1]["out"] |= self.rows("out", given["out"], given["query_count"], given["out_stride"])
+
+    def stage(self, value: int, stride: int, rows: int, target: int) -> None:
+        assert rows > 0 and self.base("value") <= value
+        self.staged[-1] += rows
 
     def prefetch(self, place: int) -> None:
         self.fetched[-1].add(place // LINE)
@@ -150,8 +157,8 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Any:
             "start_group": call.start_group,
             "finish_group": lambda *_: None,
             "clear_head": lambda *_: None,
-            "zip_values": lambda *_: None,
-            "copy_values": lambda *_: None,
+            "zip_values": call.stage,
+            "copy_values": call.stage,
             "attend_block": attend_block,
         }
         for name, meaning in meanings.items():
@@ -214,6 +221,25 @@ def test_the_first_task_of_a_head_fetches_all_its_keys_block_by_block(planted: A
     first = call.rows("key", call.base("key") + module.BLOCK_KEYS * GAP, 2 * module.BLOCK_KEYS, GAP)
     assert first <= call.fetched[0]
     assert not first & set().union(*call.fetched[1 : 2 * GROUP - 1])
+
+
+@pytest.mark.parametrize("offset", [0, 77, 400, 5000])
+def test_a_task_stages_and_scores_no_key_that_its_mask_hides_from_all_its_queries(
+    planted: Any, offset: int
+) -> None:
+    module = built("window", "bfloat16")
+    tile, block = module.TILE_QUERIES, module.BLOCK_KEYS
+    queries, keys, window = 2 * tile + 5, 3 * block - 3, 90
+    call = planted(Call("window", "bfloat16", queries, keys, 0, 1, offset=offset))
+    call.run()
+    tasks = [task for task in zip(call.used, call.staged, strict=True) if task[0]["query"]]
+    assert len(tasks) == HEADS * BATCH * 3
+    for number, (used, staged) in enumerate(tasks):
+        end = queries - number % 3 * tile
+        first_key = max(0, max(0, end - tile) + offset - window + 1)
+        seen = max(0, min(keys, end + offset) - first_key)
+        scored = sum(line * LINE % GAP == 0 for line in used["key"])
+        assert seen <= staged == scored < seen + 2 * module.KEY_ROWS
 
 
 def test_what_is_near_is_not_fetched(planted: Any, monkeypatch: pytest.MonkeyPatch) -> None:

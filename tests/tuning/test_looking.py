@@ -57,6 +57,17 @@ def test_values_are_read_from_the_first_key_seen_to_the_last() -> None:
     assert 64 / 1024 < lines < 80 / 1024
 
 
+@pytest.mark.parametrize("block", [64, 256])
+def test_a_task_goes_from_the_first_key_it_sees_to_the_last(block: int) -> None:
+    rows = seen("k <= q and q - k < 64", Shape(1, 1024, 1024)).shares(32, 128, block).task_rows
+    assert rows == pytest.approx((64 + 128) / 1024, rel=0.05)
+
+
+def test_a_task_leaves_out_blocks_of_which_it_sees_nothing() -> None:
+    rows = seen("k < 64 or k >= 960", Shape(1, 1024, 1024)).shares(32, 128, 128).task_rows
+    assert rows == 2 * 128 / 1024
+
+
 def test_a_mask_reads_its_arrays() -> None:
     keep = expression("segment[b, q] == segment[b, k]")
     segment = np.repeat(np.arange(4, dtype=np.int32), 128)[np.newaxis]
