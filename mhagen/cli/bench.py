@@ -16,11 +16,11 @@ from ..tuning.bench import Conditions, Pace, bench_row, bench_spec
 from ..tuning.grid import DTYPES, GRID, row_named
 from ..tuning.outcome import Outcome
 from ..tuning.surroundings import Surroundings, these_surroundings
-from ..tuning.workers import busy
+from .disturbance import warn_if_disturbed
 from .exits import Exit
 from .failures import Failure, attempt, failure_document
 from .outcomes import outcome_document, print_outcomes
-from .output import Json, document, results, warn
+from .output import Json, document, results
 from .progress import doing
 from .shapes import parse_shape
 
@@ -54,8 +54,7 @@ def bench(request: Request, as_json: bool) -> int:
 def measured(request: Request, as_json: bool) -> int:
     threads = [thread_count(text) for text in listed(request.threads)]
     peers = tuple(peers_of(listed(request.against)))
-    if (load := busy()) is not None:
-        warn(f"other programs keep this machine busy (load {load:.1f}): the times below say little")
+    warn_if_disturbed(threads)
     surroundings, outcomes = these_surroundings(), []
     for count in threads:
         for group in groups(request, Conditions(peers, count, request.pace)):

@@ -18,9 +18,9 @@ from ..runtime.host import host_cpu, require
 from ..tuning.gpu_verification import GpuCase, required_bench, verify_on_gpu
 from ..tuning.samples import sample_inputs
 from ..tuning.verification import Case, verify_kernel
-from ..tuning.workers import busy
 from . import quantities
 from .cases import are_right, case_document, print_cases, verdict
+from .disturbance import warn_if_disturbed
 from .exits import Exit, worst
 from .failures import Failure, attempt, failure_document
 from .gpu_cases import gpu_case_document, gpu_verdict, print_gpu_cases
@@ -181,8 +181,7 @@ def compared(kernel: Kernel, seconds: float, request: Request) -> Compiled:
         error = acceptance.compare(kernel.spec, kernel.module).error
     if not request.wants_verification:
         return Compiled(seconds, error, ())
-    if (load := busy()) is not None:
-        warn(f"other programs keep this machine busy (load {load:.1f}): the times below say little")
+    warn_if_disturbed()
     with doing(f"verifying {name} on sizes that people use"):
         cases = tuple(verify_kernel(kernel))
         return Compiled(seconds, error, cases, "" if are_right(cases) else what_is_wrong(kernel, cases))

@@ -12,6 +12,7 @@ from ..base.errors import UnsupportedError
 from ..schedule.sight import Shape
 from ..tuning.explanation import Call, Explanation, explain
 from . import quantities
+from .disturbance import warn_if_disturbed
 from .exits import Exit
 from .explained import (
     cells,
@@ -48,6 +49,8 @@ def explain_spec(request: Request, as_json: bool) -> int:
     if as_json and (request.form != "text" or request.out is not None):
         raise click.UsageError("--json is a form of its own: give neither --format nor --out with it.")
     shapes = [shape_of(text) for text in request.shapes or DEFAULT_SHAPES]
+    if request.measures:
+        warn_if_disturbed([request.threads])
     with doing(f"explaining {request.spec}"):
         found = explain(request.spec, shapes, threads=request.threads, measures=request.measures)
     if as_json:

@@ -17,12 +17,12 @@ from ..tuning.records import default_records
 from ..tuning.result import Tuning
 from ..tuning.t4 import t4_document
 from ..tuning.tune import LONGEST_BUDGET, SHORTEST_BUDGET, USUAL_SHAPES, tune
-from ..tuning.workers import busy
 from .bench import listed, thread_count
+from .disturbance import warn_if_disturbed
 from .exits import worst
 from .explain import shape_of
 from .failures import Failure, attempt, failure_document
-from .output import document, results, warn
+from .output import document, results
 from .tuned import print_tuning, tuning_document
 from .tuned_page import tuned_page
 from .watch import watching
@@ -72,8 +72,7 @@ def tuned(request: Request) -> Tuning:
     for path in request.files:
         require_writable(Path(path))
     spec = load_spec(request.spec)
-    if (load := busy()) is not None:
-        warn(f"other programs keep this machine busy (load {load:.1f}): gains below that noise are not seen")
+    warn_if_disturbed(threads, "gains below that noise are not seen")
     with watching(spec.name) as observe:
         found = tune(
             request.spec,
