@@ -235,23 +235,24 @@ def rows_ahead(ahead, query, query_stride, out, out_stride):
     store_int64(ahead + 88, out_stride)
 
 
-def keys_ahead(ahead, key, key_stride, value, value_stride, first, keys):
-    """Tell prefetch_ahead of a block of keys and values, from the first of all these keys."""
+def keys_ahead(ahead, key, key_stride, value, value_stride, first, end):
+    """Tell prefetch_ahead of keys and values from the first to behind the last, a block of them at most."""
     store_int64(ahead + 24, key + first * key_stride)
     store_int64(ahead + 32, key_stride)
     store_int64(ahead + 40, value + first * value_stride)
     store_int64(ahead + 48, value_stride)
-    store_int64(ahead + 56, min(BLOCK_KEYS, keys - first))
+    store_int64(ahead + 56, min(BLOCK_KEYS, end - first))
 
 
 def block_ahead(
     ahead,
     is_first,
-    is_over,
+    is_held,
     end_of_block,
     block_keys,
     end_key,
     next_first,
+    behind_next,
     next_rows,
     key,
     value,
@@ -259,22 +260,21 @@ def block_ahead(
     next_value,
     key_stride,
     value_stride,
-    keys,
     groups,
 ):
     """Tell prefetch_ahead what is fetched beside a block of keys.
 
-    Only the task with which a thread begins a head finds its keys far away, so beside it the block behind
-    this one is fetched. Beside a task's last block the queries of the thread's next task are, and keys of its
-    head if it is another. Each group of queries fetches a part, each tile of keys beside it a share of that.
-    Returns  ahead, or 0 if all is near
+    Beside a task's last block the queries of the thread's next task are, and if the keys of a task stay near,
+    those of the next that this has not seen; beside the others, where a thread begins with a head, the block
+    behind. Each group of queries fetches a part, each tile of keys beside it a share of that.
+    Returns  ahead, or 0 if there is nothing to fetch
     """
     is_last = end_of_block >= end_key
     rows = next_rows if is_last else 0
     store_int64(ahead + 16, rows)
     store_int64(ahead + 56, 0)
-    if is_over and is_last:
-        keys_ahead(ahead, next_key, key_stride, next_value, value_stride, next_first, keys)
+    if rows > 0 and is_held:
+        keys_ahead(ahead, next_key, key_stride, next_value, value_stride, next_first, behind_next)
     elif is_first and not is_last:
         keys_ahead(ahead, key, key_stride, value, value_stride, end_of_block, end_key)
     elif rows == 0:
@@ -1350,8 +1350,8 @@ def attention_tasks(
     scratch += worker * SCRATCH_BYTES
     weights = scratch + WEIGHTS
     single = keys <= BLOCK_KEYS
-    head_bytes = keys * (KEY_BYTES + VALUE_BYTES)
-    fetches = head_bytes <= NEAR_BYTES < batch * KEY_VALUE_HEADS * head_bytes  # far at first, then near
+    row_bytes = KEY_BYTES + VALUE_BYTES
+    is_far = batch * KEY_VALUE_HEADS * keys * row_bytes > NEAR_BYTES
     workers = load_int64(counter + WORKERS_AT)
     tile_queries = task_queries(batch * QUERY_HEADS, queries, workers)
     tiles = (queries + tile_queries - 1) // tile_queries
@@ -1376,19 +1376,22 @@ def attention_tasks(
             state = scratch + group * STATE_BYTES
             start_group(query_at + first * query_stride, query_stride, rows - first, state, single)
         first_key, end_key = reached_tiles(position, position + rows - 1, keys, single)
-        # What this thread needs next is fetched while this is computed: the next block where it begins with a
-        # head; beside the last block the queries of its next task, and a block of keys if that is of another
-        # head. Threads take turns, so that task is as far away as there are threads.
+        # What this thread needs next is fetched while this is computed: beside the last block the queries of
+        # its next task and, where what a task sees stays near, keys that this has not seen; the next block
+        # where it begins with a head. Threads take turns, so that task is as far away as there are threads.
         next_task = task + workers
         next_end = queries - next_task % tiles * tile_queries
-        next_rows = min(tile_queries, next_end) if fetches and next_task < tasks else 0
+        next_rows = min(tile_queries, next_end) if is_far and next_task < tasks else 0
         next_h = next_task // tiles % QUERY_HEADS
         next_b = next_task // (tiles * QUERY_HEADS)
         head = b * KEY_VALUE_HEADS + h // GROUP_SIZE
-        is_first = fetches and head != near_head
+        is_held = (end_key - first_key) * row_bytes <= NEAR_BYTES
+        is_first = is_far and is_held and head != near_head
         near_head = head
         start_key = first_key if is_first else start_key
-        is_over = next_rows > 0 and head != next_b * KEY_VALUE_HEADS + next_h // GROUP_SIZE
+        next_first, behind_next = max(0, first_key - workers * tile_queries), first_key  # as windows move
+        if head != next_b * KEY_VALUE_HEADS + next_h // GROUP_SIZE:
+            next_first, behind_next = start_key, keys
         next_key = key + next_b * key_batch + next_h // GROUP_SIZE * key_head
         next_value = value + next_b * value_batch + next_h // GROUP_SIZE * value_head
         next_row = next_end - next_rows
@@ -1405,11 +1408,12 @@ def attention_tasks(
             ahead = block_ahead(
                 scratch + AHEAD,
                 is_first,
-                is_over,
+                is_held,
                 block + block_keys,
                 block_keys,
                 end_key,
-                start_key,
+                next_first,
+                behind_next,
                 next_rows,
                 key_at,
                 value_at,
@@ -1417,7 +1421,6 @@ def attention_tasks(
                 next_value,
                 key_stride,
                 value_stride,
-                keys,
                 groups,
             )
             for group in range(groups):

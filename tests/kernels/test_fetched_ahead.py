@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import Signature, signature
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 from unittest.mock import Mock, patch
@@ -221,6 +222,41 @@ def test_the_first_task_of_a_head_fetches_all_its_keys_block_by_block(planted: A
     first = call.rows("key", call.base("key") + module.BLOCK_KEYS * GAP, 2 * module.BLOCK_KEYS, GAP)
     assert first <= call.fetched[0]
     assert not first & set().union(*call.fetched[1 : 2 * GROUP - 1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_window_finds_the_keys_it_moves_to_fetched(
+    planted: Any, monkeypatch: pytest.MonkeyPatch, workers: int, dtype: str
+) -> None:
+    module = built("window", dtype)
+    queries = keys = 6 * module.TILE_QUERIES + 5
+    call = planted(Call("window", dtype, queries, keys, 0, workers, offset=0))
+    seen = module.TILE_QUERIES + 90 + 2 * module.KEY_ROWS  # what a task sees stays near, a head does not
+    monkeypatch.setattr(module, "NEAR_BYTES", seen * (module.KEY_BYTES + module.VALUE_BYTES))
+    call.run()
+    done = [task for task in call.used if task["query"]]
+    moves = 0
+    for number, (before, task) in enumerate(pairwise(done)):
+        fetched = call.fetched[number]
+        assert task["query"] | task["out"] <= fetched
+        for name in ("key", "value"):
+            if task[name] and max(task[name]) < max(before[name]):  # of the same head
+                moves += 1
+                assert task[name] - before[name] <= fetched
+    assert moves > len(done) // 2
+
+
+@pytest.mark.parametrize("mask", ["dense", "causal"])
+def test_of_heads_that_do_not_stay_near_rows_are_fetched_and_no_keys(
+    planted: Any, monkeypatch: pytest.MonkeyPatch, mask: str
+) -> None:
+    module = built(mask, "float32")
+    call = planted(Call(mask, "float32", 2 * module.TILE_QUERIES, 2 * module.BLOCK_KEYS, 0, 1))
+    monkeypatch.setattr(module, "NEAR_BYTES", 1)
+    call.run()
+    for number, task in enumerate(call.used[1:-1]):
+        assert task["query"] | task["out"] == call.fetched[number]
 
 
 @pytest.mark.parametrize("offset", [0, 77, 400, 5000])
