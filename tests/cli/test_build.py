@@ -14,7 +14,7 @@ from tuning.planted_for_gpus import Reckoning
 from mhagen.backend import acceptance, cpu
 from mhagen.base.errors import VerificationError
 from mhagen.base.target import TARGETS
-from mhagen.cli import build
+from mhagen.cli import build, disturbance
 from mhagen.runtime.host import host_target
 from mhagen.tuning import verification
 from mhagen.tuning.verification import Case
@@ -236,7 +236,7 @@ def test_a_compiler_that_is_turned_off_is_told(
 def test_times_on_a_busy_machine_come_with_a_warning(
     mhagen: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "busy", lambda: 7.5)
+    monkeypatch.setattr(disturbance, "busy", lambda: 7.5)
     monkeypatch.setattr(build, "verify_kernel", verified_at_once)
     said = mhagen("build", tiny, "--verify")
     assert said.code == 0

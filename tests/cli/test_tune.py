@@ -20,8 +20,8 @@ import pytest
 import mhagen as package
 from mhagen.base.errors import InputError
 from mhagen.base.target import AVX2, AVX512, NEON, Target
+from mhagen.cli import disturbance, watch
 from mhagen.cli import tune as command_of_tune
-from mhagen.cli import watch
 from mhagen.cli.sensitivity import picture
 from mhagen.cli.tune import seconds_of
 from mhagen.cli.tuned import tuning_document
@@ -280,7 +280,7 @@ def test_a_wrong_request_is_refused_before_anything_begins(
 
 
 def test_a_wrong_budget_is_told_first(mhagen: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_of_tune, "busy", lambda: 9.0)
+    monkeypatch.setattr(disturbance, "busy", lambda: 9.0)
     said = mhagen("tune", "missing.toml", "--budget", "soon")
     assert "is no time" in said.err and "busy" not in said.err and "missing.toml" not in said.err
 
