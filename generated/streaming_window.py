@@ -265,8 +265,9 @@ def block_ahead(
     """Tell prefetch_ahead what is fetched beside a block of keys.
 
     Beside a task's last block the queries of the thread's next task are, and if the keys of a task stay near,
-    those of the next that this has not seen; beside the others, where a thread begins with a head, the block
-    behind. Each group of queries fetches a part, each tile of keys beside it a share of that.
+    those that the next may need and this has not seen, a block at most; beside the others, where a thread
+    begins with a head, the block behind. Each group of queries fetches a part, each tile of keys beside it a
+    share of that.
     Returns  ahead, or 0 if there is nothing to fetch
     """
     is_last = end_of_block >= end_key
@@ -1432,7 +1433,8 @@ def attention_tasks(
         is_first = is_far and is_held and head != near_head
         near_head = head
         start_key = first_key if is_first else start_key
-        next_first, behind_next = max(0, first_key - workers * tile_queries), first_key  # as windows move
+        # A window begins as many keys lower as its queries stand; where another head does is a guess.
+        next_first, behind_next = max(0, first_key - workers * tile_queries), first_key
         if head != next_b * KEY_VALUE_HEADS + next_h // GROUP_SIZE:
             next_first, behind_next = start_key, keys
         next_key = key + next_b * key_batch + next_h // GROUP_SIZE * key_head

@@ -8,10 +8,10 @@ from ..base import settings
 from ..tuning.workers import busy
 from .output import warn
 
-TIMES = "the times below say little"
+TIMES_SAY_LITTLE = "the times below say little"
 
 
-def warn_if_disturbed(threads: Iterable[int] = (), consequence: str = TIMES) -> None:
+def warn_if_disturbed(threads: Iterable[int] = (), consequence: str = TIMES_SAY_LITTLE) -> None:
     """Warn of other programs, and of more threads than this process has CPUs for."""
     if (load := busy()) is not None:
         warn(f"other programs keep this machine busy (load {load:.1f}): {consequence}")

@@ -70,10 +70,10 @@ def reach_model(facts: Lowering) -> ReachModel:
     if code is None:
         return ReachModel(False, (), (), "", "", (), "")
     parameters = ("q_low", "q_high", "keys", *facts.place(code.names))
-    blocks = ("q_low", "q_high", "keys", "single", *place_of_reach(facts))
+    task = ("q_low", "q_high", "keys", "single", *place_of_reach(facts))
     # Indices of captured arrays are clamped to their lengths, and no key has an index.
     whole = "single or keys == 0" if any(map(runs_without_keys, facts.parts)) else "single"
-    return ReachModel(True, parameters, code.lines, code.first, code.end, blocks, whole)
+    return ReachModel(True, parameters, code.lines, code.first, code.end, task, whole)
 
 
 def block_model(facts: Lowering) -> BlockModel:

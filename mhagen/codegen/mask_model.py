@@ -50,5 +50,5 @@ class ReachModel:
     lines: Lines
     first: str
     end: str
-    tile_parameters: Names  # of the same in whole score tiles
+    task_parameters: Names  # of the same in whole score tiles, for a task
     whole: str  # whether all keys are gone through, which may be none

@@ -168,7 +168,10 @@ def outer_steps(rows: int, vectors: int, rates: Rates) -> float:
 
 def staged_rows(tiling: Tiling, shares: Shares) -> float:
     """Rows of keys and values that tasks widen or pair before they multiply them: each task does so anew."""
-    return tiling.tasks * tiling.shape.keys * shares.task_rows
+    share = (
+        1.0 if tiling.is_single else shares.task_rows
+    )  # a single block writes the output, whatever it sees
+    return tiling.tasks * tiling.shape.keys * share
 
 
 def staged_vectors(tiling: Tiling) -> float:

@@ -51,7 +51,8 @@ class Shares:
 
     Units    full, partial: of the score tiles; passed: the hidden ones that are classified one by one;
              group_blocks: of the blocks of keys, for a group of queries;
-             task_rows: of the keys and values, in the blocks of a task from the first it sees to the last;
+             task_rows: of the keys and values, in the blocks of a task from the first it sees to the last,
+             where the mask tells which these are; it does of windows and documents;
              lines: of the rows of values that queries are multiplied with
     """
 

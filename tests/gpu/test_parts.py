@@ -85,6 +85,36 @@ def test_what_another_thread_wrote_is_read_behind_a_barrier_or_not_at_all(behind
             run(EXCHANGE.format(between, behind, ""), 64, seed)
 
 
+def test_who_meets_at_a_barrier_later_knows_nothing_of_who_met_there_before() -> None:
+    """Two warps store and meet, and two others then meet at the same barrier and read."""
+    body = (
+        "mov.u32 %r1, %tid.x; shl.b32 %r2, %r1, 2; add.u32 %r2, %r2, 1024; setp.ge.u32 %p1, %r1, 64; "
+        "@%p1 bra readers; st.shared.b32 [%r2], %r1; bar.sync 1, 64; bra over; "
+        "readers: bar.sync 1, 64; ld.shared.b32 %r8, [1024]; over: "
+    )
+    for seed in range(6):
+        with pytest.raises(Fault, match="a race in shared memory"):
+            run(body, 128, seed)
+
+
+def test_lanes_that_store_different_numbers_at_one_place_are_a_race() -> None:
+    run("st.shared.b32 [1024], 9; ")
+    with pytest.raises(Fault, match="a race in shared memory"):
+        run("mov.u32 %r1, %tid.x; st.shared.b32 [1024], %r1; ")
+
+
+def test_to_arrive_at_an_mbarrier_is_not_to_meet() -> None:
+    """Each lane stores its number and arrives, and reads its neighbour's."""
+    body = (
+        "mov.u32 %r1, %tid.x; setp.ne.u32 %p1, %r1, 0; @%p1 bra ready; mbarrier.init.shared.b64 [1536], 32; "
+        "ready: bar.warp.sync -1; shl.b32 %r2, %r1, 2; add.u32 %r2, %r2, 1024; st.shared.b32 [%r2], %r1; "
+        "mbarrier.arrive.shared.b64 _, [1536]; {} xor.b32 %r2, %r2, 4; ld.shared.b32 %r8, [%r2]; "
+    )
+    assert run(body.format(ONE_WARP)) == [n ^ 1 for n in range(32)]
+    with pytest.raises(Fault, match="a race in shared memory"):
+        run(body.format(""))
+
+
 def test_lanes_of_a_warp_need_no_barrier_of_all() -> None:
     within = EXCHANGE.replace("and.b32 %r3, %r3, 63", "and.b32 %r3, %r3, 31")
     assert run(within.format(ONE_WARP, 1, "")) == [(n + 1) % 32 for n in range(32)]

@@ -11,9 +11,10 @@ from mhagen.ir.program import build_program
 from mhagen.passes import PASSES, run_passes
 from mhagen.schedule.choose import USUAL_SHAPES, choose_schedule, fastest
 from mhagen.schedule.cost import Cost, load_of, modelled, threads_of
-from mhagen.schedule.counts import Counts
+from mhagen.schedule.counts import Counts, Tiling, count
 from mhagen.schedule.machine import Machine, Rates, typical_machine
-from mhagen.schedule.sight import Shape
+from mhagen.schedule.numbers import numbers_of
+from mhagen.schedule.sight import Shape, Sight
 from mhagen.schedule.workload import workload_of
 from mhagen.spec.load import load_spec
 from mhagen.tuning.looking import sight_of
@@ -54,6 +55,20 @@ def test_twice_the_batch_is_twice_the_work(target: Target, dtype: str) -> None:
     assert two.bytes == 2 * one.bytes
     started = typical_machine(target).rates.call_seconds
     assert two.seconds - started == pytest.approx(2 * (one.seconds - started))
+
+
+def test_a_single_block_is_staged_whole_whatever_its_queries_see() -> None:
+    keep = "k <= q and q - k < 16"
+    asked, schedule = work("bfloat16", keep=keep), choose_schedule(program("bfloat16").attention, AVX512_BF16)
+    numbers, rates = numbers_of(asked.dtype, AVX512_BF16, (asked.dim,)), typical_machine(AVX512_BF16).rates
+    for keys, is_single in ((schedule.block_keys, True), (4 * schedule.block_keys, False)):
+        shape = Shape(1, keys, keys)
+        tiling = Tiling(asked, schedule, numbers, shape)
+        found, all_of_it = (
+            count(tiling, sight, rates).staged_vectors
+            for sight in (sight_of(asked.op.keep, asked.query_heads, shape, {}), Sight(shape))
+        )
+        assert (found == all_of_it) is is_single
 
 
 @each_format

@@ -79,7 +79,10 @@ class SharedMemory:
     def write(self, address: NDArray[Any], values: Bytes) -> None:
         aligned(address, values.shape[1])
         self.count_conflicts(address, values.shape[1])
-        self.bytes[self.places(address, values.shape[1])] = values
+        places = self.places(address, values.shape[1])
+        self.bytes[places] = values
+        if (self.bytes[places] != values).any():
+            raise Fault("a race in shared memory: lanes store different numbers at one place at once")
 
     def land(self, address: NDArray[Any], values: Bytes) -> None:
         """What a copy that runs beside the kernel writes."""

@@ -225,6 +225,8 @@ def add_to_memory(t: Threads, step: Step, mask: Mask) -> None:
     place, value = step.operands[gives : gives + 2]
     dtype, lanes = TYPES[step.words[-1]], active(t, mask)
     memory, address = memory_at(t, step, t.address(place)[lanes])
+    if isinstance(memory, SharedMemory):
+        raise NotImplementedError(step.text)
     before = np.zeros(len(t), dtype)
     for lane, where in zip(lanes, address, strict=True):
         here = np.array([where])

@@ -5,6 +5,10 @@ has a time of its own, which goes on at every barrier, and knows up to which tim
 seen all. What lies behind that, or was done by another lane since the warp's own last barrier, is a race: a
 Fault, also where this order of the threads happens to be a lucky one.
 
+What it does not see: a lane that arrives at an mbarrier, or has waited there, speaks for its warp; a wgmma
+counts as having read when it is issued (a copy that comes too early is found, a store is not); all copies of
+boxes have one clock; fences.
+
 Source   FastTrack: Flanagan and Freund, PLDI 2009
 """
 
@@ -36,6 +40,9 @@ class Races:
         warps, cells = -(-threads // WARP) + 1, -(-size // CELL)
         self.copier = WARP * (warps - 1)
         self.clock = np.eye(warps, dtype=np.int32)
+        self.met = np.zeros(
+            warps, np.int32
+        )  # up to which of its times all lanes of a warp know of each other
         self.writer = np.full(cells, NOBODY, np.int32)
         self.written_at = np.zeros(cells, np.int32)
         self.reader = np.full((warps, cells), NOBODY, np.int32)
@@ -61,9 +68,11 @@ class Races:
         known[np.arange(len(warps)), warps] = self.clock[warps, warps]
         self.clock[warps] = known
 
-    def meet(self, thread: Integers) -> None:
-        """All lanes of a warp have met."""
-        self.arrive(thread, self.nothing())
+    def meet(self, thread: Integers, clock: Integers | None = None) -> None:
+        """All lanes of these threads' warps have met, and tell whoever waits at a barrier with this clock."""
+        warps = np.unique(thread // WARP)
+        self.met[warps] = self.clock[warps, warps]
+        self.arrive(thread, self.nothing() if clock is None else clock)
 
     def read(self, thread: Integers, address: Integers, size: int) -> None:
         by, cells = touched(thread, address, size)
@@ -110,7 +119,8 @@ class Races:
         at: Integers,
     ) -> None:
         """Raises   Fault where a thread does not know what another did before it."""
-        known = self.clock[by // WARP, warp] - (by // WARP == warp)
+        own = by // WARP
+        known = np.where(own == warp, self.met[own], self.clock[own, warp])
         racing = np.flatnonzero((at > known) & (other != by))
         if racing.size:
             first = racing[0]

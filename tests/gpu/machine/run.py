@@ -142,7 +142,7 @@ class Run:
 
     def meet(self, step: Step, here: NDArray[np.bool_]) -> Iterator[Meeting]:
         if "warp" in step.words:
-            self.threads.block.shared.races.meet(self.threads.number)
+            self.threads.block.shared.races.meet(self.threads.number[here])
             return
         if not (here == self.alive).all():
             raise Fault("a barrier in divergent code: " + step.text)
@@ -227,12 +227,13 @@ class Schedule:
 
     def arrive(self, meeting: Meeting, name: int) -> None:
         self.arrived[meeting.barrier] += self.width
-        self.block.shared.races.arrive(self.numbers(name), self.told[meeting.barrier])
+        self.block.shared.races.meet(self.numbers(name), self.told[meeting.barrier])
         if self.arrived[meeting.barrier] >= (meeting.threads or self.threads):
             del self.arrived[meeting.barrier]
             for met in [n for n, m in self.standing.items() if m.barrier == meeting.barrier]:
                 self.block.shared.races.learn(self.numbers(met), self.told[meeting.barrier])
                 del self.standing[met]
+            del self.told[meeting.barrier]  # the next who meet there may be others
 
     def numbers(self, name: int) -> NDArray[Any]:
         return np.arange(name * self.width, (name + 1) * self.width)
