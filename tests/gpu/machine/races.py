@@ -66,6 +66,7 @@ class Races:
         warps = np.unique(thread // WARP)
         known = np.maximum(self.clock[warps], clock)
         known[np.arange(len(warps)), warps] = self.clock[warps, warps]
+        self.met[warps] = np.maximum(self.met[warps], clock[warps])
         self.clock[warps] = known
 
     def meet(self, thread: Integers, clock: Integers | None = None) -> None:
