@@ -52,7 +52,7 @@ class Shares:
     Units    full, partial: of the score tiles; passed: the hidden ones that are classified one by one;
              group_blocks: of the blocks of keys, for a group of queries;
              task_rows: of the keys and values, in the blocks of a task from the first it sees to the last,
-             where the mask tells which these are; it does of windows and documents;
+             as if the mask told which these are: causal masks and windows do, documents do not;
              lines: of the rows of values that queries are multiplied with
     """
 

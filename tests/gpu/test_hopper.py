@@ -12,6 +12,7 @@ import pytest
 
 from gpu.attention import Call, Outcome, assert_right, module_of, run, spec_of
 from gpu.machine.faults import Fault
+from gpu.test_attention import without
 from gpu.toolchain import assemble, assemble_in_registers, needs_compiler, needs_sass
 from mhagen.schedule.hopper_plan import HopperSchedule
 
@@ -201,16 +202,6 @@ def test_heads_that_are_no_whole_panels_stay_with_the_other_family(
     spec = spec_of(heads={"query": 2, "dim": dim, "value_dim": value_dim})
     assert ("wgmma_shared" in vars(module_of(spec, None, "sm_90a"))) == is_hopper
     assert "wgmma_shared" not in vars(module_of(spec, None, "sm_90"))
-
-
-def without(instruction: str, number: int = 0) -> Callable[[str], str]:
-    """Drop one occurrence of an instruction."""
-
-    def plant(text: str) -> str:
-        found = list(re.finditer(rf"{instruction}[^;]*;", text))[number]
-        return text[: found.start()] + text[found.end() :]
-
-    return plant
 
 
 def without_wait(number: int) -> Callable[[str], str]:
