@@ -17,3 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(arguments, began)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    finally:
+        # Python remembers an interrupt of text in exec (dataclasses use it), and `python -m` then dies of the
+        # signal although the interrupt was caught here; more text in exec makes it forget.
+        exec("")

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from mhagen.base.errors import InternalError
 from mhagen.cli import check
 from mhagen.codegen import render
 
-from .conftest import Run, command, environment
+from .conftest import Run, command, environment, written
 
 Process = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -90,6 +91,24 @@ def test_an_interrupt_ends_with_130(mhagen: Run, tiny: Path, monkeypatch: pytest
     said = mhagen("check", tiny)
     assert said.code == 130
     assert said.err.strip() == ""
+
+
+@pytest.mark.parametrize("place", ["run.run", "check.load_spec"])  # as imports begin, and in a command
+def test_ctrl_c_in_text_that_is_executed_ends_with_130(tiny: Path, place: str) -> None:
+    written(
+        tiny.with_name("interrupted.py"),
+        f"""\
+import sys
+from mhagen.cli import check, main, run
+
+{place} = lambda *_: exec("raise KeyboardInterrupt")
+sys.exit(main(["check", "tiny.toml"]))
+""",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"], env=environment(), cwd=tiny.parent, timeout=60
+    )
+    assert done.returncode == 130
 
 
 def test_ctrl_c_in_a_compilation_leaves_nothing_half_done(tiny: Path) -> None:
