@@ -32,7 +32,7 @@ from mhagen.passes import PASSES, run_passes
 from mhagen.runtime.host import host_target
 from mhagen.runtime.threads import threads
 from mhagen.schedule.choose import choose_schedule
-from mhagen.schedule.cost import bytes_of, modelled
+from mhagen.schedule.cost import modelled, reading_seconds, takes_short_way
 from mhagen.schedule.counts import Counts, Tiling, count
 from mhagen.schedule.machine import Machine, typical_machine
 from mhagen.schedule.numbers import numbers_of
@@ -51,7 +51,7 @@ from mhagen.tuning.problem import Problem
 FREE = 0.5  # how far, relative to itself, a rate may be expected to move
 FREE_OF_PRODUCTS = 0.015  # those are known: register tiles run at the peak
 ERROR = 0.03  # of a timing
-NOT_FITTED = ("load", "latency", "decode_steps")
+NOT_FITTED = ("load", "latency", "decode_steps", "short_way_seconds")
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,8 @@ def entry(subject: Subject, machine: Machine, each: Timed) -> dict[str, Any]:
         "measured": each.measured,
         "modelled": each.modelled,
         "step_seconds": machine.step_seconds,
-        "reading_seconds": bytes_of(subject.work, subject.sight) / machine.read_bandwidth,
+        "reading_seconds": reading_seconds(subject.work, subject.sight, machine),
+        "takes_short_way": takes_short_way(subject.work, subject.sight.shape, decodes=False),
         "counts": counts,
     }
 
@@ -219,7 +220,7 @@ def seconds_of(name: str, entry: dict[str, Any]) -> float:
     """How long a call takes of what has this rate, were the rate 1."""
     match name:
         case "call_seconds":
-            return 1.0
+            return 0.0 if entry["takes_short_way"] else 1.0
         case "exposed":
             return float(entry["reading_seconds"])
         case _:

@@ -10,7 +10,7 @@ Schedule: a task is up to 128 queries of one head. It takes the keys in blocks o
 keys by 32 queries at a time, transposed, so that lanes are queries, keys are read where they lie and the
 running softmax needs no sum across lanes; then the values under those weights, 8 queries by up to 32
 columns at a time. Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. Threads
-claim tasks from a counter; a result does not depend on how many there are. Up to 8 queries go another way:
+claim tasks from a counter; a result does not depend on how many there are. Up to 12 queries go another way:
 lanes are keys, threads share chunks of 512 keys, each key is read once for all heads of its group, and
 partial results are merged in the order of the keys.
 
@@ -133,9 +133,9 @@ STATE_BYTES = 16768  # all of these for one group
 WEIGHTS = 67072  # behind the states of all groups
 AHEAD = 99840  # what is fetched ahead
 SCRATCH_BYTES = 99968
-DECODE_QUERIES = 8  # up to so many queries, keys are split between threads
+DECODE_QUERIES = 12  # up to so many queries, keys are split between threads
 CHUNK_KEYS = 512  # of one task of decoding
-ROWS_OF_TASK = 8  # queries times heads that share its keys
+ROWS_OF_TASK = 12  # queries times heads that share its keys
 MULTIPLY_ADDS_OF_A_READ = 4  # in the time of reading one number of keys
 FAR_BYTES = 16384  # how far ahead keys and values are fetched where rows share them
 VALUE_KEYS = 16  # keys whose values stay near while all rows add them
@@ -143,10 +143,10 @@ QUERY_LINE = 256  # a row of queries, filled up to whole vectors
 SCORES_LINE = 2048  # the scores of a row, later its weights
 TURN = 4224  # LANES vectors of each row, to be added up over lanes; products lie behind
 PARTIAL_ROW = 320  # maximum and sum, then an accumulator for each column
-ROW_SUMS = 2048  # behind the rows of queries
-ROW_PEAKS = 6528
-SCORES = 7040
-DECODE_SCRATCH_BYTES = 23424
+ROW_SUMS = 3072  # behind the rows of queries
+ROW_PEAKS = 7552
+SCORES = 8320
+DECODE_SCRATCH_BYTES = 32896
 
 # Numbers of the streaming softmax.
 QUERY_SCALE = 0.18033688011112042  # 0.125 * log2(e)
@@ -1440,7 +1440,7 @@ def attention_tasks(
         next_b = next_task // (tiles * QUERY_HEADS)
         head = b * KEY_VALUE_HEADS + h // GROUP_SIZE
         is_held = (end_key - first_key) * row_bytes <= NEAR_BYTES
-        is_first = is_far and is_held and head != near_head
+        is_first = is_far and head != near_head
         near_head = head
         start_key = first_key if is_first else start_key
         # A window begins as many keys lower as its queries stand; where another head does is a guess.

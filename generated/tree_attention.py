@@ -10,7 +10,7 @@ Schedule: a task is up to 128 queries of one head. It takes the keys in blocks o
 keys by 32 queries at a time, transposed, so that lanes are queries, keys are read where they lie and the
 running softmax needs no sum across lanes; then the values under those weights, 8 queries by up to 32
 columns at a time. Tiles that `keep` hides whole are skipped; tiles it shows whole are not masked. Threads
-claim tasks from a counter; a result does not depend on how many there are. Up to 8 queries go another way:
+claim tasks from a counter; a result does not depend on how many there are. Up to 12 queries go another way:
 lanes are keys, threads share chunks of 512 keys, each key is read once for all heads of its group, and
 partial results are merged in the order of the keys.
 
@@ -129,7 +129,7 @@ STATE_BYTES = 33152  # all of these for one group
 WEIGHTS = 132608  # behind the states of all groups
 AHEAD = 165376  # what is fetched ahead
 SCRATCH_BYTES = 165504
-DECODE_QUERIES = 8  # up to so many queries, keys are split between threads
+DECODE_QUERIES = 12  # up to so many queries, keys are split between threads
 CHUNK_KEYS = 512  # of one task of decoding
 ROWS_OF_TASK = 32  # queries times heads that share its keys
 MULTIPLY_ADDS_OF_A_READ = 4  # in the time of reading one number of keys
@@ -1567,7 +1567,7 @@ def attention_tasks(
         next_b = next_task // (tiles * QUERY_HEADS)
         head = b * KEY_VALUE_HEADS + h // GROUP_SIZE
         is_held = (end_key - first_key) * row_bytes <= NEAR_BYTES
-        is_first = is_far and is_held and head != near_head
+        is_first = is_far and head != near_head
         near_head = head
         start_key = first_key if is_first else start_key
         # A window begins as many keys lower as its queries stand; where another head does is a guess.

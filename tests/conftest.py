@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -33,7 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Workers inherit the environment, so that each kernel is compiled once a run, whoever needs it first."""
+    """Workers inherit the environment, so that each kernel is compiled once a run, whoever needs it first.
+
+    What a shell starts in the background ignores interrupts, and so would all processes that tests interrupt.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("gpu"):
         os.environ["MHAGEN_TESTS_ON_GPU"] = "1"
     if not is_worker(config):

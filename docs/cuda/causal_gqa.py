@@ -1067,6 +1067,7 @@ def attention(query, key, value, *, query_offset=None, out=None, stream=None):
              bfloat16 unless said otherwise, on the GPU: anything with __dlpack__ or
              __cuda_array_interface__; any strides, but the last axis has no gaps
     Units    query_offset, the position of the first query: an int or ints (batch,); None is keys - queries
+             ints on the GPU are not looked at: they need to lie between -2**29 and 2**29
              stream: a handle, or a stream of the arrays' library; None is its current one
     Returns  before the kernel has run: what follows on the stream sees its results
     Raises   InputError, naming the argument, what it has and what it needs
@@ -1077,12 +1078,12 @@ def attention(query, key, value, *, query_offset=None, out=None, stream=None):
     key = bind_gpu("key", key, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", DIM), sizes, stream)
     value = bind_gpu("value", value, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", VALUE_DIM), sizes, stream)
     query_offset = bind_gpu_offset(query_offset, sizes["keys"] - sizes["queries"], sizes, stream)
-    operands = {"query": query, "key": key, "value": value}
+    operands = {"query": query, "key": key, "value": value, **query_offset.named}
     out = bind_gpu_out(
         "out", out, "bfloat16", ("batch", QUERY_HEADS, "queries", VALUE_DIM), sizes, operands, stream
     )
     lse = new_statistic("lse", QUERY_HEADS, sizes, query, stream)
-    same_device((query, key, value, out))
+    same_device((out, *operands.values()))
     arrays = (query, key, value, out)
     arguments = (
         query.address,

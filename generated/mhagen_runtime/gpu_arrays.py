@@ -52,6 +52,7 @@ class GpuArray:
     strides: tuple[int, ...]
     dtype: str
     device: int
+    capsule: Any = None  # DLPack's, which may own what lies there
 
     @property
     def is_aligned(self) -> bool:
@@ -155,7 +156,8 @@ def of_dlpack(name: str, array: Any, device: int, stream: CallStream | None) -> 
         if tensor.strides
         else without_gaps(shape, size)
     )
-    return GpuArray(array, (tensor.data or 0) + tensor.byte_offset, shape, strides, dtype, device)
+    address = (tensor.data or 0) + tensor.byte_offset
+    return GpuArray(array, address, shape, strides, dtype, device, capsule)
 
 
 def of_interface(name: str, array: Any, interface: Mapping[str, Any], stream: CallStream | None) -> GpuArray:
@@ -280,13 +282,13 @@ def new_workspace(count: int, like: GpuArray, stream: CallStream) -> GpuArray:
     return new_array("workspace", like, (count,), "float32", stream)
 
 
-def new_counter(like: GpuArray, stream: CallStream) -> int:
-    """The address of a word that is 0 for what follows on the stream."""
-    address = new_workspace(1, like, stream).address
+def new_counter(like: GpuArray, stream: CallStream) -> GpuArray:
+    """A word that is 0 for what follows on the stream, and is to be held until that is on the stream."""
+    counter = new_workspace(1, like, stream)
     driver = the_driver()
-    driver.enter(like.device)
-    driver.clear(address, stream.handle)
-    return address
+    with driver.entered(like.device):
+        driver.clear(counter.address, stream.handle)
+    return counter
 
 
 def new_array(name: str, like: GpuArray, shape: tuple[int, ...], dtype: str, stream: CallStream) -> GpuArray:
@@ -308,7 +310,8 @@ def empty(like: GpuArray, shape: tuple[int, ...], dtype: str) -> Any:
             with module.cuda.Device(like.device):  # type: ignore[union-attr]
                 return module.empty(shape, dtype)  # type: ignore[union-attr]
         case "numba" if dtype != "bfloat16":
-            return module.cuda.device_array(shape, dtype)  # type: ignore[union-attr]
+            with module.cuda.gpus[like.device]:  # type: ignore[union-attr]
+                return module.cuda.device_array(shape, dtype)  # type: ignore[union-attr]
     if library in JAX:
         raise UnsupportedError(
             f"results cannot be made as arrays of JAX, which nobody may write to: {OF_JAX}"

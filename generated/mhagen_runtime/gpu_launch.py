@@ -31,6 +31,7 @@ MOST_BLOCKS = 2**31 - 1
 C_TYPES = {"l": "q", "i": "i"}  # as struct names them
 COMPILER_SOURCES = (
     "call_types",
+    "garbage",
     "gpu_compiler",
     "gpu_inlining",
     "gpu_lifetimes",
@@ -159,15 +160,19 @@ class GpuKernel:
         """Launch this kernel, or the other where rows of an array are not aligned to 16 bytes.
 
         Units    blocks counts those of threads or, with counts_tasks, the tasks that these take
+        Raises   InputError for more of them than a GPU counts; UnsupportedError as launch()
         """
+        if blocks > MOST_BLOCKS:
+            raise InputError(f"{self.name} would need {blocks} blocks of threads; a GPU has 2**31 - 1")
         kernel = self if all(each.is_aligned for each in rows) else unaligned
         query = rows[0]
         if self.counts_tasks:
             at_once = the_driver().multiprocessors(query.device)
-            counter = 0
             if blocks > at_once and can_allocate(query):
-                counter, blocks = new_counter(query, stream), at_once
-            arguments = (*arguments, counter)
+                counter = new_counter(query, stream)  # held until the kernel is on the stream
+                arguments, blocks = (*arguments, counter.address), at_once
+            else:
+                arguments = (*arguments, 0)
         kernel.launch(arguments, blocks=blocks, stream=stream.handle, device=query.device)
 
     def launch(self, arguments: tuple[int, ...], *, blocks: int, stream: int, device: int) -> None:
@@ -177,13 +182,11 @@ class GpuKernel:
         """
         if blocks == 0:
             return
-        if blocks > MOST_BLOCKS:
-            raise InputError(f"{self.name} would need {blocks} blocks of threads; a GPU has 2**31 - 1")
         driver = the_driver()
-        driver.enter(device)
-        function = self._loaded.get(device) or self._load(device)
-        parameters = self._parameters.pack(*arguments)
-        driver.launch(function, parameters, blocks, self.threads, self.shared_bytes, stream)
+        with driver.entered(device):
+            function = self._loaded.get(device) or self._load(device)
+            parameters = self._parameters.pack(*arguments)
+            driver.launch(function, parameters, blocks, self.threads, self.shared_bytes, stream)
 
     def _load(self, device: int) -> ctypes.c_void_p:
         with self._loading:
@@ -260,7 +263,7 @@ def code_identity(code: CodeType) -> tuple[Any, ...]:
     return (code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_argcount)
 
 
-def meaning(name: str, value: object, function: FunctionType) -> str | int | float:
+def meaning(name: str, value: object, function: FunctionType) -> str | int | float | tuple[Any, ...]:
     """A global name of a kernel function: a number, an instruction, a function, or a word of Numba.
 
     Raises   InternalError for anything else: its changes would not change the cache key.
@@ -271,7 +274,7 @@ def meaning(name: str, value: object, function: FunctionType) -> str | int | flo
         case bool() | int() | float():
             return value
         case Instruction():
-            return f"instruction {value.text}"
+            return ("instruction", *value.identity)
         case FunctionType():
             return f"function {name}"
         case ModuleType():

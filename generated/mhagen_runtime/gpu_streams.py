@@ -37,16 +37,20 @@ class CallStream:
         """What follows here waits for what is on another stream of the GPU now."""
         if normal(other) != self.handle:
             driver = the_driver()
-            driver.enter(device)
-            driver.order(normal(other), self.handle)
+            with driver.entered(device):
+                driver.order(normal(other), self.handle)
 
     def wait_for_current(self, like: Any) -> None:
-        """What follows here waits for what PyTorch or CuPy has begun on its current stream."""
+        """What follows here waits for what PyTorch or CuPy has begun on its current stream.
+
+        A tensor's memory is not given to others before what this stream has to do by then is done.
+        """
         match library_of(like):
             case self.current_of:
                 return
             case "torch":
                 self.wait_for(current_stream(like), like.get_device())
+                like.record_stream(external_stream(self, like))
             case "cupy":
                 self.wait_for(current_stream(like), like.device.id)
 
@@ -91,6 +95,11 @@ def current_stream(like: Any) -> int:
     return 0
 
 
+def external_stream(stream: CallStream, like: Any) -> Any:
+    """The stream as PyTorch knows streams."""
+    return sys.modules["torch"].cuda.ExternalStream(stream.handle, device=like.device)
+
+
 def normal(handle: int) -> int:
     return 0 if handle == LEGACY_DEFAULT else handle
 
@@ -106,7 +115,7 @@ def working_on(stream: CallStream, like: Any) -> Any:
         case stream.current_of:
             return nullcontext()
         case "torch":
-            return module.cuda.stream(module.cuda.ExternalStream(stream.handle, device=like.device))
+            return module.cuda.stream(external_stream(stream, like))
         case "cupy":
             return module.cuda.ExternalStream(stream.handle, like.device.id)
     return nullcontext()  # Numba frees memory when all streams are done

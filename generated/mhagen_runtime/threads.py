@@ -95,7 +95,8 @@ class Team:
         and waiting would only add its wake-up, a whole time slice on a busy machine, to a short call.
 
         Raises   what a task raised, the caller's own first; but only after the others have ended, because
-                 they write to the caller's arrays. An interrupt waits for that too.
+                 they write to the caller's arrays. An interrupt waits for that too, unless it comes in the
+                 moment between task(0) and that wait, or right behind another one
         """
         if workers <= 1:
             task(0)

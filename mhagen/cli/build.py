@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -120,6 +121,21 @@ def claim_file(
     if os.path.abspath(other) != os.path.abspath(path):
         raise InputError(f"{path} and {other} both describe {source.name}: one file would replace the other")
     cpu.keep_other_backend(source, Path(request.out))
+    require_room(source, request)
+
+
+def require_room(source: cpu.Source | cuda.GpuSource, request: Request) -> None:
+    """Asked before anything is compiled; nothing is left there.
+
+    Raises   InputError where no folder can be written into, or made
+    """
+    out = Path(request.out)
+    nearest = next(place for place in (out, *out.absolute().parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise cannot_write(source, request, error) from error
 
 
 def build_gpu_spec(path: str, request: Request, names: dict[str, str]) -> Built:
@@ -149,9 +165,12 @@ def written(source: cpu.Source | cuda.GpuSource, request: Request) -> Path:
     try:
         return cpu.write(source, Path(request.out))
     except OSError as error:
-        reason = error.strerror or error
-        what = f"cannot write {source.name}.py into {request.out}"
-        raise InputError(f"{what}: {reason}; choose another --out") from error
+        raise cannot_write(source, request, error) from error
+
+
+def cannot_write(source: cpu.Source | cuda.GpuSource, request: Request, error: OSError) -> InputError:
+    what = f"cannot write {source.name}.py into {request.out}"
+    return InputError(f"{what}: {error.strerror or error}; choose another --out")
 
 
 def runs_here(source: cpu.Source, request: Request) -> bool:

@@ -31,7 +31,8 @@ def operations_text(operations: float) -> str:
 
 
 def bound(found: Explanation, call: Call) -> str:
-    return "arithmetic" if call.cost.intensity >= found.ridge else "reading"
+    reads = call.cost.reading > 0 and call.cost.intensity < found.ridge
+    return "reading" if reads else "arithmetic"
 
 
 def measured_text(call: Call) -> str:
@@ -53,7 +54,8 @@ def limits_in_words(found: Explanation) -> str:
     dtype = found.spec.dtype.value
     return (
         f"{found.spec.name}, {dtype}, {machine.target.name}, {on}. Limits, {whose}: {peak} of multiply-adds, "
-        f"{bandwidth} of reading. Below {found.ridge:.3g} operations a byte reading is the limit."
+        f"{bandwidth} of reading. Below {found.ridge:.3g} operations a byte reading is the limit, but "
+        f"where arrays stay in the second level cache: up to {quantities.size(machine.target.l2_bytes)}."
     )
 
 

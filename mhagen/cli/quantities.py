@@ -7,7 +7,7 @@ from collections.abc import Sequence
 Steps = Sequence[tuple[float, str]]
 
 TIMES: Steps = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
-SIZES: Steps = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"), (1, "B"))
+SIZES: Steps = ((1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1, "B"))
 AGES: Steps = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 
 

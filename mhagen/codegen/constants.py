@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from ..base.dtypes import DType
 from ..runtime.headers import TABLE_BYTES, TABLE_OFFSETS
-from ..runtime.launch import DIRECT_MULTIPLY_ADDS, DIRECT_SHARED, MULTIPLY_ADDS_OF_A_READ, WORKERS_AT
+from ..runtime.launch import (
+    DIRECT_MULTIPLY_ADDS,
+    DIRECT_NUMBERS,
+    DIRECT_SHARED,
+    MULTIPLY_ADDS_OF_A_READ,
+    WORKERS_AT,
+)
 from ..schedule.plan import TASKS_OF_A_THREAD
 from ..spec.statistic import LEADERS
 from .direct import has_direct
@@ -45,7 +51,7 @@ def direct_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
             DIRECT_MULTIPLY_ADDS,
             "about 50 us of one core, in which no other Python runs",
         ),
-        line("DIRECT_NUMBERS", 1 << 18, "of keys and values of few queries: about as long"),
+        line("DIRECT_NUMBERS", DIRECT_NUMBERS, "of keys and values of few queries: about as long"),
         line("DIRECT_SHARED", DIRECT_SHARED, "bytes behind the scratch, for partial results of few queries"),
         line(
             "DIRECT_BATCH", (TABLE_BYTES - TABLE_OFFSETS) // 8, "entries whose offsets have room in the table"

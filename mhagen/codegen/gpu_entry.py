@@ -55,7 +55,7 @@ def entry_model(facts: GpuLowering, function: str, counts_tasks: bool) -> GpuEnt
                 for a in facts.inputs.values()
             ),
             f"{QUERY_OFFSET} = bind_gpu_offset({QUERY_OFFSET}, {start}, sizes, stream)",
-            'operands = {"query": query, "key": key, "value": value}',
+            f"operands = {operands(inputs)}",
             layout(
                 "out = bind_gpu_out",
                 ('"out"', "out", f'"{dtype}"', out_axes, "sizes", "operands", "stream"),
@@ -63,7 +63,7 @@ def entry_model(facts: GpuLowering, function: str, counts_tasks: bool) -> GpuEnt
                 INDENT,
             ),
             *(new_result(*each) for each in zip(work.op.statistics, facts.results, strict=True)),
-            f"same_device(({', '.join(('query', 'key', 'value', 'out', *inputs))}))",
+            "same_device((out, *operands.values()))",
         ),
         has_statistics=bool(work.op.statistics),
         statistic_shapes=statistic_shapes(work.op.statistics),
@@ -71,6 +71,12 @@ def entry_model(facts: GpuLowering, function: str, counts_tasks: bool) -> GpuEnt
         arguments=arguments(facts),
         returns=returned(facts),
     )
+
+
+def operands(inputs: Names) -> str:
+    """All arrays that kernels read, by the names of the arguments."""
+    named = ", ".join(f'"{name}": {name}' for name in ("query", "key", "value", *inputs))
+    return f"{{{named}, **{QUERY_OFFSET}.named}}"
 
 
 def new_result(name: str, variable: str) -> str:
@@ -127,6 +133,7 @@ def entry_doc(facts: GpuLowering) -> Lines:
         f"             {work.dtype.value} unless said otherwise, on the GPU: anything with __dlpack__ or",
         "             __cuda_array_interface__; any strides, but the last axis has no gaps",
         f"    Units    {offset_units(facts.graph)}",
+        "             ints on the GPU are not looked at: they need to lie between -2**29 and 2**29",
         "             stream: a handle, or a stream of the arrays' library; None is its current one",
         "    Returns  before the kernel has run: what follows on the stream sees its results",
         "    Raises   InputError, naming the argument, what it has and what it needs",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -28,6 +30,7 @@ class Driver:
     def __init__(self, library: Any) -> None:
         self.library = library
         self._multiprocessors: dict[int, int] = {}
+        self._contexts: dict[int, ctypes.c_void_p] = {}
         self.call("cuInit", 0)
 
     def call(self, name: str, *arguments: Any, log: ctypes.Array[ctypes.c_char] | None = None) -> None:
@@ -83,17 +86,30 @@ class Driver:
         self.call("cuPointerGetAttribute", ctypes.byref(number), DEVICE_ORDINAL, ctypes.c_uint64(address))
         return number.value
 
-    def enter(self, device: int) -> None:
-        """Make the GPU's own context, which all libraries share, that of this thread."""
-        context = ctypes.c_void_p()
-        self.call("cuCtxGetCurrent", ctypes.byref(context))
-        if context.value:
-            current = ctypes.c_int()
-            self.call("cuCtxGetDevice", ctypes.byref(current))
-            if current.value == device:
-                return
-        self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), self.device(device))
-        self.call("cuCtxSetCurrent", context)
+    @contextmanager
+    def entered(self, device: int) -> Iterator[None]:
+        """While it lasts, this thread is in the GPU's own context, which all libraries share.
+
+        It leaves it again: libraries make new arrays on the GPU whose context is current.
+        """
+        own, current = self.context(device), ctypes.c_void_p()
+        self.call("cuCtxGetCurrent", ctypes.byref(current))
+        if current.value == own.value:
+            yield
+            return
+        self.call("cuCtxPushCurrent_v2", own)
+        try:
+            yield
+        finally:
+            self.call("cuCtxPopCurrent_v2", ctypes.byref(current))
+
+    def context(self, device: int) -> ctypes.c_void_p:
+        """The GPU's own context, kept from its first use on."""
+        if device not in self._contexts:
+            context = ctypes.c_void_p()
+            self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), self.device(device))
+            self._contexts[device] = context
+        return self._contexts[device]
 
     def load(self, code: bytes, symbol: str, shared_bytes: int) -> ctypes.c_void_p:
         """The kernel of this code on the GPU of the current context, allowed that much shared memory."""

@@ -11,17 +11,27 @@ import numpy as np
 from ..base.errors import InputError
 from .arguments import LIMIT
 from .complaints import far_offset
-from .gpu_arrays import checked, is_contiguous
+from .gpu_arrays import GpuArray, checked, is_contiguous
 from .gpu_streams import CallStream
 from .sizes import Sizes
 
 
 @dataclass(frozen=True)
 class GpuOffset:
-    """The position of the first query: one for all batch entries, or the address of one for each, else 0."""
+    """The position of the first query: one for all batch entries, or an array of one for each."""
 
     first: int
-    addresses: int
+    array: GpuArray | None = None
+
+    @property
+    def addresses(self) -> int:
+        """Of the array; 0 without."""
+        return 0 if self.array is None else self.array.address
+
+    @property
+    def named(self) -> dict[str, GpuArray]:
+        """The array, if there is one, by the name of the argument."""
+        return {} if self.array is None else {"query_offset": self.array}
 
 
 def bind_gpu_offset(query_offset: Any, start: int, sizes: Sizes, stream: CallStream) -> GpuOffset:
@@ -30,14 +40,14 @@ def bind_gpu_offset(query_offset: Any, start: int, sizes: Sizes, stream: CallStr
     Raises   InputError
     """
     if query_offset is None:
-        return GpuOffset(start, 0)
+        return GpuOffset(start)
     one = one_offset(query_offset)
     if one is not None:
-        return GpuOffset(one, 0)
+        return GpuOffset(one)
     found = checked("query_offset", query_offset, "int64", ("batch",), sizes, stream)
     if not is_contiguous(found):
         raise InputError("query_offset has gaps between its elements; needs them side by side")
-    return GpuOffset(0, found.address)
+    return GpuOffset(0, found)
 
 
 def one_offset(query_offset: Any) -> int | None:

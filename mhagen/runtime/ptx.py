@@ -173,26 +173,10 @@ def shfl_bfly_b32(x: U32, mask: U32) -> U32:
     return moved(x, np.resize(LANE, x.size) ^ mask)
 
 
-@instruction("shfl.sync.idx.b32 $0, $1, $2, 31, -1;", LANES)
-def shfl_idx(x: F32, lane: U32) -> F32:
-    """What that lane has."""
-    return moved(x, lane & np.uint32(31))
-
-
-@instruction("shfl.sync.idx.b32 $0, $1, $2, 31, -1;", LANES)
-def shfl_idx_b32(x: U32, lane: U32) -> U32:
-    return moved(x, lane & np.uint32(31))
-
-
 @instruction(VOTE.format("any"), LANES)
 def vote_any(condition: U32) -> U32:
     """1 in all lanes of a warp if the condition is not 0 in one of them, else 0."""
     return np.repeat((condition.reshape(-1, 32) != 0).any(1), 32).astype(np.uint32)
-
-
-@instruction(VOTE.format("all"), LANES)
-def vote_all(condition: U32) -> U32:
-    return np.repeat((condition.reshape(-1, 32) != 0).all(1), 32).astype(np.uint32)
 
 
 # Real numbers. Those named after functions are approximations: ex2 to 2 ulp, tanh to 2**-11.

@@ -16,7 +16,7 @@ from functools import cache
 
 import numpy as np
 
-from .ptx_instruction import F32, S32, U16, U32, U64, Effect, Instruction, Memory, instruction
+from .ptx_instruction import F32, S32, U16, U32, U64, Instruction, Memory, instruction
 from .ptx_numbers import GROUP, IN_GROUP, bits_decoder, matrix_a
 
 Accumulators = F32  # the array of which an instruction reads and writes the elements
@@ -65,11 +65,6 @@ def fence_proxy_async() -> None:
     """Let wgmma and bulk copies see what this thread has stored in shared memory, and the other way round."""
 
 
-@instruction("fence.proxy.tensormap::generic.acquire.gpu [$0], 128;")
-def fence_tensor_map(address: U64) -> None:
-    """See a tensor map that the host wrote to global memory."""
-
-
 # Copies of a box of a tensor, by one thread. What lies outside the tensor is read as 0.
 
 
@@ -83,22 +78,6 @@ def tma_load_3d(target: U32, tensor_map: U64, barrier: U32, x0: S32, x1: S32, x2
 
 @instruction(TMA_LOAD.format(4, "$3, $4, $5, $6"))
 def tma_load_4d(target: U32, tensor_map: U64, barrier: U32, x0: S32, x1: S32, x2: S32, x3: S32) -> None: ...
-
-
-@instruction("stmatrix.sync.aligned.m8n8.x4.shared.b16 [$0], {$1,$2,$3,$4};")
-def stmatrix_x4(shared: Memory, address: U32, x0: U32, x1: U32, x2: U32, x3: U32) -> None:
-    """Four matrices to shared memory, as ldmatrix_x4 takes them."""
-    rows = np.empty((x0.size // 32, 4, 8, 4), np.uint32)
-    for index, register in enumerate((x0, x1, x2, x3)):
-        rows[:, index, GROUP, IN_GROUP] = register.reshape(-1, 32)
-    place = address.astype(np.int64)[:, None] + np.arange(16)
-    shared[place] = rows.view(np.uint8).reshape(-1, 16)
-
-
-@instruction("{ .reg .pred p; elect.sync _|p, -1; selp.u32 $0, 1, 0, p; }", Effect.LANES)
-def elect_one() -> U32:
-    """1 in one lane of a warp, 0 in the others."""
-    return np.where(np.arange(32) == 0, 1, 0).astype(np.uint32)
 
 
 # Registers from one group of four warps to another.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
@@ -73,6 +73,11 @@ class Instruction:
 
     def __call__(self, *operands: Any) -> Any:
         return self.meaning(*operands)
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """All that shapes the code of a call: every field but the meaning."""
+        return tuple(getattr(self, each.name) for each in fields(self) if each.name != "meaning")
 
 
 def instruction(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .ptx_instruction import F32, S32, U16, U32, U64, F32x4, Memory, U32x2, U32x4, instruction
+from .ptx_instruction import F32, S32, U16, U32, U64, F32x4, Memory, U32x4, instruction
 
 
 def read(memory: Memory, address: NDArray[Any], dtype: DTypeLike, count: int = 1) -> NDArray[Any]:
@@ -60,19 +60,8 @@ def ld_global_b64(memory: Memory, address: U64) -> U64:
     return one(memory, address, np.uint64)
 
 
-@instruction("ld.global.v4.b32 {$0,$1,$2,$3}, [$4];")
-def ld_global_v4(memory: Memory, address: U64) -> U32x4:
-    first, second, third, fourth = read(memory, address, np.uint32, 4)
-    return first, second, third, fourth
-
-
 @instruction("st.global.b16 [$0], $1;")
 def st_global_b16(memory: Memory, address: U64, value: U16) -> None:
-    write(memory, address, value)
-
-
-@instruction("st.global.b32 [$0], $1;")
-def st_global_b32(memory: Memory, address: U64, value: U32) -> None:
     write(memory, address, value)
 
 
@@ -91,11 +80,6 @@ def st_global_v4(memory: Memory, address: U64, x0: U32, x1: U32, x2: U32, x3: U3
     write(memory, address, x0, x1, x2, x3)
 
 
-@instruction("ld.shared.b16 $0, [$1];")
-def ld_shared_b16(shared: Memory, address: U32) -> U16:
-    return one(shared, address, np.uint16)
-
-
 @instruction("ld.shared.b32 $0, [$1];")
 def ld_shared_b32(shared: Memory, address: U32) -> U32:
     return one(shared, address, np.uint32)
@@ -104,12 +88,6 @@ def ld_shared_b32(shared: Memory, address: U32) -> U32:
 @instruction("ld.shared.f32 $0, [$1];")
 def ld_shared_f32(shared: Memory, address: U32) -> F32:
     return one(shared, address, np.float32)
-
-
-@instruction("ld.shared.v2.b32 {$0,$1}, [$2];")
-def ld_shared_v2(shared: Memory, address: U32) -> U32x2:
-    first, second = read(shared, address, np.uint32, 2)
-    return first, second
 
 
 @instruction("ld.shared.v4.b32 {$0,$1,$2,$3}, [$4];")
@@ -122,11 +100,6 @@ def ld_shared_v4(shared: Memory, address: U32) -> U32x4:
 def ld_shared_v4_f32(shared: Memory, address: U32) -> F32x4:
     first, second, third, fourth = read(shared, address, np.float32, 4)
     return first, second, third, fourth
-
-
-@instruction("st.shared.b16 [$0], $1;")
-def st_shared_b16(shared: Memory, address: U32, value: U16) -> None:
-    write(shared, address, value)
 
 
 @instruction("st.shared.b32 [$0], $1;")

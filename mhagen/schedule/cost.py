@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..runtime.launch import MULTIPLY_ADDS_OF_A_READ, MULTIPLY_ADDS_OF_A_THREAD
+from ..runtime.launch import (
+    DIRECT_MULTIPLY_ADDS,
+    DIRECT_NUMBERS,
+    MULTIPLY_ADDS_OF_A_READ,
+    MULTIPLY_ADDS_OF_A_THREAD,
+)
 from .counts import Counts, Tiling, count
 from .machine import WAKE_SECONDS, Machine, Rates
 from .numbers import numbers_of
@@ -24,7 +29,7 @@ class Parts:
     waste     both products, of pairs that nobody sees: ragged tiles, filled groups, the edges of the mask
     masks     classifying tiles, masking, looking for NaN behind the mask
     packing   queries turned over; keys and values of 16 bits widened or paired
-    memory    reading and writing arrays, as far as it does not hide behind the rest
+    memory    reading and writing arrays that are not near, as far as it does not hide behind the rest
     starts    the call from Python, its threads, its tasks
     idle      threads that wait for the last one
     """
@@ -51,12 +56,14 @@ class Cost:
     """One call of attention().
 
     Units    operations: of visible pairs, a multiply-add is two; bytes: of all arrays, each once, but not of
-             keys and values that no query sees
+             keys and values that no query sees; reading: the seconds to read them, 0 where they stay in the
+             second level cache from one call to the next
     """
 
     parts: Parts
     operations: float
     bytes: int
+    reading: float
     visible_share: float
     threads: int  # that have work
     decodes: bool
@@ -80,19 +87,21 @@ def modelled(work: Workload, schedule: Schedule, sight: Sight, machine: Machine)
     decodes = shape.queries <= schedule.decode_queries
     most = most_tasks(work, schedule, shape, machine, decodes)
     threads = threads_of(load_of(work, shape, machine, decodes), most, machine.threads)
+    reading = reading_seconds(work, sight, machine)
     schedule = with_enough_tasks(work, schedule, shape, machine, threads)
     tasks = tasks_of(work, schedule, shape, decodes)
     if decodes:
         parts = shared(decoding(work, sight, machine), tasks, threads)
-        memory = max(0.0, reading_seconds(work, sight, machine) - parts.seconds)
+        memory = max(0.0, reading - parts.seconds)
     else:
         parts = shared(prefill(work, schedule, sight, machine), tasks, threads)
-        memory = machine.rates.exposed * reading_seconds(work, sight, machine)
-    starts = parts.starts + machine.rates.call_seconds + (WAKE_SECONDS if threads > 1 else 0.0)
+        memory = machine.rates.exposed * reading
+    starts = parts.starts + entering_seconds(work, shape, machine, decodes, threads)
     return Cost(
         parts=replace(parts, memory=memory, starts=starts),
         operations=operations_of(work, shape) * sight.visible_share,
         bytes=bytes_of(work, sight),
+        reading=reading,
         visible_share=sight.visible_share,
         threads=threads,
         decodes=decodes,
@@ -106,8 +115,26 @@ def shared(parts: Parts, tasks: int, threads: int) -> Parts:
     return replace(each, idle=each.seconds * (rounds * threads / tasks - 1))
 
 
+def entering_seconds(work: Workload, shape: Shape, machine: Machine, decodes: bool, threads: int) -> float:
+    """From Python into the kernel, by one of the two ways."""
+    if takes_short_way(work, shape, decodes):
+        return machine.rates.short_way_seconds
+    return machine.rates.call_seconds + (WAKE_SECONDS if threads > 1 else 0.0)
+
+
+def takes_short_way(work: Workload, shape: Shape, decodes: bool) -> bool:
+    """Does compiled code read the headers of the arrays itself? See templates/cpu/direct.py.j2."""
+    if work.node.op.captured or work.op.statistics or work.dim != work.value_dim:
+        return False
+    numbers = shape.batch * (work.dim + work.value_dim)
+    if decodes:
+        return numbers * len(work.bundles) * shape.keys <= DIRECT_NUMBERS
+    return numbers * len(work.kept_heads) * shape.pairs <= DIRECT_MULTIPLY_ADDS
+
+
 def reading_seconds(work: Workload, sight: Sight, machine: Machine) -> float:
-    return bytes_of(work, sight) / machine.read_bandwidth
+    size = bytes_of(work, sight)
+    return 0.0 if size <= machine.target.l2_bytes else size / machine.read_bandwidth
 
 
 def operations_of(work: Workload, shape: Shape) -> float:

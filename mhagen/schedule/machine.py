@@ -48,6 +48,7 @@ class Rates:
     tasks: float
     decode_steps: float
     call_seconds: float
+    short_way_seconds: float
     exposed: float
 
 
@@ -69,6 +70,7 @@ ZEN_4 = Rates(
     tasks=880.0,
     decode_steps=2.0,
     call_seconds=8e-6,
+    short_way_seconds=0.5e-6,
     exposed=1.0,
 )
 ZEN_4_PAIRS = replace(

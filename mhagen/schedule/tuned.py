@@ -112,7 +112,7 @@ def tuned_table(
             broken = () if table is None else faults(table, target, dtype)
             if broken:
                 raise Doubt(broken[0])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, Doubt) as error:
             warn(f"mhagen: {path} is not used, and the kernel is built without tuning: {error}")

@@ -228,7 +228,7 @@ class Campaign:
         return min(left - timing, max(MOST_OF_CHECKS * left, self.budget.longest_check))
 
     def result(self, end: End, outcomes: tuple[Outcome, ...], table: ScheduleTable) -> Tuning:
-        records = self.ledger.records
+        records = self.ledger.records if self.ledger.has_records else None
         return Tuning(
             spec=self.plan.spec,
             target=self.subject.target,

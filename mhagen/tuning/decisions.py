@@ -127,4 +127,4 @@ def decoding(work: Workload, schedule: Schedule) -> Decision:
 
 
 def in_bytes(size: int) -> str:
-    return f"{size / 1024:.3g} KB" if size < 1 << 20 else f"{size / (1 << 20):.3g} MB"
+    return f"{size / 1024:.3g} KiB" if size < 1 << 20 else f"{size / (1 << 20):.3g} MiB"

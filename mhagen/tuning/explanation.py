@@ -176,7 +176,7 @@ def explained(
     return Call(
         shape=sight.shape,
         cost=cost,
-        limit=max(cost.operations / peak, cost.bytes / machine.read_bandwidth),
+        limit=max(cost.operations / peak, cost.reading),
         best=min(modelled(subject.work, schedule, sight, machine).seconds for schedule in space),
         measured=seconds,
     )

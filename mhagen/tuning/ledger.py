@@ -54,10 +54,12 @@ class Ledger:
         self._finals: dict[Call, Finals] = {}
         self._default_seconds: dict[Call, tuple[float, ...]] = {}
         self.earlier = () if records is None else records.of_spec(here)
+        self.has_records = False  # of how long something took
         self._recalled: dict[tuple[Call, object], list[Record]] = {}
         for record in () if is_fresh else self.earlier:
             if record.circumstances == here and record.call in calls and record.stage == "search":
                 self._recalled.setdefault(self._place(record.trial), []).append(record)
+                self.has_records |= bool(record.seconds)
 
     def _place(self, trial: Trial) -> tuple[Call, object]:
         return trial.call, self.subject.footprint(trial.call, trial.schedule)
@@ -148,8 +150,8 @@ class Ledger:
         return Record(self.here, trial.call, trial.schedule, verdict, "search", date, modelled=modelled)
 
     def _keep(self, record: Record) -> None:
-        if self.records is not None:
-            self.records.add(record)
+        if self.records is not None and self.records.add(record):
+            self.has_records |= bool(record.seconds)
 
     def _learn(self, record: Record, is_recalled: bool = False) -> None:
         trial = record.trial

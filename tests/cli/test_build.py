@@ -165,9 +165,11 @@ def test_a_module_for_the_other_backend_is_not_replaced(
 
 
 def test_a_folder_that_cannot_be_written_is_told(mhagen: Run, tiny: Path) -> None:
-    said = mhagen("build", tiny, "--out", tiny, "--target", ELSEWHERE)
-    assert said.code == 2
-    assert said.err == f"error: cannot write tiny.py into {tiny}: Not a directory; choose another --out\n"
+    """Before anything is compiled, however deep it would lie."""
+    for out in (tiny, tiny / "deep" / "down"):
+        said = mhagen("build", tiny, "--out", out)
+        assert said.code == 2
+        assert said.err == f"error: cannot write tiny.py into {out}: Not a directory; choose another --out\n"
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ def test_kernels_are_listed_with_what_they_are(mhagen: Run, filled: Path) -> Non
     heads, *rows = said.out.splitlines()
     assert heads.split() == ["kernel", "size", "age", "key"]
     assert sorted(row[:14] for row in rows) == ["kernel of aaaa", "kernel of bbbb"]
-    assert all("1.17 KB" in row for row in rows)
-    assert said.err.startswith("2 kernels, 2.34 KB")
+    assert all("1.20 KB" in row for row in rows)
+    assert said.err.startswith("2 kernels, 2.40 KB")
 
 
 def test_a_damaged_entry_is_listed_as_such(mhagen: Run, filled: Path) -> None:

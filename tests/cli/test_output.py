@@ -105,7 +105,7 @@ def test_quantities_have_three_digits_and_a_unit() -> None:
         "4.50 us",
         "0.00 us",
     ]
-    assert [size(count) for count in (0, 512, 1536, 3 << 20)] == ["0 B", "512 B", "1.50 KB", "3 MB"]
+    assert [size(count) for count in (0, 512, 1536, 3 << 20)] == ["0 B", "512 B", "1.54 KB", "3.15 MB"]
     assert [age(value) for value in (5.0, 90.0, 7200.0, 5 * 86400.0)] == ["5 s", "1.50 min", "2 h", "5 days"]
     assert [times(0.5), times(12.34), giga(117.2e9, "GFLOP/s")] == ["0.50x", "12.3x", "117 GFLOP/s"]
 

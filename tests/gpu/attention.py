@@ -329,7 +329,7 @@ def assert_right(outcome: Outcome, dtype: str) -> None:
         known = np.isfinite(wanted)
         np.testing.assert_array_equal(np.isfinite(found), known)
         scale = max(1.0, float(np.abs(wanted[known]).max(initial=0.0)))
-        error = float(np.abs(found - wanted)[known].max(initial=0.0)) / scale
+        error = float(np.abs(found[known] - wanted[known]).max(initial=0.0)) / scale
         assert error < (out_error if number == 0 else 2e-5), (number, error)
         beyond = ~known & ~np.isnan(wanted)
         np.testing.assert_array_equal(found[beyond], wanted[beyond])

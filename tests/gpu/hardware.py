@@ -53,7 +53,7 @@ def place_of(array: NDArray[Any]) -> ctypes.c_void_p:
 @cache
 def driver() -> Driver:
     found = the_driver()
-    found.enter(0)
+    found.call("cuCtxSetCurrent", found.context(0))
     return found
 
 

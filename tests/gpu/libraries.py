@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -38,16 +37,10 @@ class Module:
         return SimpleNamespace(
             current_stream=lambda device: here,
             get_current_stream=lambda: here,
-            ExternalStream=self.external_stream,
+            ExternalStream=lambda handle, device: External(self, handle),
             stream=lambda entered: entered,
             Device=lambda number: nullcontext(),
         )
-
-    @contextmanager
-    def external_stream(self, handle: int, device: Any) -> Iterator[None]:
-        before, self.current = self.current, handle
-        yield
-        self.current = before
 
     def empty(self, shape: tuple[int, ...], dtype: str, device: Any = None) -> Any:
         self.made.append((shape, self.current))
@@ -56,6 +49,21 @@ class Module:
     def array(self, place: OnGpu) -> Any:
         """An array of this library there."""
         return {"torch": OfTorch, "cupy": OfCupy}[self.name](place.address, place.shape, place.typestr)
+
+
+@dataclass
+class External:
+    """A stream that is not the library's own, and is its current one while it is entered."""
+
+    library: Module
+    handle: int
+    before: int = 0
+
+    def __enter__(self) -> None:
+        self.before, self.library.current = self.library.current, self.handle
+
+    def __exit__(self, *why: object) -> None:
+        self.library.current = self.before
 
 
 class Device:
@@ -130,6 +138,14 @@ class OfTorch(OnGpu):
 
     def get_device(self) -> int:
         return 0
+
+    @property
+    def recorded(self) -> list[int]:
+        """The streams that its memory is kept for."""
+        return self.__dict__.setdefault("streams", [])
+
+    def record_stream(self, stream: External) -> None:
+        self.recorded.append(stream.handle)
 
 
 def installed(name: str, current: int, monkeypatch: pytest.MonkeyPatch) -> Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from struct import calcsize, unpack
@@ -40,21 +41,57 @@ class Library:
     called: list[str] = field(default_factory=list)
     launched: list[tuple[Any, ...]] = field(default_factory=list)
     waits: list[tuple[int, ...]] = field(default_factory=list)  # for which stream another one
+    contexts: list[int] = field(default_factory=list)  # of this thread, the current one last
+    launched_in: list[int] = field(default_factory=list)  # which contexts
 
     def __getattr__(self, name: str) -> Any:
         def function(*arguments: Any) -> int:
             self.called.append(name)
-            if name == "cuDeviceGetAttribute":
-                arguments[0]._obj.value = self.capability[arguments[1] == gpu_driver.COMPUTE_CAPABILITY_MINOR]
-            if name == "cuEventRecord":
-                self.waits.append((arguments[1].value or 0,))
-            if name == "cuStreamWaitEvent":
-                self.waits[-1] += (arguments[0].value or 0,)
-            if name == "cuLaunchKernel":
-                self.launched.append((arguments[1:9], parameters(arguments[10], self.first)))
+            answer = ANSWERS.get(name)
+            if answer is not None:
+                answer(self, *arguments)
             return 0
 
         return function
+
+    def current_context(self, context: Any) -> None:
+        context._obj.value = self.contexts[-1] if self.contexts else 0
+
+    def pop_context(self, context: Any) -> None:
+        context._obj.value = self.contexts.pop()
+
+    def attribute(self, value: Any, attribute: int, device: Any) -> None:
+        value._obj.value = self.capability[attribute == gpu_driver.COMPUTE_CAPABILITY_MINOR]
+
+    def wait(self, stream: Any, event: Any, flags: int) -> None:
+        self.waits[-1] += (stream.value or 0,)
+
+    def launch(self, function: Any, *how: Any) -> None:
+        self.launched.append((how[:8], parameters(how[9], self.first)))
+        self.launched_in.append(self.contexts[-1])
+
+
+def put(place: Any, value: int) -> None:
+    place._obj.value = value
+
+
+ANSWERS: dict[str, Callable[..., None]] = {
+    "cuPointerGetAttribute": lambda _, device, attribute, address: put(device, address.value >> 32),
+    "cuDeviceGet": lambda _, device, number: put(device, number),
+    "cuDevicePrimaryCtxRetain": lambda _, context, device: put(context, context_of(device.value)),
+    "cuCtxGetCurrent": Library.current_context,
+    "cuCtxPushCurrent_v2": lambda library, context: library.contexts.append(context.value),
+    "cuCtxPopCurrent_v2": Library.pop_context,
+    "cuDeviceGetAttribute": Library.attribute,
+    "cuEventRecord": lambda library, event, stream: library.waits.append((stream.value or 0,)),
+    "cuStreamWaitEvent": Library.wait,
+    "cuLaunchKernel": Library.launch,
+}
+
+
+def context_of(device: int) -> int:
+    """A GPU's own; memory of GPU n lies from n * 2**32 on."""
+    return 0xC0 + device
 
 
 def parameters(given: Any, first: str) -> list[int]:
@@ -379,6 +416,19 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"out": OnGpu((3 << 20) - 3 * 4 * 5 * 128 + 128, (3, 4, 5, 64))},
         "out shares memory with value",
     ),
+    "out that ends in an input": (
+        {"out": OnGpu((5 << 20) - 3 * 4 * 5 * 128 + 8, (3, 4, 5, 64))},
+        "out shares memory with slope",
+    ),
+    "out that ends in the offsets": (
+        {
+            "query_offset": OnGpu(6 << 20, (3,), "<i8"),
+            "out": OnGpu((6 << 20) - 3 * 4 * 5 * 128 + 8, (3, 4, 5, 64)),
+        },
+        "out shares memory with query_offset",
+    ),
+    "an input on another GPU": ({"slope": OnGpu(1 << 32, (4,), "<f4")}, r"on the GPUs \[0, 1\]"),
+    "offsets on another GPU": ({"query_offset": OnGpu(1 << 32, (3,), "<i8")}, r"on the GPUs \[0, 1\]"),
     "a stream": ({"stream": "default"}, "stream is a str"),
 }
 

@@ -222,6 +222,24 @@ def instead(old: str, new: str) -> Callable[[str], str]:
     return plant
 
 
+# A product of registers with values, up to the end of its group.
+OF_REGISTERS = re.compile(
+    r"wgmma\.mma_async[^;{]*\{([^}]*)\},\s*\{([^}]*)\}[^;]*;.*?wgmma\.commit_group[^;]*;", re.S
+)
+
+
+def written_early(operand: int) -> Callable[[str], str]:
+    """Write to an accumulator (1) or a weight (2) of a product that nobody has waited for."""
+
+    def plant(text: str) -> str:
+        found = OF_REGISTERS.search(text)
+        assert found is not None
+        name = found[operand].split(",")[0].strip()
+        return f"{text[: found.end()]} mov.b32 {name}, 0;{text[found.end() :]}"
+
+    return plant
+
+
 KEY_DESCRIPTOR = 1 << 62 | 64 << 32 | 1 << 16
 FAULTS: Mapping[str, Callable[[str], str]] = {
     "an arrival of those who copy": without(r"cp\.async\.mbarrier\.arrive", 1),
@@ -232,6 +250,13 @@ FAULTS: Mapping[str, Callable[[str], str]] = {
     "a wait for all products": without(r"wgmma\.wait_group", -1),
     "the swizzle of keys": instead(str(KEY_DESCRIPTOR), str(KEY_DESCRIPTOR ^ 96 << 32)),
 }
+
+
+@pytest.mark.parametrize("operand", [1, 2], ids=["an accumulator", "a weight"])
+def test_registers_of_a_product_are_not_written_before_it_is_waited_for(operand: int) -> None:
+    call = Call(64, 200, layout="bshd")
+    with pytest.raises(Fault, match="is written before the wgmma that uses it was waited for"):
+        attended(CAPPED, call, SMALL, written_early(operand))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

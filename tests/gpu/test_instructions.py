@@ -22,8 +22,7 @@ SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 1.0, 3.4e
 BY_LANES = [
     each
     for each in (*single.AMPERE, *single.HOPPER)
-    if (each.results or "st_" in each.name or each.name in ("cp_async_16", "stmatrix_x4"))
-    and each not in (ptx.shared_base, ptx_hopper.elect_one)
+    if (each.results or "st_" in each.name or each.name == "cp_async_16") and each is not ptx.shared_base
 ]
 
 
@@ -125,11 +124,6 @@ def test_the_left_matrix_may_be_in_registers() -> None:
     called(shared.bytes, arrays[0], *operands)
     single.run(called, [arrays[1], *operands], shared, GlobalMemory(1 << 13))
     np.testing.assert_array_equal(arrays[0], arrays[1])
-
-
-def test_one_lane_of_a_warp_is_elected() -> None:
-    chosen = single.run(ptx_hopper.elect_one, [], SharedMemory(0), GlobalMemory(1 << 13))
-    np.testing.assert_array_equal(chosen, ptx_hopper.elect_one())
 
 
 def test_what_has_an_effect_says_so() -> None:

@@ -248,15 +248,18 @@ def test_a_window_finds_the_keys_it_moves_to_fetched(
 
 
 @pytest.mark.parametrize("mask", ["dense", "causal"])
-def test_of_heads_that_do_not_stay_near_rows_are_fetched_and_no_keys(
+def test_of_heads_that_do_not_stay_near_rows_are_fetched_and_keys_for_those_who_begin_with_them(
     planted: Any, monkeypatch: pytest.MonkeyPatch, mask: str
 ) -> None:
     module = built(mask, "float32")
     call = planted(Call(mask, "float32", 2 * module.TILE_QUERIES, 2 * module.BLOCK_KEYS, 0, 1))
     monkeypatch.setattr(module, "NEAR_BYTES", 1)
     call.run()
-    for number, task in enumerate(call.used[1:-1]):
-        assert task["query"] | task["out"] == call.fetched[number]
+    near = set[int]()
+    for number, (task, following) in enumerate(pairwise(call.used[:-1])):
+        begins, near = task["key"].isdisjoint(near), near | task["key"]
+        later = (task["key"] | task["value"]) - call.first_block(task) if begins else set()
+        assert call.fetched[number] == following["query"] | following["out"] | later
 
 
 @pytest.mark.parametrize("offset", [0, 77, 400, 5000])

@@ -71,7 +71,7 @@ DISTRIBUTIONS = {
 }
 COMES_WITH = {"llvmlite": "numba", "pydantic_core": "pydantic"}
 # Imported by who has them: declared as extras.
-OPTIONAL = frozenset(("torch", "onnx", "onnxruntime", "openvino", "threadpoolctl", "optuna", "safetensors"))
+OPTIONAL = frozenset(("torch", "onnx", "onnxruntime", "openvino", "optuna", "safetensors"))
 
 ENVIRONMENT = Door(("base.settings",), "every setting is a row there, with its type, default and meaning")
 TERMINAL = Door(("cli", "__main__"), "everything else returns values or raises, so that it can be called")
@@ -87,6 +87,7 @@ CODE_FROM_TEXT = frozenset(
     ("eval", "exec", "compile", "__import__", "exec_module", "run_path", "run_module", "from_string")
 )
 TEXT_THAT_RUNS = {
+    "cli: exec": "no text at all, after which Python has forgotten an interrupt that was caught",
     "interop.peers.torch_flex: compile": "PyTorch's compiler, which is given a function and no text",
     "runtime.gpu_compiler: compile": "Numba's compiler, which is given a function and no text",
     "backend.cpu: exec_module": "imports the module that codegen wrote: every value in it is lower's",

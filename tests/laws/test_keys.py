@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, get_args, get_origin
 
 import pytest
@@ -19,11 +19,13 @@ from mhagen.base.errors import InternalError
 from mhagen.base.target import AVX2
 from mhagen.ir.program import Program, build_program
 from mhagen.passes import PASSES, run_passes
-from mhagen.runtime import compiler, launch, simd
+from mhagen.runtime import compiler, gpu_launch, launch, simd
 from mhagen.runtime.host import host_cpu
 from mhagen.runtime.identity import function_identity
 from mhagen.runtime.launch import Kernel, KernelKey
 from mhagen.runtime.linear import LinearKernel
+from mhagen.runtime.ptx import shfl_bfly
+from mhagen.runtime.ptx_instruction import Effect, Instruction, Kind
 from mhagen.schedule.choose import choose_schedule
 from mhagen.schedule.plan import Schedule
 from mhagen.schedule.table import ScheduleTable
@@ -266,6 +268,36 @@ def test_every_source_of_the_compiler_is_in_the_key() -> None:
         name.partition(".")[2] for name in HOUSE.reach("runtime.compiler") if name.startswith("runtime.")
     }
     assert reached == {*launch.COMPILER_SOURCES, "host"}
+
+
+def test_every_source_of_the_compiler_for_gpus_is_in_the_key() -> None:
+    reached = {
+        name.partition(".")[2] for name in HOUSE.reach("runtime.gpu_compiler") if name.startswith("runtime.")
+    }
+    assert reached == set(gpu_launch.COMPILER_SOURCES)
+
+
+def test_all_of_an_instruction_but_its_meaning_is_in_the_key_of_a_kernel_for_gpus() -> None:
+    def kernel() -> None:
+        shfl_bfly()  # type: ignore[call-arg]
+
+    def identity(called: Instruction) -> str:
+        own = FunctionType(kernel.__code__, {"shfl_bfly": called})
+        return digest(tuple(gpu_launch.function_identities(own, set())))
+
+    changes: dict[str, Any] = {
+        "name": "other",
+        "text": "other",
+        "effect": Effect.NONE,
+        "results": (Kind.U32,),
+        "arguments": (Kind.U32, Kind.F32),
+        "accumulators": 1,
+        "is_shared_base": True,
+    }
+    assert {each.name for each in fields(Instruction)} == {*changes, "meaning"}
+    variants = [replace(shfl_bfly, **{name: value}) for name, value in changes.items()]
+    assert len({identity(each) for each in (shfl_bfly, *variants)}) == len(variants) + 1
+    assert identity(replace(shfl_bfly, meaning=print)) == identity(shfl_bfly)
 
 
 @pytest.mark.parametrize("variable", ["NUMBA_OPT", "NUMBA_BOUNDSCHECK", "NUMBA_DEBUGINFO"])

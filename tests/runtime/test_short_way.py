@@ -20,6 +20,9 @@ from mhagen.base.errors import InputError
 from mhagen.pipeline import compile_to_source
 from mhagen.runtime.headers import headers_are_known
 from mhagen.runtime.launch import Kernel, direct_dtypes
+from mhagen.schedule.cost import takes_short_way
+from mhagen.schedule.sight import Shape
+from mhagen.schedule.workload import workload_of
 
 SPEC: dict[str, Any] = {"name": "short", "heads": {"query": 2, "key_value": 1, "dim": 32}}
 Array = np.ndarray[Any, Any]
@@ -124,6 +127,20 @@ def test_empty_calls_are_left_to_the_long_way(built: mhagen.pipeline.Kernel, emp
     key = np.ones((batch, 1, keys, 32), np.float32)
     for kernel in (built.module.KERNEL, built.module.DECODE):
         assert kernel.attend(query, key, key, None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys"), [(9, 5), (139, 139), (140, 140), (1, 1), (1, 4096), (1, 4097), (8, 300)]
+)
+def test_the_cost_model_knows_which_calls_take_it(
+    built: mhagen.pipeline.Kernel, queries: int, keys: int
+) -> None:
+    query, key, value = arrays(queries, keys)
+    decodes = queries <= built.module.DECODE_QUERIES
+    kernel = built.module.DECODE if decodes else built.module.KERNEL
+    work = workload_of(built.program.attention)
+    takes_it = kernel.attend(query, key, value, None, None) is not None
+    assert takes_short_way(work, Shape(1, queries, keys), decodes) == takes_it
 
 
 def test_an_output_over_an_input_is_left_to_the_long_way(built: mhagen.pipeline.Kernel) -> None:

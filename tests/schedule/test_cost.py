@@ -151,6 +151,13 @@ def test_few_queries_take_the_time_that_reading_takes() -> None:
     assert reading < found.seconds < 1.05 * reading
 
 
+def test_arrays_that_stay_in_the_second_level_cache_are_not_read() -> None:
+    near, far = cost(Shape(1, 16, 16)), cost(replace(LONG, batch=16))
+    assert near.bytes <= AVX512.l2_bytes < far.bytes
+    assert (near.reading, near.parts.memory) == (0.0, 0.0)
+    assert far.reading == far.bytes / typical_machine(AVX512).read_bandwidth
+
+
 def test_threads_share_the_work() -> None:
     machine = typical_machine(AVX512)
     one, two = (cost(LONG, machine=replace(machine, threads=count)) for count in (1, 2))
@@ -181,7 +188,7 @@ def test_pruned_heads_wake_no_thread() -> None:
 
 def test_everything_that_is_counted_has_a_rate() -> None:
     counted = {field.name for field in fields(Counts)} - {"score_pairs", "value_pairs", "modified_steps"}
-    others = {"load", "latency", "decode_steps", "call_seconds", "exposed"}
+    others = {"load", "latency", "decode_steps", "call_seconds", "short_way_seconds", "exposed"}
     assert counted == {field.name for field in fields(Rates)} - others
 
 

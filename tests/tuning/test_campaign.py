@@ -30,7 +30,7 @@ from mhagen.tuning.isolated import Limits, Reply, Work
 from mhagen.tuning.known import Known
 from mhagen.tuning.ledger import CheckTimes, Ledger
 from mhagen.tuning.optuna_search import Suggested
-from mhagen.tuning.records import Records
+from mhagen.tuning.records import Records, RecordWarning
 from mhagen.tuning.request import keys_of
 from mhagen.tuning.result import End, Tuning
 from mhagen.tuning.trial import Call, Trial
@@ -303,6 +303,14 @@ def test_an_interrupted_campaign_keeps_what_it_has_measured(tmp_path: Path) -> N
     kept = len(list(Records(tmp_path).all()))
     assert kept >= 3
     assert sum(each.is_recalled for each in run(tmp_path, check="planted:is_fine").tried) == kept
+
+
+def test_records_that_cannot_be_written_are_not_said_to_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.warns(RecordWarning, match="are not kept|cannot be read"):
+        found = run(tmp_path / "file", check="planted:is_fine", measure="planted:measure_alike")
+    assert found.measured > 0 and found.records_path == ""
+    assert run(tmp_path, check="planted:is_fine", measure="planted:measure_alike").records_path
 
 
 def test_the_last_word_to_who_watches_is_what_was_kept(

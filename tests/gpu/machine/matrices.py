@@ -74,7 +74,10 @@ def matrix_at(t: Threads, step: Step, descriptor: int, rows: int, is_transposed:
 
 
 def multiply_async(t: Threads, step: Step, mask: Mask) -> None:
-    """wgmma.mma_async: until its group is waited for, accumulators are in flight and matrices read."""
+    """wgmma.mma_async: until its group is waited for, accumulators are in flight and matrices read.
+
+    The next may add to the same accumulators, for wgmmas of a shape come one after the other.
+    """
     if mask is not None or len(t) != WARPGROUP:
         raise Fault("wgmma needs four whole warps that run together")
     target, left, right, *rest = step.operands
@@ -87,6 +90,7 @@ def multiply_async(t: Threads, step: Step, mask: Mask) -> None:
         a = matrix_at(t, step, int(t.read(left, "u64")[0]), 64, bool(left_transposed))
     else:
         a = left_matrix(t, step, left).reshape(64, 16)
+        t.being_read |= {each.name: t.wgmma_groups for each in left if isinstance(each, Register)}
     b = matrix_at(t, step, int(t.read(right, "u64")[0]), columns, bool(right_transposed))
     with np.errstate(invalid="ignore"):
         product = (a @ b.T).reshape(4, 2, 8, columns // 8, 4, 2)  # warp, half, row, block, pair, column
@@ -112,6 +116,7 @@ def commit(t: Threads, step: Step, mask: Mask) -> None:
 def wait(t: Threads, step: Step, mask: Mask) -> None:
     done = t.wgmma_groups - int(t.read(step.operands[0], "u32")[0])
     t.in_flight = {name: group for name, group in t.in_flight.items() if group >= done}
+    t.being_read = {name: group for name, group in t.being_read.items() if group >= done}
     first = int(t.number[0])
     t.block.reads[first] = [read for read in t.block.reads.get(first, ()) if read.group >= done]
 

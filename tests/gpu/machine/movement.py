@@ -112,17 +112,6 @@ def load_matrices(t: Threads, step: Step, mask: Mask) -> None:
         t.write(register, lanes[:, index].reshape(-1), None)
 
 
-def store_matrices(t: Threads, step: Step, mask: Mask) -> None:
-    whole_warps(t, step, mask)
-    count, address = rows_of_matrices(t, step, step.operands[0])
-    lanes = [t.read(register, "u32").reshape(-1, 1, WARP) for register in registers_of(step.operands[1])]
-    rows = np.concatenate(lanes, 1).view(np.uint16).reshape(-1, count, 8, 8)
-    if "trans" in step.words:
-        rows = rows.swapaxes(-1, -2)
-    t.block.shared.write(address.reshape(-1), np.ascontiguousarray(rows).view(np.uint8).reshape(-1, 16))
-    t.block.shared.races.write(of_rows(t.number, count), address.reshape(-1), 16)
-
-
 # Copies to shared memory that run beside the kernel.
 
 
@@ -208,15 +197,6 @@ def vote(t: Threads, step: Step, mask: Mask) -> None:
         t.write(step.operands[0], np.repeat(decide(holds, axis=1), WARP), None)
 
 
-def elect(t: Threads, step: Step, mask: Mask) -> None:
-    target = step.operands[0]
-    assert isinstance(target, Register)
-    first = active(t, mask)[:1] if len(t) == WARP else np.flatnonzero(t.number % WARP == 0)
-    chosen = np.zeros(len(t), np.bool_)
-    chosen[first] = True
-    t.write(Register(target.name.partition("|")[2]), chosen, mask)
-
-
 def add_to_memory(t: Threads, step: Step, mask: Mask) -> None:
     """atom and red, which add: one lane after the other."""
     if "add" not in step.words:
@@ -243,9 +223,7 @@ STEPS: dict[str, Callable[[Threads, Step, Mask], Any]] = {
     "st": store,
     "cvta": convert_address,
     "ldmatrix": load_matrices,
-    "stmatrix": store_matrices,
     "shfl": shuffle,
     "vote": vote,
-    "elect": elect,
     **dict.fromkeys(("atom", "red"), add_to_memory),
 }

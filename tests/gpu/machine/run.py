@@ -24,7 +24,7 @@ WARP, WARPGROUP = 32, 128
 IGNORED = ("setmaxnreg", "fence", "membar", "griddepcontrol", "prefetch", "nanosleep", "activemask")
 LEAVING = frozenset(("bra", "ret", "exit"))
 # Steps that the lanes of a warp take together: whoever is early waits.
-TOGETHER = frozenset(("shfl", "vote", "ldmatrix", "stmatrix", "mma", "wgmma", "bar", "barrier"))
+TOGETHER = frozenset(("shfl", "vote", "ldmatrix", "mma", "wgmma", "bar", "barrier"))
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,9 @@ class Threads:
         self.registers: dict[str, Lanes] = {
             name: np.zeros(len(number), STORED[type_]) for name, type_ in program.registers.items()
         }
-        self.in_flight: dict[str, int] = {}  # accumulators of wgmmas, by the group that must be waited for
+        # Registers of wgmmas, by the group that must be waited for: accumulators, and left matrices.
+        self.in_flight: dict[str, int] = {}
+        self.being_read: dict[str, int] = {}
         self.constants: dict[tuple[str, str], Lanes] = {}
         self.copies: list[Copy] = []  # begun, and of no group yet
         self.groups: list[list[Copy]] = []
@@ -123,14 +125,18 @@ class Threads:
         return base + operand.offset if operand.offset else base
 
     def write(self, operand: Operand, values: Lanes, mask: Mask) -> None:
-        """Put values into a register: a narrower one is extended as its type says."""
+        """Put values into a register: a narrower one is extended as its type says.
+
+        Raises   Fault for one that a wgmma in flight writes or reads
+        """
         assert isinstance(operand, Register)
         name = operand.name
+        if name in self.in_flight or name in self.being_read:
+            raise Fault(f"{name} is written before the wgmma that uses it was waited for")
         old = self.registers[name]
         if values.dtype != old.dtype:
             values = fitted(values, old.dtype)
         self.registers[name] = values if mask is None else np.where(mask, values, old)
-        self.in_flight.pop(name, None)
 
 
 def as_type(values: Lanes, type_: np.dtype[Any]) -> Lanes:
