@@ -77,6 +77,19 @@ class Tiling:
         return whole * self.schedule.tile_queries // self.group_queries + -(-rest // self.group_queries)
 
     @property
+    def narrow_groups(self) -> int:
+        """One, if the last group has queries for one vector only: its score tiles are no wider."""
+        rest = self.shape.queries % self.group_queries
+        return int(self.schedule.query_vectors > 1 and 0 < rest <= self.numbers.lanes)
+
+    @property
+    def vectors(self) -> int:
+        """Of queries, in all groups."""
+        return self.groups * self.schedule.query_vectors - self.narrow_groups * (
+            self.schedule.query_vectors - 1
+        )
+
+    @property
     def blocks(self) -> int:
         return -(-self.shape.keys // self.schedule.block_keys)
 
@@ -135,14 +148,17 @@ def count_head(tiling: Tiling, shares: Shares, rates: Rates) -> Counts:
     is_masked = any(part.keep is not None for part in tiling.work.parts)
     tiles = tiling.groups * tiling.key_tiles
     computed, partial = tiles * (shares.full + shares.partial), tiles * shares.partial
-    cells = schedule.key_rows * schedule.query_vectors
+    cells = schedule.key_rows * tiling.vectors / tiling.groups  # of a tile, on the average
+    wide = outer_steps(schedule.key_rows, schedule.query_vectors, rates)
+    narrow = outer_steps(schedule.key_rows, 1, rates)
+    tile_steps = wide - (wide - narrow) * tiling.narrow_groups / tiling.groups
     group_blocks = tiling.groups * tiling.blocks * shares.group_blocks
     row_blocks = tiling.value_row_tiles * tiling.blocks * shares.group_blocks
     lines = tiling.value_row_tiles * tiling.lines * shares.lines
     row_steps = sum(outer_steps(schedule.value_rows, width, rates) for width in tiling.value_columns)
     moved = 0 if tiling.is_single else 2 * row_blocks * schedule.value_rows * tiling.value_vectors
     return Counts(
-        score_steps=computed * tiling.depth * outer_steps(schedule.key_rows, schedule.query_vectors, rates),
+        score_steps=computed * tiling.depth * tile_steps,
         score_tiles=computed,
         score_vectors=computed * cells,
         modified_steps=computed * cells * modify_steps_of_heads(tiling.work),
@@ -151,7 +167,7 @@ def count_head(tiling: Tiling, shares: Shares, rates: Rates) -> Counts:
         value_steps=lines * row_steps,
         value_tiles=row_blocks * len(tiling.value_columns),
         sum_vectors=moved,
-        packed_vectors=tiling.groups * schedule.query_vectors * tiling.depth,
+        packed_vectors=tiling.vectors * tiling.depth,
         staged_vectors=staged_rows(tiling, shares) * staged_vectors(tiling),
         finite_vectors=is_masked * partial * schedule.key_rows / numbers.together * tiling.value_vectors,
         groups=tiling.groups,
