@@ -32,14 +32,15 @@ from mhagen.passes import PASSES, run_passes
 from mhagen.runtime.host import host_target
 from mhagen.runtime.threads import threads
 from mhagen.schedule.choose import choose_schedule
-from mhagen.schedule.cost import modelled, reading_seconds, takes_short_way
+from mhagen.schedule.cost import modelled, reading_seconds
 from mhagen.schedule.counts import Counts, Tiling, count
 from mhagen.schedule.machine import Machine, typical_machine
-from mhagen.schedule.numbers import numbers_of
+from mhagen.schedule.numbers import Numbers, numbers_of
 from mhagen.schedule.plan import Schedule
 from mhagen.schedule.sight import Shape, Sight
 from mhagen.schedule.space import schedules
 from mhagen.schedule.table import ScheduleTable
+from mhagen.schedule.ways import takes_short_way
 from mhagen.schedule.workload import Workload, workload_of
 from mhagen.spec.load import load_spec
 from mhagen.tuning.grid import GRID, Row, row_named
@@ -73,9 +74,12 @@ class Subject:
         call = partial(call, query_offset=self.problem.query_offset)
         return partial(call, out=np.empty_like(call()))
 
+    @property
+    def numbers(self) -> Numbers:
+        return numbers_of(self.work.dtype, self.target, (self.work.dim,))
+
     def counts(self, schedule: Schedule) -> Counts:
-        numbers = numbers_of(self.work.dtype, self.target, (self.work.dim,))
-        tiling = Tiling(self.work, schedule, numbers, self.sight.shape)
+        tiling = Tiling(self.work, schedule, self.numbers, self.sight.shape)
         return count(tiling, self.sight, typical_machine(self.target).rates)
 
 
@@ -170,7 +174,7 @@ def entry(subject: Subject, machine: Machine, each: Timed) -> dict[str, Any]:
         "modelled": each.modelled,
         "step_seconds": machine.step_seconds,
         "reading_seconds": reading_seconds(subject.work, subject.sight, machine),
-        "takes_short_way": takes_short_way(subject.work, subject.sight.shape, decodes=False),
+        "takes_short_way": takes_short_way(subject.work, each.schedule, subject.numbers, subject.sight.shape),
         "counts": counts,
     }
 

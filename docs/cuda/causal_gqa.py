@@ -1078,7 +1078,7 @@ def attention(query, key, value, *, query_offset=None, out=None, stream=None):
     key = bind_gpu("key", key, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", DIM), sizes, stream)
     value = bind_gpu("value", value, "bfloat16", ("batch", KEY_VALUE_HEADS, "keys", VALUE_DIM), sizes, stream)
     query_offset = bind_gpu_offset(query_offset, sizes["keys"] - sizes["queries"], sizes, stream)
-    operands = {"query": query, "key": key, "value": value, **query_offset.named}
+    operands = dict(query=query, key=key, value=value, **query_offset.named)
     out = bind_gpu_out(
         "out", out, "bfloat16", ("batch", QUERY_HEADS, "queries", VALUE_DIM), sizes, operands, stream
     )

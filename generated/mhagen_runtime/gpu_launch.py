@@ -163,7 +163,7 @@ class GpuKernel:
         Raises   InputError for more of them than a GPU counts; UnsupportedError as launch()
         """
         if blocks > MOST_BLOCKS:
-            raise InputError(f"{self.name} would need {blocks} blocks of threads; a GPU has 2**31 - 1")
+            raise InputError(f"{self.name} would need {blocks} tasks; a GPU counts up to 2**31 - 1")
         kernel = self if all(each.is_aligned for each in rows) else unaligned
         query = rows[0]
         if self.counts_tasks:

@@ -116,7 +116,7 @@ def build_spec(path: str, request: Request, names: dict[str, str]) -> Built:
 def claim_file(
     source: cpu.Source | cuda.GpuSource, path: str, request: Request, names: dict[str, str]
 ) -> None:
-    """Raises   InputError if another spec has been given that file, or it is for the other backend"""
+    """Raises   InputError if the file is another spec's or the other backend's, or cannot be written"""
     other = names.setdefault(source.name, path)
     if os.path.abspath(other) != os.path.abspath(path):
         raise InputError(f"{path} and {other} both describe {source.name}: one file would replace the other")
@@ -125,9 +125,9 @@ def claim_file(
 
 
 def require_room(source: cpu.Source | cuda.GpuSource, request: Request) -> None:
-    """Asked before anything is compiled; nothing is left there.
+    """See, before anything is compiled, that files can be made in the folder. Nothing is left there.
 
-    Raises   InputError where no folder can be written into, or made
+    Raises   InputError where they cannot, or the folder itself cannot be made
     """
     out = Path(request.out)
     nearest = next(place for place in (out, *out.absolute().parents) if os.path.lexists(place))

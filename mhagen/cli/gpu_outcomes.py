@@ -12,7 +12,7 @@ from ..tuning.gpu_race import GpuTimed
 from ..tuning.outcome import Timed
 from .outcomes import outcome_document, ratio, remarks
 from .output import Json, columns, heading, print_table, results
-from .quantities import seconds, size
+from .quantities import seconds
 
 LEGEND = """\
 A peer's number is its time over ours: the median of the rounds, and the middle half of them. What was asked
@@ -118,7 +118,7 @@ def cells_of_figures(figures: StaticFigures | str) -> Iterator[str]:
         yield figures
         return
     yield figures.schedule
-    yield from (str(figures.registers), str(figures.spilled_bytes), size(figures.shared_bytes))
+    yield from (str(figures.registers), str(figures.spilled_bytes), f"{figures.shared_bytes >> 10} KiB")
     yield from (str(figures.blocks), str(figures.warps))
     if figures.products is None or figures.prediction is None:
         yield from ("-", "-", "-")

@@ -31,7 +31,11 @@ PARTS = (
     Part("waste", "products of pairs that nobody sees: ragged tiles, edges of the mask", "#c02626"),
     Part("masks", "telling tiles apart, masking, looking for NaN behind the mask", "#b4540a"),
     Part("packing", "queries turned over; numbers of 16 bits widened or paired", "#8a6508"),
-    Part("memory", "arrays read and written, as far as it does not hide behind the rest", "#a21767"),
+    Part(
+        "memory",
+        "arrays that are not near read and written, where that hides behind nothing",
+        "#a21767",
+    ),
     Part("starts", "the call from Python, its threads, its tasks", "#566273"),
     Part("idle", "threads that wait for the last one", "#6b7280"),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..base.dtypes import DType
-from ..runtime.headers import TABLE_BYTES, TABLE_OFFSETS
 from ..runtime.launch import (
+    DIRECT_BATCH,
+    DIRECT_LENGTH,
     DIRECT_MULTIPLY_ADDS,
     DIRECT_NUMBERS,
     DIRECT_SHARED,
@@ -12,6 +13,7 @@ from ..runtime.launch import (
     WORKERS_AT,
 )
 from ..schedule.plan import TASKS_OF_A_THREAD
+from ..schedule.ways import rows_of_task
 from ..spec.statistic import LEADERS
 from .direct import has_direct
 from .facts import Lowering
@@ -22,7 +24,6 @@ from .statistics import kept_rows
 
 LOG2_E = 1.4426950408889634
 CACHE_LINE = 64
-ROWS_OF_TASK = 32  # of decoding, at most: their scores stay in the second level cache
 VALUE_KEYS = 16
 SECOND_KEYS = 256  # at most: widened, they stay in the second level cache
 FAR_BYTES = 16 << 10
@@ -53,10 +54,8 @@ def direct_lines(facts: Lowering) -> tuple[ConstantLine, ...]:
         ),
         line("DIRECT_NUMBERS", DIRECT_NUMBERS, "of keys and values of few queries: about as long"),
         line("DIRECT_SHARED", DIRECT_SHARED, "bytes behind the scratch, for partial results of few queries"),
-        line(
-            "DIRECT_BATCH", (TABLE_BYTES - TABLE_OFFSETS) // 8, "entries whose offsets have room in the table"
-        ),
-        line("DIRECT_LENGTH", 1 << 16, "keeps the product of all lengths in 64 bits"),
+        line("DIRECT_BATCH", DIRECT_BATCH, "entries whose offsets have room in the table"),
+        line("DIRECT_LENGTH", DIRECT_LENGTH, "keeps the product of all lengths in 64 bits"),
     )
 
 
@@ -193,7 +192,7 @@ def decode_lines(facts: Lowering) -> list[ConstantLine]:
     """The schedule and the scratch of the kernel for few queries."""
     numbers, schedule = facts.numbers, facts.schedule
     vector, lanes = numbers.vector_bytes, facts.lanes
-    rows = min(schedule.decode_queries * rows_of_query(facts), ROWS_OF_TASK)
+    rows = rows_of_task(facts.work, schedule)
     query_line = -(-facts.depth // lanes) * vector
     chunk = -(-schedule.chunk_keys // lanes) * lanes
     sums = rows * query_line
@@ -250,11 +249,6 @@ def second_lines(facts: Lowering) -> list[ConstantLine]:
         lines.append(line("SECOND_STAGED", staged, "the keys of the task, widened"))
         lines.append(line("SECOND_QUERIES", queries, "a group of queries, widened"))
     return [*lines, line("SECOND_SCRATCH_BYTES", whole_lines(end))]
-
-
-def rows_of_query(facts: Lowering) -> int:
-    """The most heads that read the same keys together."""
-    return facts.work.op.group if facts.work.is_plain else facts.work.most_members
 
 
 def partial_lines(facts: Lowering) -> list[ConstantLine]:

@@ -55,7 +55,7 @@ def entry_model(facts: GpuLowering, function: str, counts_tasks: bool) -> GpuEnt
                 for a in facts.inputs.values()
             ),
             f"{QUERY_OFFSET} = bind_gpu_offset({QUERY_OFFSET}, {start}, sizes, stream)",
-            f"operands = {operands(inputs)}",
+            layout("operands = dict", operands(inputs), "", INDENT),
             layout(
                 "out = bind_gpu_out",
                 ('"out"', "out", f'"{dtype}"', out_axes, "sizes", "operands", "stream"),
@@ -73,10 +73,9 @@ def entry_model(facts: GpuLowering, function: str, counts_tasks: bool) -> GpuEnt
     )
 
 
-def operands(inputs: Names) -> str:
+def operands(inputs: Names) -> Names:
     """All arrays that kernels read, by the names of the arguments."""
-    named = ", ".join(f'"{name}": {name}' for name in ("query", "key", "value", *inputs))
-    return f"{{{named}, **{QUERY_OFFSET}.named}}"
+    return (*(f"{name}={name}" for name in ("query", "key", "value", *inputs)), f"**{QUERY_OFFSET}.named")
 
 
 def new_result(name: str, variable: str) -> str:

@@ -36,9 +36,10 @@ class Library(Protocol):
     def turns(self, angles: Any) -> tuple[Any, Any]:
         """Cosines and sines."""
 
-    def used(self, like: Any, stream: Any) -> Any:
+    def used(self, like: Any, stream: Any, *others: Any) -> Any:
         """While it lasts, the library works where `like` is, on the stream, in the formats that it is given.
 
+        others: what else is read there, if it is an array
         Numbers   nothing is kept for gradients; PyTorch's sums of 16-bit products are float32 throughout
         """
 
@@ -68,9 +69,10 @@ class TorchLibrary:
         return angles.cos(), angles.sin()
 
     @contextmanager
-    def used(self, like: Any, stream: Any) -> Iterator[None]:
+    def used(self, like: Any, stream: Any, *others: Any) -> Iterator[None]:
         torch, call = self.torch, stream_of(stream, like)
-        call.wait_for_current(like)
+        for each in (like, *others):
+            call.wait_for_current(each)
         with (
             torch.no_grad(),
             torch.autocast(like.device.type, enabled=False),
@@ -106,9 +108,10 @@ class ArrayLibrary:
         return self.module.cos(angles), self.module.sin(angles)
 
     @contextmanager
-    def used(self, like: Any, stream: Any) -> Iterator[None]:
+    def used(self, like: Any, stream: Any, *others: Any) -> Iterator[None]:
         call = stream_of(stream, like)
-        call.wait_for_current(like)
+        for each in (like, *others):
+            call.wait_for_current(each)
         with like.device, working_on(call, like):
             yield
 

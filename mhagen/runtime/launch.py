@@ -25,6 +25,7 @@ from .headers import (
     TABLE_BYTES,
     TABLE_COUNTER,
     TABLE_DTYPE,
+    TABLE_OFFSETS,
     TABLE_OTHER_DTYPE,
     TABLE_TYPE,
     address,
@@ -46,6 +47,8 @@ MULTIPLY_ADDS_OF_A_THREAD = 9_000_000
 MULTIPLY_ADDS_OF_A_READ = 4  # that take as long as to read one number of a cache of keys
 DIRECT_MULTIPLY_ADDS = 2_500_000  # about 50 us of one core, in which no other Python runs
 DIRECT_NUMBERS = 1 << 18  # of keys and values of few queries: about as long
+DIRECT_BATCH = (TABLE_BYTES - TABLE_OFFSETS) // 8  # entries whose offsets have room in the table
+DIRECT_LENGTH = 1 << 16  # keeps the product of all lengths in 64 bits
 DIRECT_SIZE = 1 << 20  # numbers of queries: what has more is never small
 DIRECT_SHARED = 1 << 17  # bytes behind its scratch, for partial results of few queries
 COMPILER_SOURCES = (

@@ -27,7 +27,6 @@ U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 F32x2 = tuple[F32, F32]
 F32x4 = tuple[F32, F32, F32, F32]
-U32x2 = tuple[U32, U32]
 U32x4 = tuple[U32, U32, U32, U32]
 Memory = NDArray[np.uint8]
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..runtime.launch import (
-    DIRECT_MULTIPLY_ADDS,
-    DIRECT_NUMBERS,
-    MULTIPLY_ADDS_OF_A_READ,
-    MULTIPLY_ADDS_OF_A_THREAD,
-)
+from ..runtime.launch import MULTIPLY_ADDS_OF_A_READ, MULTIPLY_ADDS_OF_A_THREAD
 from .counts import Counts, Tiling, count
 from .machine import WAKE_SECONDS, Machine, Rates
 from .numbers import numbers_of
 from .plan import TASKS_OF_A_THREAD, Schedule
 from .sight import Shape, Sight
+from .ways import decode_tasks, decodes, takes_short_way
 from .workload import Workload
 
 
@@ -82,22 +78,25 @@ def modelled(work: Workload, schedule: Schedule, sight: Sight, machine: Machine)
     """The cost of a call with the shape of the sight.
 
     Numbers  within 10 % of what was measured for the calls that the rates of schedule/machine.py come from;
-             calls of a few microseconds take 0.6 to 1.5 of it
+             0.6 to 1.6 times what calls of a few microseconds were measured to take
     """
     shape = sight.shape
-    decodes = shape.queries <= schedule.decode_queries
-    most = most_tasks(work, schedule, shape, machine, decodes)
-    threads = threads_of(load_of(work, shape, machine, decodes), most, machine.threads)
+    numbers = numbers_of(work.dtype, machine.target, (work.dim,))
+    is_few, is_short = decodes(schedule, shape), takes_short_way(work, schedule, numbers, shape)
+    most = 1 if is_short else most_tasks(work, schedule, shape, machine, is_few)
+    threads = threads_of(load_of(work, shape, machine, is_few), most, machine.threads)
     reading = reading_seconds(work, sight, machine)
     schedule = with_enough_tasks(work, schedule, shape, machine, threads)
-    tasks = tasks_of(work, schedule, shape, decodes)
-    if decodes:
+    tasks = tasks_of(work, schedule, shape, is_few)
+    if is_few:
         parts = shared(decoding(work, sight, machine, tasks), tasks, threads)
         memory = max(0.0, reading - parts.seconds)
     else:
         parts = shared(prefill(work, schedule, sight, machine), tasks, threads)
         memory = machine.rates.exposed * reading
-    starts = parts.starts + entering_seconds(work, shape, machine, decodes, threads)
+    rates = machine.rates
+    entering = rates.short_way_seconds if is_short else rates.call_seconds
+    starts = parts.starts + entering + (WAKE_SECONDS if threads > 1 else 0.0)
     return Cost(
         parts=replace(parts, memory=memory, starts=starts),
         operations=operations_of(work, shape) * sight.visible_share,
@@ -105,7 +104,7 @@ def modelled(work: Workload, schedule: Schedule, sight: Sight, machine: Machine)
         reading=reading,
         visible_share=sight.visible_share,
         threads=threads,
-        decodes=decodes,
+        decodes=is_few,
     )
 
 
@@ -114,23 +113,6 @@ def shared(parts: Parts, tasks: int, threads: int) -> Parts:
     rounds = -(-tasks // threads)
     each = Parts(**{name: seconds / threads for name, seconds in vars(parts).items()})
     return replace(each, idle=each.seconds * (rounds * threads / tasks - 1))
-
-
-def entering_seconds(work: Workload, shape: Shape, machine: Machine, decodes: bool, threads: int) -> float:
-    """From Python into the kernel, by one of the two ways."""
-    if takes_short_way(work, shape, decodes):
-        return machine.rates.short_way_seconds
-    return machine.rates.call_seconds + (WAKE_SECONDS if threads > 1 else 0.0)
-
-
-def takes_short_way(work: Workload, shape: Shape, decodes: bool) -> bool:
-    """Does compiled code read the headers of the arrays itself? See templates/cpu/direct.py.j2."""
-    if work.node.op.captured or work.op.statistics or work.dim != work.value_dim:
-        return False
-    numbers = shape.batch * (work.dim + work.value_dim)
-    if decodes:
-        return numbers * len(work.bundles) * shape.keys <= DIRECT_NUMBERS
-    return numbers * len(work.kept_heads) * shape.pairs <= DIRECT_MULTIPLY_ADDS
 
 
 def reading_seconds(work: Workload, sight: Sight, machine: Machine) -> float:
@@ -153,17 +135,17 @@ def bytes_of(work: Workload, sight: Sight) -> int:
     return round(shape.batch * (rows * (work.dim + work.value_dim) * work.dtype.bytes + statistics))
 
 
-def tasks_of(work: Workload, schedule: Schedule, shape: Shape, decodes: bool) -> int:
+def tasks_of(work: Workload, schedule: Schedule, shape: Shape, is_few: bool) -> int:
     """What threads claim one after the other: tiles of queries, or chunks of keys."""
-    if decodes:
-        return shape.batch * len(work.bundles) * -(-shape.keys // schedule.chunk_keys)
+    if is_few:
+        return decode_tasks(work, schedule, shape)
     return shape.batch * len(work.kept_heads) * -(-shape.queries // schedule.tile_queries)
 
 
-def most_tasks(work: Workload, schedule: Schedule, shape: Shape, machine: Machine, decodes: bool) -> int:
+def most_tasks(work: Workload, schedule: Schedule, shape: Shape, machine: Machine, is_few: bool) -> int:
     """Tasks can have as few queries as a group."""
     least = replace(schedule, tile_queries=group_queries(work, schedule, machine))
-    return tasks_of(work, least, shape, decodes)
+    return tasks_of(work, least, shape, is_few)
 
 
 def with_enough_tasks(
@@ -187,13 +169,13 @@ def threads_of(load: int, tasks: int, most: int) -> int:
     return max(1, min(tasks, most, 1 + load // MULTIPLY_ADDS_OF_A_THREAD))
 
 
-def load_of(work: Workload, shape: Shape, machine: Machine, decodes: bool) -> int:
+def load_of(work: Workload, shape: Shape, machine: Machine, is_few: bool) -> int:
     """In multiply-adds of float32, as attend() counts them."""
     numbers = work.dim + work.value_dim
     multiply_adds = shape.batch * len(work.kept_heads) * shape.pairs * numbers
     done = multiply_adds // numbers_of(work.dtype, machine.target, (work.dim,)).together
     reads = shape.batch * len(work.bundles) * shape.keys * numbers
-    return max(done, reads * MULTIPLY_ADDS_OF_A_READ) if decodes else done
+    return max(done, reads * MULTIPLY_ADDS_OF_A_READ) if is_few else done
 
 
 def prefill(work: Workload, schedule: Schedule, sight: Sight, machine: Machine) -> Parts:

@@ -7,6 +7,7 @@ Measured  24 November 2026 on one core of an AMD EPYC of the fourth generation (
               avx512_bf16  12 calls, 96 timings               0.87 to 1.12
               avx2         12 calls, 84 timings               0.88 to 1.08
           NEON is not measured: it has the rates of AVX2.
+          short_way_seconds is not fitted: it is what Python and headers take of a small call
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class GpuTuning:
         return (
             in_words(plan, self.sizes),
             str(found.registers),
-            f"{found.shared_bytes / 1024:.0f} KB",
+            f"{found.shared_bytes / 1024:.0f} KiB",
             str(found.blocks),
             str(found.blocks * plan.threads // WARP),
             str(products.instructions),

@@ -110,6 +110,16 @@ def test_the_document_has_the_numbers_that_the_text_has(mhagen: Run, path: Path)
     assert {"name", "value", "reason"} == set(choice["decisions"][0])
 
 
+def test_reading_is_no_limit_of_calls_whose_arrays_stay_near(mhagen: Run, tiny: Path) -> None:
+    said = mhagen("explain", tiny, "--no-measure", "--json", "--shape", "q=1,k=64", "--shape", "q=1,k=9000")
+    near, far = said.document["calls"]
+    limits = said.document["limits"]
+    assert near["intensity"] < limits["ridge"] > far["intensity"]
+    assert (near["bound"], far["bound"]) == ("arithmetic", "reading")
+    assert near["limit_seconds"] == near["operations"] / limits["peak"]
+    assert far["limit_seconds"] == far["bytes"] / limits["read_bandwidth"]
+
+
 @each_spec
 def test_the_page_stands_alone(mhagen: Run, path: Path) -> None:
     said = mhagen("explain", path, *SHAPES, "--no-measure", "--format", "html")

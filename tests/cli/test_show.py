@@ -118,7 +118,7 @@ def test_the_source_is_the_one_that_build_prints(mhagen: Run, tiny: Path) -> Non
         (("--format", "mermaid", "--head", "0"), ("--head", "pictures of the mask")),
         (("--head", "2"), ("head is 2 and needs a query head, 0 to 1",)),
         (("--weights", "layer.npz"), ("--weights", "for --attention")),
-        (("--format", "svg", "--shape", "q=8,k=64"), ("8 queries are decoded", "needs q of more than 8")),
+        (("--format", "svg", "--shape", "q=8,k=64"), ("8 queries are decoded", "needs q of more than 12")),
         (("--format", "svg", "--shape", "q=65536"), ("too many for a picture", "at most")),
         (("--format", "pdf"), ("mermaid",)),
     ],

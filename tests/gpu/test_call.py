@@ -204,6 +204,15 @@ def test_rows_that_are_not_aligned_have_a_kernel_of_their_own(library: Library, 
     assert (list(module.KERNEL._loaded), list(module.UNALIGNED._loaded)) == ([], [0])
 
 
+def test_tasks_that_a_gpu_cannot_count_are_told(library: Library, module: Any) -> None:
+    names = ("query", "key", "value", "out")
+    rows = tuple(gpu_arrays.array_of(name, arrays()[name], None) for name in names)
+    how = {"blocks": 2**31, "stream": gpu_streams.CallStream(0, "")}
+    with pytest.raises(InputError, match=r"would need 2147483648 tasks"):
+        module.KERNEL.attend(module.UNALIGNED, rows, (), **how)
+    assert not library.launched
+
+
 def test_a_call_without_queries_launches_nothing(library: Library, module: Any) -> None:
     module.attention(**arrays(queries=0))
     assert not library.launched

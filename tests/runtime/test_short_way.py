@@ -20,8 +20,9 @@ from mhagen.base.errors import InputError
 from mhagen.pipeline import compile_to_source
 from mhagen.runtime.headers import headers_are_known
 from mhagen.runtime.launch import Kernel, direct_dtypes
-from mhagen.schedule.cost import takes_short_way
+from mhagen.schedule.numbers import numbers_of
 from mhagen.schedule.sight import Shape
+from mhagen.schedule.ways import takes_short_way
 from mhagen.schedule.workload import workload_of
 
 SPEC: dict[str, Any] = {"name": "short", "heads": {"query": 2, "key_value": 1, "dim": 32}}
@@ -129,18 +130,33 @@ def test_empty_calls_are_left_to_the_long_way(built: mhagen.pipeline.Kernel, emp
         assert kernel.attend(query, key, key, None, None) is None
 
 
+GROUPED: dict[str, Any] = {"name": "short_grouped", "heads": {"query": 32, "key_value": 8, "dim": 128}}
+
+
 @pytest.mark.parametrize(
-    ("queries", "keys"), [(9, 5), (139, 139), (140, 140), (1, 1), (1, 4096), (1, 4097), (8, 300)]
+    ("spec", "batch", "queries", "keys"),
+    [
+        *(
+            (SPEC, 1, q, k)
+            for q, k in ((9, 5), (13, 5), (139, 139), (140, 140), (1, 1), (1, 4096), (1, 4097))
+        ),
+        *((SPEC, batch, 1, 1) for batch in (112, 113)),
+        *((GROUPED, 1, q, k) for q, k in ((4, 100), (8, 100), (8, 1), (1, 1000), (13, 13))),
+    ],
 )
 def test_the_cost_model_knows_which_calls_take_it(
-    built: mhagen.pipeline.Kernel, queries: int, keys: int
+    spec: dict[str, Any], batch: int, queries: int, keys: int
 ) -> None:
-    query, key, value = arrays(queries, keys)
-    decodes = queries <= built.module.DECODE_QUERIES
-    kernel = built.module.DECODE if decodes else built.module.KERNEL
-    work = workload_of(built.program.attention)
-    takes_it = kernel.attend(query, key, value, None, None) is not None
-    assert takes_short_way(work, Shape(1, queries, keys), decodes) == takes_it
+    built = mhagen.build(spec)
+    module, heads, dim = built.module, spec["heads"], spec["heads"]["dim"]
+    query = np.ones((batch, heads["query"], queries, dim), np.float32)
+    key = np.ones((batch, heads["key_value"], keys, dim), np.float32)
+    kernel = module.DECODE if queries <= module.DECODE_QUERIES else module.KERNEL
+    takes_it = kernel.attend(query, key, key, None, None) is not None
+    work, table = workload_of(built.program.attention), built.source.table
+    schedule, target = table.pick(Shape(batch, queries, keys), 1), built.source.target
+    numbers = numbers_of(work.dtype, target, (work.dim,))
+    assert takes_short_way(work, schedule, numbers, Shape(batch, queries, keys)) == takes_it
 
 
 def test_an_output_over_an_input_is_left_to_the_long_way(built: mhagen.pipeline.Kernel) -> None:

@@ -10,7 +10,7 @@ from mhagen.base.target import AVX2, AVX512, AVX512_BF16, NEON, TARGETS, Target
 from mhagen.ir.program import build_program
 from mhagen.passes import PASSES, run_passes
 from mhagen.schedule.choose import USUAL_SHAPES, choose_schedule, fastest
-from mhagen.schedule.cost import Cost, load_of, modelled, threads_of
+from mhagen.schedule.cost import Cost, load_of, modelled, tasks_of, threads_of
 from mhagen.schedule.counts import Counts, Tiling, count
 from mhagen.schedule.machine import Machine, Rates, typical_machine
 from mhagen.schedule.numbers import numbers_of
@@ -46,6 +46,13 @@ def cost(
     schedule = choose_schedule(program(dtype, keep=keep).attention, target)
     sight = sight_of(asked.op.keep, asked.query_heads, shape, {})
     return modelled(asked, schedule, sight, machine or typical_machine(target))
+
+
+def counts(shape: Shape) -> Counts:
+    """Of what AVX-512 does in float32, without a mask."""
+    asked, schedule = work(), choose_schedule(program().attention, AVX512)
+    tiling = Tiling(asked, schedule, numbers_of(asked.dtype, AVX512, (asked.dim,)), shape)
+    return count(tiling, Sight(shape), typical_machine(AVX512).rates)
 
 
 @each_format
@@ -156,6 +163,36 @@ def test_arrays_that_stay_in_the_second_level_cache_are_not_read() -> None:
     assert near.bytes <= AVX512.l2_bytes < far.bytes
     assert (near.reading, near.parts.memory) == (0.0, 0.0)
     assert far.reading == far.bytes / typical_machine(AVX512).read_bandwidth
+
+
+def test_queries_that_fit_one_vector_have_narrow_tiles() -> None:
+    lanes = AVX512.lanes
+    one, two = (counts(Shape(1, queries, 64)) for queries in (lanes, lanes + 1))
+    for name in ("score_steps", "score_vectors", "packed_vectors", "score_pairs"):
+        assert 2 * getattr(one, name) == getattr(two, name)
+    assert one.score_tiles == two.score_tiles
+
+
+def test_a_short_call_stays_on_one_thread_however_much_it_reads() -> None:
+    """Eight rows of each of 8 heads on one: work for two threads, and keys for the short way."""
+    spec = load_spec({"name": "short", "heads": {"query": 8, "key_value": 1, "dim": 128}})
+    graph = build_program(spec).map(lambda g: run_passes(g, PASSES)).attention
+    asked, schedule = workload_of(graph), choose_schedule(graph, AVX512)
+    machine = replace(typical_machine(AVX512), threads=2)
+    short, long = (modelled(asked, schedule, Sight(Shape(1, 8, keys)), machine) for keys in (1024, 1025))
+    assert (short.threads, long.threads) == (1, 2)
+
+
+def test_decoding_begins_a_task_for_each_chunk_and_each_32_rows() -> None:
+    spec = load_spec({"name": "grouped", "heads": {"query": 32, "key_value": 8, "dim": 128}})
+    graph = build_program(spec).map(lambda g: run_passes(g, PASSES)).attention
+    asked, schedule = workload_of(graph), choose_schedule(graph, AVX512)
+    tasks = {
+        (queries, keys): tasks_of(asked, schedule, Shape(2, queries, keys), is_few=True)
+        for queries in (1, 8, 9)
+        for keys in (schedule.chunk_keys, schedule.chunk_keys + 1)
+    }
+    assert list(tasks.values()) == [2 * 8 * count for count in (1, 2, 1, 2, 2, 4)]
 
 
 def test_threads_share_the_work() -> None:

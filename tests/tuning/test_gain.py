@@ -174,8 +174,8 @@ def test_a_table_serves_each_call_with_its_schedule_and_what_is_far_away_with_th
         (99, 128, 128): small,
         (1, 16, 16): DEFAULT,
         (1, 1, 4096): few,
-        (1, 8, 2000): few,
-        (1, 9, 2000): DEFAULT,
+        (1, DEFAULT.decode_queries, 2000): few,
+        (1, DEFAULT.decode_queries + 1, 2000): DEFAULT,
         (1, 1, 500): DEFAULT,
     }
     assert {lengths: table.pick(Shape(*lengths), 1) for lengths in picked} == picked
