@@ -240,6 +240,18 @@ def test_arrays_of_cupy_are_multiplied_on_their_own_gpu(monkeypatch: pytest.Monk
         assert driver.waits == waits, "products wait for what is on the stream that was current"
 
 
+def test_the_stream_of_a_layer_waits_for_all_that_is_read_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so PyTorch is told, where it is not the current one."""
+    host, seen = Host("torch"), []
+    module = module_for(SPEC, host, monkeypatch)
+    weights = {name: host.given(array) for name, array in weights_of(SPEC).items()}
+    x, context = host.given(numbers((2, 5, 24), 40)), host.given(numbers((2, 9, 24), 41))
+    offset = host.given(np.array([1, 2]))
+    monkeypatch.setattr(CallStream, "wait_for_current", lambda self, like: seen.append(like))
+    module.layer(x, weights, context=context, query_offset=offset)
+    assert [id(each) for each in seen] == [id(x), id(context), id(offset)]
+
+
 @pytest.mark.parametrize("number", [np.int64(3), np.int32(3)])
 def test_a_number_of_numpy_is_one_offset_for_all(
     number: Any, host: Host, monkeypatch: pytest.MonkeyPatch
