@@ -340,4 +340,4 @@ def test_the_cost_model_knows_how_much_work_a_call_says_it_is(
         module.attend(query, key, key, query.copy(), np.zeros(3, np.int64))
     machine = typical_machine(host_target(dtype))
     shape = Shape(3, queries, keys)
-    assert said.call_args.args[2] == load_of(work, shape, machine, decodes=queries <= module.DECODE_QUERIES)
+    assert said.call_args.args[2] == load_of(work, shape, machine, is_few=queries <= module.DECODE_QUERIES)
