@@ -1,4 +1,4 @@
-"""Names that were meant by others that are not known, and nouns that are counted."""
+"""Names that were meant by others that are not known, nouns that are counted, sizes of memory."""
 
 from __future__ import annotations
 
@@ -36,3 +36,8 @@ def parted(name: str) -> tuple[str, str]:
 def count(number: int, noun: str) -> str:
     """The number and the noun, which has an s where there is not just one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def memory(size: int) -> str:
+    """Bytes of a cache or a buffer, which have powers of two: `48 KiB`."""
+    return f"{size / 1024:.3g} KiB" if size < 1 << 20 else f"{size / (1 << 20):.3g} MiB"

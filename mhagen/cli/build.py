@@ -17,6 +17,7 @@ from ..base.target import target_named
 from ..pipeline import Kernel, compile_to_gpu_source, compile_to_source, load_gpu_kernel, load_kernel
 from ..runtime.host import host_cpu, require
 from ..tuning.gpu_verification import GpuCase, required_bench, verify_on_gpu
+from ..tuning.keeping import nearest
 from ..tuning.samples import sample_inputs
 from ..tuning.verification import Case, verify_kernel
 from . import quantities
@@ -129,10 +130,8 @@ def require_room(source: cpu.Source | cuda.GpuSource, request: Request) -> None:
 
     Raises   InputError where they cannot, or the folder itself cannot be made
     """
-    out = Path(request.out)
-    nearest = next(place for place in (out, *out.absolute().parents) if os.path.lexists(place))
     try:
-        with tempfile.TemporaryFile(dir=nearest):
+        with tempfile.TemporaryFile(dir=nearest(Path(request.out))):
             pass
     except OSError as error:
         raise cannot_write(source, request, error) from error

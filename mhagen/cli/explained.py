@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from ..base.spelling import memory
 from ..schedule.sight import Shape
 from ..tuning.explanation import Call, Choice, Explanation
 from . import quantities
@@ -55,7 +56,7 @@ def limits_in_words(found: Explanation) -> str:
     return (
         f"{found.spec.name}, {dtype}, {machine.target.name}, {on}. Limits, {whose}: {peak} of multiply-adds, "
         f"{bandwidth} of reading. Below {found.ridge:.3g} operations a byte reading is the limit, but "
-        f"where arrays stay in the second level cache: up to {quantities.size(machine.target.l2_bytes)}."
+        f"where arrays stay in the second level cache: up to {memory(machine.target.l2_bytes)}."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
+from ..base.spelling import memory
 from ..base.target import Gpu
 from ..tuning.gpu_prepared import StaticFigures
 from ..tuning.gpu_race import GpuTimed
@@ -118,7 +119,7 @@ def cells_of_figures(figures: StaticFigures | str) -> Iterator[str]:
         yield figures
         return
     yield figures.schedule
-    yield from (str(figures.registers), str(figures.spilled_bytes), f"{figures.shared_bytes >> 10} KiB")
+    yield from (str(figures.registers), str(figures.spilled_bytes), memory(figures.shared_bytes))
     yield from (str(figures.blocks), str(figures.warps))
     if figures.products is None or figures.prediction is None:
         yield from ("-", "-", "-")

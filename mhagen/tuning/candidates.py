@@ -20,6 +20,7 @@ from ..schedule.numbers import Numbers, numbers_of
 from ..schedule.plan import SIZES_OF_A_CALL, Schedule
 from ..schedule.sight import Sight
 from ..schedule.space import fit, schedules, whole
+from ..schedule.ways import decodes
 from ..schedule.workload import Workload, workload_of
 from ..spec.model import Spec
 from .looking import sight_of
@@ -65,7 +66,7 @@ class Subject:
 
     def fields_of(self, call: Call, schedule: Schedule) -> tuple[str, ...]:
         """The sizes that a call under a schedule depends on."""
-        own = DECODE if decodes(call, schedule) else PREFILL
+        own = DECODE if decodes(schedule, call.shape) else PREFILL
         return (*own, *LINEAR) if self.is_layer(call) else own
 
     def footprint(self, call: Call, schedule: Schedule) -> tuple[tuple[str, int], ...]:
@@ -77,10 +78,6 @@ def subject_of(spec: Spec, target: Target) -> Subject:
     """Raises   SpecError, UnsupportedError"""
     spec, program, source = compile_to_source(spec, target=target, tune="never")
     return Subject(spec, target, source.schedule, workload_of(program.attention))
-
-
-def decodes(call: Call, schedule: Schedule) -> bool:
-    return call.shape.queries <= schedule.decode_queries
 
 
 def shared(schedule: Schedule) -> tuple[tuple[str, int], ...]:
@@ -116,7 +113,7 @@ class Model:
 def space(subject: Subject, call: Call) -> tuple[Schedule, ...]:
     """The grid of a call: the default first, then each candidate once."""
     default = subject.default
-    if decodes(call, default):
+    if decodes(default, call.shape):
         sizes = product(SIZES["chunk_keys"], SIZES["decode_rows"])
         found = [replace(default, chunk_keys=chunk, decode_rows=rows) for chunk, rows in sizes]
     else:
@@ -140,7 +137,7 @@ def neighbours(subject: Subject, call: Call, schedule: Schedule) -> tuple[Schedu
 
 
 def axes(subject: Subject, call: Call, schedule: Schedule) -> Iterator[Axis]:
-    if decodes(call, schedule):
+    if decodes(schedule, call.shape):
         yield from (single(name) for name in DECODE)
     else:
         yield from (single(name) for name in ("tile_queries", "block_keys"))
@@ -148,7 +145,7 @@ def axes(subject: Subject, call: Call, schedule: Schedule) -> Iterator[Axis]:
         yield ("value_rows", "value_vectors"), TILES
     if 1 < call.shape.queries <= MOST_DECODE_QUERIES:
         # To the other way of computing the call, whichever it is.
-        other = call.shape.queries - decodes(call, schedule)
+        other = call.shape.queries - decodes(schedule, call.shape)
         yield ("decode_queries",), tuple(sorted({(schedule.decode_queries,), (other,)}))
     if subject.is_layer(call):
         yield ("linear_rows", "linear_vectors"), TILES

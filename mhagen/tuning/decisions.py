@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..base.spelling import memory
 from ..base.target import Target
 from ..schedule.legal import registers
 from ..schedule.numbers import Numbers, numbers_of
@@ -86,8 +87,8 @@ def block(work: Workload, schedule: Schedule, numbers: Numbers, target: Target) 
     values = keys * work.value_dim * (numbers.stored if numbers.pairs else numbers.computed).bytes
     weights = keys * schedule.query_vectors * numbers.lanes * numbers.bytes // numbers.together
     reason = (
-        f"Their values take {in_bytes(values)} and the weights of a group {in_bytes(weights)}, of "
-        f"{in_bytes(target.l2_bytes)} in the second cache; accumulators are loaded and stored once a block, "
+        f"Their values take {memory(values)} and the weights of a group {memory(weights)}, of "
+        f"{memory(target.l2_bytes)} in the second cache; accumulators are loaded and stored once a block, "
         f"and not at all where a call has up to {keys} keys."
     )
     return Decision("block", f"{keys} keys", reason)
@@ -124,7 +125,3 @@ def decoding(work: Workload, schedule: Schedule) -> Decision:
         f"{schedule.chunk_keys} keys that threads share, and what the chunks give is merged."
     )
     return Decision("few queries", f"a kernel of its own up to {schedule.decode_queries}", reason)
-
-
-def in_bytes(size: int) -> str:
-    return f"{size / 1024:.3g} KiB" if size < 1 << 20 else f"{size / (1 << 20):.3g} MiB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from ..base.spelling import count
+from ..base.spelling import count, memory
 from ..base.target import Gpu
 from ..schedule.gpu_plan import WARP, GpuSchedule, GpuSizes
 from ..schedule.gpu_space import GpuPlan
@@ -77,7 +77,7 @@ class GpuTuning:
         return (
             in_words(plan, self.sizes),
             str(found.registers),
-            f"{found.shared_bytes / 1024:.0f} KiB",
+            memory(found.shared_bytes),
             str(found.blocks),
             str(found.blocks * plan.threads // WARP),
             str(products.instructions),

@@ -42,13 +42,13 @@ def this_keeping() -> Keeping:
         entries=len(entries),
         bytes=sum(entry.bytes for entry in entries),
         damaged=sum(not entry.valid for entry in entries),
-        free_bytes=shutil.disk_usage(_nearest(directory)).free,
+        free_bytes=shutil.disk_usage(nearest(directory)).free,
     )
 
 
 def why_not_usable(directory: Path) -> str:
     """What is wrong with the folder, or with the one that it would be made in; empty if nothing is."""
-    place = _nearest(directory)
+    place = nearest(directory)
     try:
         status = os.stat(place) if place != directory else os.lstat(directory)
         if not stat.S_ISDIR(status.st_mode):
@@ -64,6 +64,6 @@ def why_not_usable(directory: Path) -> str:
     return "" if os.access(place, os.W_OK | os.X_OK) else f"{place} cannot be written to"
 
 
-def _nearest(directory: Path) -> Path:
+def nearest(directory: Path) -> Path:
     """The folder itself, or the nearest of those above it that exists."""
     return next(place for place in (directory, *directory.parents) if os.path.lexists(place))

@@ -20,6 +20,7 @@ from ..ir.fused_ops import UNCOMPUTED
 from ..pipeline import SpecLike, compile_to_source
 from ..schedule.plan import Schedule
 from ..schedule.sight import Shape
+from ..schedule.ways import decodes
 from ..spec.model import Spec
 from .coverage import require_head
 from .samples import sample_inputs
@@ -132,7 +133,7 @@ def tiled(spec: SpecLike, shape: Shape, target: Target | None = None, head: int 
     spec, program, source = compile_to_source(spec, target=target)
     require_head(spec, head)
     schedule = source.table.pick(shape, 1)
-    if shape.queries <= schedule.decode_queries:
+    if decodes(schedule, shape):
         raise InputError(
             f"{shape.queries} queries are decoded, with no tiles to draw: needs q of more than "
             f"{schedule.decode_queries}"

@@ -13,9 +13,10 @@ from mhagen.schedule.choose import DEFAULTS
 from mhagen.schedule.plan import SIZES_OF_A_CALL, SIZES_OF_SUMS, Schedule
 from mhagen.schedule.sight import Shape
 from mhagen.schedule.table import faults
+from mhagen.schedule.ways import decodes
 from mhagen.spec.load import load_spec
 from mhagen.tuning.buckets import ends_of, others_of, table_of
-from mhagen.tuning.candidates import Subject, decodes, neighbours, space, subject_of
+from mhagen.tuning.candidates import Subject, neighbours, space, subject_of
 from mhagen.tuning.decide import Failure, Finals, Module, gains, losers, outcome_of
 from mhagen.tuning.gain import Interval, interval, is_gain, loses, may_lose
 from mhagen.tuning.known import Known
@@ -231,9 +232,9 @@ def test_few_queries_are_tuned_by_what_their_way_reads() -> None:
 
 def test_a_step_may_lead_to_the_other_way_of_few_queries() -> None:
     tuned, call = subject(AVX2), Call(Shape(1, 4, 400, 396))
-    other = [each for each in neighbours(tuned, call, tuned.default) if not decodes(call, each)]
+    other = [each for each in neighbours(tuned, call, tuned.default) if not decodes(each, call.shape)]
     assert [each.decode_queries for each in other] == [3]
-    back = [each for each in neighbours(tuned, call, other[0]) if decodes(call, each)]
+    back = [each for each in neighbours(tuned, call, other[0]) if decodes(each, call.shape)]
     assert back
 
 

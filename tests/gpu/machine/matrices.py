@@ -98,8 +98,7 @@ def multiply_async(t: Threads, step: Step, mask: Mask) -> None:
     for index, register in enumerate(accumulators):
         assert isinstance(register, Register)
         lanes = np.ascontiguousarray(product[:, index >> 1 & 1, :, index >> 2, :, index & 1]).ravel()
-        if register.name in t.being_read:
-            raise Fault(f"{register.name} is written before the wgmma that uses it was waited for")
+        t.refuse(register.name, t.being_read)
         before = t.registers[register.name] if is_added else np.float32(0)
         t.registers[register.name] = before + lanes
         t.in_flight[register.name] = t.wgmma_groups

@@ -124,6 +124,11 @@ class Threads:
         base = self.read(operand.base, "u64").astype(np.int64)
         return base + operand.offset if operand.offset else base
 
+    def refuse(self, name: str, *used: dict[str, int]) -> None:
+        """Raises   Fault for a register that a wgmma in flight uses, which is to be written"""
+        if any(name in registers for registers in used):
+            raise Fault(f"{name} is written before the wgmma that uses it was waited for")
+
     def write(self, operand: Operand, values: Lanes, mask: Mask) -> None:
         """Put values into a register: a narrower one is extended as its type says.
 
@@ -131,8 +136,7 @@ class Threads:
         """
         assert isinstance(operand, Register)
         name = operand.name
-        if name in self.in_flight or name in self.being_read:
-            raise Fault(f"{name} is written before the wgmma that uses it was waited for")
+        self.refuse(name, self.in_flight, self.being_read)
         old = self.registers[name]
         if values.dtype != old.dtype:
             values = fitted(values, old.dtype)
