@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gpu.test_call import OnGpu
+from gpu.libcuda import OnGpu
 from mhagen.runtime.gpu_arrays import DLTensor
 
 TYPE_STRINGS = {"float16": "<f2", "float32": "<f4", "int64": "<i8"}

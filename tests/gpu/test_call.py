@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cache
-from struct import calcsize, unpack
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gpu.attention import module_of
+from gpu.libcuda import Library, OnGpu, installed
 from mhagen.backend import cuda
 from mhagen.base.digest import digest
 from mhagen.base.errors import InputError, UnsupportedError
@@ -28,103 +25,7 @@ SPEC: dict[str, Any] = {
     "inputs": {"slope": {"shape": ["query_heads"]}},
 }
 STREAM = 0x5EED
-FIRST = "16q3i"
 HEADS = ("query", "key", "value", "out")
-
-
-@dataclass
-class Library:
-    """The functions of libcuda, as far as they are called, on a GPU of some compute capability."""
-
-    capability: tuple[int, int] = (9, 0)
-    first: str = FIRST  # what its kernels are given at first
-    called: list[str] = field(default_factory=list)
-    launched: list[tuple[Any, ...]] = field(default_factory=list)
-    waits: list[tuple[int, ...]] = field(default_factory=list)  # for which stream another one
-    contexts: list[int] = field(default_factory=list)  # of this thread, the current one last
-    launched_in: list[int] = field(default_factory=list)  # which contexts
-
-    def __getattr__(self, name: str) -> Any:
-        def function(*arguments: Any) -> int:
-            self.called.append(name)
-            answer = ANSWERS.get(name)
-            if answer is not None:
-                answer(self, *arguments)
-            return 0
-
-        return function
-
-    def current_context(self, context: Any) -> None:
-        context._obj.value = self.contexts[-1] if self.contexts else 0
-
-    def pop_context(self, context: Any) -> None:
-        context._obj.value = self.contexts.pop()
-
-    def attribute(self, value: Any, attribute: int, device: Any) -> None:
-        value._obj.value = self.capability[attribute == gpu_driver.COMPUTE_CAPABILITY_MINOR]
-
-    def wait(self, stream: Any, event: Any, flags: int) -> None:
-        self.waits[-1] += (stream.value or 0,)
-
-    def launch(self, function: Any, *how: Any) -> None:
-        self.launched.append((how[:8], parameters(how[9], self.first)))
-        self.launched_in.append(self.contexts[-1])
-
-
-def put(place: Any, value: int) -> None:
-    place._obj.value = value
-
-
-ANSWERS: dict[str, Callable[..., None]] = {
-    "cuPointerGetAttribute": lambda _, device, attribute, address: put(device, address.value >> 32),
-    "cuDeviceGet": lambda _, device, number: put(device, number),
-    "cuDevicePrimaryCtxRetain": lambda _, context, device: put(context, context_of(device.value)),
-    "cuCtxGetCurrent": Library.current_context,
-    "cuCtxPushCurrent_v2": lambda library, context: library.contexts.append(context.value),
-    "cuCtxPopCurrent_v2": Library.pop_context,
-    "cuDeviceGetAttribute": Library.attribute,
-    "cuEventRecord": lambda library, event, stream: library.waits.append((stream.value or 0,)),
-    "cuStreamWaitEvent": Library.wait,
-    "cuLaunchKernel": Library.launch,
-}
-
-
-def context_of(device: int) -> int:
-    """A GPU's own; memory of GPU n lies from n * 2**32 on."""
-    return 0xC0 + device
-
-
-def parameters(given: Any, first: str) -> list[int]:
-    """Four addresses with three strides each, three lengths of 32 bits, and what else there is."""
-    size = ctypes.c_size_t.from_address(given[3]).value
-    told = ctypes.string_at(given[1], size)
-    others = (size - calcsize(f"{first}0q")) // 8
-    return list(unpack(f"{first}{others}q{'i' * (size % 8 // 4)}", told))
-
-
-@dataclass(frozen=True)
-class OnGpu:
-    """An array that says it is on a GPU; nothing is there."""
-
-    address: int
-    shape: tuple[int, ...]
-    typestr: str = "<f2"
-    strides: tuple[int, ...] | None = None
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        data = {"data": (self.address, False), "version": 3}
-        return {**data, "shape": self.shape, "typestr": self.typestr, "strides": self.strides}
-
-
-def installed(monkeypatch: pytest.MonkeyPatch) -> Library:
-    """A stand-in for the driver of this machine, which loads whatever there is."""
-    found = Library()
-    driver = gpu_driver.Driver(found)
-    for module in (gpu_arrays, gpu_launch, gpu_streams):
-        monkeypatch.setattr(module, "the_driver", lambda: driver)
-    monkeypatch.setattr(gpu_launch.GpuKernel, "image", lambda self, has: b"")
-    return found
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import mhagen
 from gpu.attention import built
-from gpu.test_call import installed
+from gpu.libcuda import installed
 from mhagen.base.errors import InputError, UnsupportedError
 from mhagen.pipeline import compile_to_gpu_source
 from mhagen.runtime.gpu_libraries import REDUCTIONS, SUMS_IN_FULL, ArrayLibrary

@@ -15,8 +15,9 @@ import pytest
 
 from gpu import libraries
 from gpu.attention import module_of
-from gpu.test_call import SPEC, STREAM, Library, OfNumba, OnGpu, arrays, context_of
-from gpu.test_call import installed as driver_installed
+from gpu.libcuda import Library, OnGpu, context_of
+from gpu.libcuda import installed as driver_installed
+from gpu.test_call import SPEC, STREAM, OfNumba, arrays
 from gpu.test_streams import CURRENT, on_gpu
 from mhagen.runtime import gpu_arrays, gpu_driver
 from mhagen.runtime.gpu_streams import CallStream

@@ -9,8 +9,9 @@ import pytest
 
 from gpu import libraries
 from gpu.attention import module_of
-from gpu.test_call import SPEC, STREAM, Library, OnGpu, arrays
-from gpu.test_call import installed as driver_installed
+from gpu.libcuda import Library, OnGpu
+from gpu.libcuda import installed as driver_installed
+from gpu.test_call import SPEC, STREAM, arrays
 
 CURRENT = 0xC0
 OF_STATISTICS = {**SPEC, "name": "of_streams", "outputs": {"statistics": ["lse", "argmax", "received"]}}
