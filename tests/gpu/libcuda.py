@@ -119,6 +119,11 @@ class OnGpu:
     strides: tuple[int, ...] | None = None
 
     @property
+    def steps(self) -> tuple[int, ...] | None:
+        """Strides in elements."""
+        return None if self.strides is None else tuple(each // int(self.typestr[-1]) for each in self.strides)
+
+    @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         data = {"data": (self.address, False), "version": 3}
         return {**data, "shape": self.shape, "typestr": self.typestr, "strides": self.strides}

@@ -14,7 +14,15 @@ import pytest
 from gpu.libcuda import OnGpu
 from mhagen.runtime.gpu_arrays import DLTensor
 
-TYPE_STRINGS = {"float16": "<f2", "float32": "<f4", "int64": "<i8"}
+TYPE_STRINGS = {
+    "float16": "<f2", "bfloat16": "<V2", "float32": "<f4", "int32": "<i4", "int64": "<i8", "bool": "|b1",
+    "uint16": "<u2",
+}  # fmt: skip
+NUMBERS = ctypes.POINTER(ctypes.c_int64)
+DLPACK_KINDS = {
+    "<f2": (2, 16), "<V2": (4, 16), "<f4": (2, 32), "<i4": (0, 32), "<i8": (0, 64), "|b1": (6, 8),
+    "<u2": (1, 16),
+}  # fmt: skip
 
 
 @dataclass
@@ -28,6 +36,7 @@ class Module:
     current: int
     made: list[tuple[tuple[int, ...], int]] = field(default_factory=list)
     float16: str = "torch.float16"
+    bfloat16: str = "torch.bfloat16"
     float32: str = "torch.float32"
     int64: str = "torch.int64"
 
@@ -48,7 +57,7 @@ class Module:
 
     def array(self, place: OnGpu) -> Any:
         """An array of this library there."""
-        return {"torch": OfTorch, "cupy": OfCupy}[self.name](place.address, place.shape, place.typestr)
+        return KINDS[self.name](place.address, place.shape, place.typestr)
 
 
 @dataclass
@@ -97,10 +106,13 @@ class OfJax(OnGpu):
         self.told.append(stream)
         made = ctypes.pythonapi.PyCapsule_New
         made.restype, made.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
-        code, bits = {"<f2": (2, 16), "<f4": (2, 32), "<i8": (0, 64)}[self.typestr]
-        shape = (ctypes.c_int64 * len(self.shape))(*self.shape)
+        code, bits = DLPACK_KINDS[self.typestr]
+        shape, strides = (
+            None if each is None else ctypes.cast((ctypes.c_int64 * len(each))(*each), NUMBERS)
+            for each in (self.shape, self.steps)
+        )
         self.__dict__["kept"] = kept = DLTensor(
-            self.address, 2, 0, len(shape), code, bits, 1, ctypes.cast(shape, ctypes.POINTER(ctypes.c_int64))
+            self.address, 2, 0, len(self.shape), code, bits, 1, shape, strides
         )
         return made(ctypes.addressof(kept), b"dltensor", None)
 
@@ -127,6 +139,8 @@ class OfTorch(OnGpu):
         return int(self.typestr[-1])
 
     def stride(self) -> tuple[int, ...]:
+        if self.steps is not None:
+            return self.steps
         strides, count = [], 1
         for length in reversed(self.shape):
             strides.append(count)
@@ -146,6 +160,9 @@ class OfTorch(OnGpu):
 
     def record_stream(self, stream: External) -> None:
         self.recorded.append(stream.handle)
+
+
+KINDS: dict[str, type[OnGpu]] = {"torch": OfTorch, "cupy": OfCupy}
 
 
 def installed(name: str, current: int, monkeypatch: pytest.MonkeyPatch) -> Module:
