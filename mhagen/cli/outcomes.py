@@ -55,10 +55,10 @@ def ratio(spread: Spread) -> str:
 
 def remarks(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """What no cell of the table holds, a line each; what is said of several rows is said once."""
-    said: dict[str, list[str]] = {}
+    said: dict[str, dict[str, None]] = {}  # a row may have several outcomes, one for each family of kernels
     for outcome in outcomes:
         for remark in remarks_of(outcome):
-            said.setdefault(remark, []).append(outcome.row)
+            said.setdefault(remark, {})[outcome.row] = None
     for remark, rows in said.items():
         yield f"{', '.join(rows)}: {remark}"
 
@@ -70,7 +70,7 @@ def remarks_of(outcome: Outcome) -> Iterator[str]:
         yield f"an operation takes {ratio(outcome.beside)} the time of one in {other.form}"
     if outcome.speed_up is not None:
         yield f"{ratio(outcome.speed_up)} as fast as on one thread"
-    yield from (f"{peer.name} as {peer.form}" for peer in outcome.peers)
+    yield from (f"{peer.name} as {peer.form}" for peer in outcome.peers if peer.form)
     yield from absences(outcome)
     yield from (f"a form is left out, {note}" for note in outcome.notes)
 

@@ -18,6 +18,7 @@ from mhagen.cli.gpu_outcomes import print_timed, timed_document
 from mhagen.tuning.gpu_grid import FLASH
 from mhagen.tuning.gpu_prepared import StaticFigures, Work
 from mhagen.tuning.gpu_static import Prediction, Products
+from mhagen.tuning.peer import Absent
 
 from .conftest import ROOT, Run, written
 
@@ -131,6 +132,17 @@ def test_the_table_and_the_document_tell_the_same(capsys: pytest.CaptureFixture[
     assert "1x (1.00-1.00)" in said and "below" not in said
     print_timed(raced(Stage(SPEC), peer("PyTorch SDPA"), shape=(1, 1, 300)))
     assert "15%, below 0.85" in capsys.readouterr().out
+
+
+def test_what_is_said_of_a_row_is_said_once_for_all_families(capsys: pytest.CaptureFixture[str]) -> None:
+    print_timed(raced(Stage(SPEC), peer(FLASH), Absent("cuDNN", "it is not installed")))
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line.startswith("row: ")] == [
+        "row: cuDNN is left out: it is not installed"
+    ]
+    assert not [line for line in said if FLASH in line and " as " in line], (
+        "of its form there is nothing to say"
+    )
 
 
 @pytest.mark.parametrize(
