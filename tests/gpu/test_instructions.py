@@ -11,7 +11,7 @@ import pytest
 
 from gpu import single
 from gpu.machine.memory import SHARED_BASE, GlobalMemory, SharedMemory
-from gpu.toolchain import assemble, needs_ptxas
+from gpu.toolchain import assemble, needs_compiler, needs_ptxas
 from mhagen.runtime import ptx, ptx_hopper
 from mhagen.runtime.ptx_instruction import Effect, Instruction, Kind
 
@@ -139,3 +139,20 @@ def test_what_has_an_effect_says_so() -> None:
 def test_ptxas_assembles_every_instruction(tmp_path: Path) -> None:
     assemble(single.module(single.AMPERE, "sm_80"), "sm_80", tmp_path)
     assemble(single.module(single.HOPPER, "sm_90a"), "sm_90a", tmp_path)
+
+
+@needs_compiler
+@pytest.mark.parametrize("called", [*single.AMPERE, *single.HOPPER], ids=lambda each: each.name)
+def test_what_lanes_do_together_comes_to_depend_on_no_more_conditions(called: Instruction) -> None:
+    """Whatever else there is, the optimiser may copy, or do under a condition that comes behind it."""
+    from llvmlite import ir
+
+    from mhagen.runtime.ptx_calls import TO_LLVM, emit_text
+
+    function = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), []), "kernel")
+    builder = ir.IRBuilder(function.append_basic_block())
+    letters = "f" * called.accumulators + "".join(kind.letter for kind in called.arguments)
+    emit_text(called, builder, [ir.Constant(TO_LLVM[letter], None) for letter in letters])
+    is_kept = "convergent" in str(builder.block)
+    assert is_kept == (called.effect is not Effect.NONE)
+    assert is_kept or "sync" not in called.text

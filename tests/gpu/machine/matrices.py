@@ -39,7 +39,7 @@ def left_matrix(t: Threads, step: Step, registers: tuple[Operand, ...]) -> NDArr
 
 def multiply(t: Threads, step: Step, mask: Mask) -> None:
     """mma.m16n8k16."""
-    whole_warps(t, step, mask)
+    acting = whole_warps(t, step, mask)
     if "m16n8k16" not in step.words:
         raise NotImplementedError(step.text)
     target, left, right, added = (registers_of(operand) for operand in step.operands)
@@ -50,8 +50,8 @@ def multiply(t: Threads, step: Step, mask: Mask) -> None:
     blocks = product.reshape(-1, 2, WARP, 2)  # by warp, upper or lower eight rows, lane, column
     for index, (register, before) in enumerate(zip(target, added, strict=True)):
         lanes = np.ascontiguousarray(blocks[:, index >> 1, :, index & 1]).ravel()
-        t.write(register, lanes + t.read(before, "f32"), None)
-    t.block.counts["mma"] += len(t) // WARP
+        t.write(register, lanes + t.read(before, "f32"), mask)
+    t.block.counts["mma"] += len(acting) // WARP
 
 
 def matrix_at(t: Threads, step: Step, descriptor: int, rows: int, is_transposed: bool) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ GUARD = 4096  # bytes of nobody between two arrays
 POISON = 0xFF  # as float32, float16 and bfloat16: NaN
 BANKS = 32
 SHARED_BASE = 1024  # where a GPU's own begins too: nothing may rely on 0
+LOCAL_BASE = 64
 GENERIC_SHARED = 1 << 40  # where shared memory is for loads and stores that name no space
 
 
@@ -95,6 +98,38 @@ class SharedMemory:
         for first in range(0, len(words), at_once):
             distinct = np.unique(words[first : first + at_once])
             self.conflicts += int(np.bincount(distinct % BANKS).max()) - 1
+
+
+@dataclass(frozen=True)
+class LocalMemory:
+    """What threads have for themselves: the same places, with other bytes for each."""
+
+    bytes: Bytes  # by thread
+    lanes: NDArray[Any]
+
+    def places(self, address: NDArray[Any], size: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        places = address.astype(np.int64)[:, None] + np.arange(size)
+        if (places < LOCAL_BASE).any() or (places >= self.bytes.shape[1]).any():
+            raise Fault("local memory out of bounds")
+        return self.lanes[:, None], places
+
+    def read(self, address: NDArray[Any], size: int) -> Bytes:
+        aligned(address, size)
+        return self.bytes[self.places(address, size)]
+
+    def write(self, address: NDArray[Any], values: Bytes) -> None:
+        aligned(address, values.shape[1])
+        self.bytes[self.places(address, values.shape[1])] = values
+
+
+def places_of(arrays: Iterable[tuple[str, int, int]], first: int) -> tuple[dict[str, int], int]:
+    """Where arrays begin, told by name, alignment and size, those of no size last; and where they end."""
+    places, end = {}, first
+    for name, alignment, size in sorted(arrays, key=lambda each: each[2] == 0):
+        end = (end + alignment - 1) // alignment * alignment
+        places[name] = end
+        end += size
+    return places, end
 
 
 def aligned(address: NDArray[Any], size: int) -> None:

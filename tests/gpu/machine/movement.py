@@ -9,11 +9,11 @@ import numpy as np
 
 from gpu.machine.faults import Fault
 from gpu.machine.mbarriers import Copy
-from gpu.machine.memory import GENERIC_SHARED, Bytes, GlobalMemory, SharedMemory
+from gpu.machine.memory import GENERIC_SHARED, Bytes, GlobalMemory, LocalMemory, SharedMemory
 from gpu.machine.source import Address, Operand, Register, Step
 from gpu.machine.threads import TYPES, Lanes, Mask, Threads
 
-SPACES = ("param", "shared", "global")
+SPACES = ("param", "shared", "global", "local")
 VECTORS = {"v2": 2, "v4": 4, "v8": 8}
 WARP = 32
 
@@ -27,9 +27,14 @@ def space_of(step: Step) -> str:
     return next((space for word in step.words for space in SPACES if word.split("::")[0] == space), "generic")
 
 
-def memory_at(t: Threads, step: Step, address: Lanes) -> tuple[GlobalMemory | SharedMemory, Lanes]:
-    """The memory that addresses are in, and their places there."""
+def memory_at(
+    t: Threads, step: Step, operand: Operand, lanes: Lanes
+) -> tuple[GlobalMemory | SharedMemory | LocalMemory, Lanes]:
+    """The memory that an operand of these lanes is in, and their places there."""
+    address = t.address(operand)[lanes]
     match space_of(step):
+        case "local":
+            return LocalMemory(t.local, lanes), address
         case "shared":
             return t.block.shared, address
         case "global":
@@ -52,7 +57,7 @@ def load(t: Threads, step: Step, mask: Mask) -> None:
         t.write(target, np.full(len(t), t.block.parameters[origin.base.name]), mask)
         return
     lanes, registers = active(t, mask), registers_of(target)
-    memory, address = memory_at(t, step, t.address(origin)[lanes])
+    memory, address = memory_at(t, step, origin, lanes)
     values = np.zeros((len(t), len(registers)), dtype)
     size = dtype.itemsize * len(registers)
     values[lanes] = memory.read(address, size).view(dtype)
@@ -66,7 +71,7 @@ def store(t: Threads, step: Step, mask: Mask) -> None:
     target, origin = step.operands
     lanes = active(t, mask)
     values = np.stack([t.read(register, step.words[-1])[lanes] for register in registers_of(origin)], 1)
-    memory, address = memory_at(t, step, t.address(target)[lanes])
+    memory, address = memory_at(t, step, target, lanes)
     rows = values.view(np.uint8).reshape(len(lanes), -1)
     memory.write(address, rows)
     if isinstance(memory, SharedMemory):
@@ -75,6 +80,8 @@ def store(t: Threads, step: Step, mask: Mask) -> None:
 
 def convert_address(t: Threads, step: Step, mask: Mask) -> None:
     address = t.read(step.operands[1], "u64")
+    if "local" in step.words:
+        raise NotImplementedError(step.text)
     if "shared" in step.words:
         base = np.uint64(GENERIC_SHARED)
         address = address - base if "to" in step.words else address + base
@@ -84,15 +91,20 @@ def convert_address(t: Threads, step: Step, mask: Mask) -> None:
 # Matrices: eight rows of 16 bytes, whose addresses eight lanes give.
 
 
-def whole_warps(t: Threads, step: Step, mask: Mask) -> None:
+def whole_warps(t: Threads, step: Step, mask: Mask) -> Lanes:
+    """The lanes that act, of some warps or of all.
+
+    Raises   Fault where some lanes of a warp do not
+    """
+    if mask is not None and (mask != np.repeat(mask[::WARP], WARP)).any():
+        raise Fault(f"{step.words[0]} in divergent code")
+    return active(t, mask)
+
+
+def all_lanes(step: Step, mask: Mask) -> None:
+    """This machine counts groups of copies for all threads that step together."""
     if mask is not None:
         raise Fault(f"{step.words[0]} in divergent code")
-
-
-def rows_of_matrices(t: Threads, step: Step, operand: Operand) -> tuple[int, Lanes]:
-    """How many matrices a warp moves, and the addresses of their rows, by warp, matrix and row."""
-    count = next(int(word[1]) for word in step.words if word in ("x1", "x2", "x4"))
-    return count, of_rows(t.address(operand), count).reshape(-1, count, 8)
 
 
 def of_rows(lanes: Lanes, count: int) -> Lanes:
@@ -101,15 +113,18 @@ def of_rows(lanes: Lanes, count: int) -> Lanes:
 
 
 def load_matrices(t: Threads, step: Step, mask: Mask) -> None:
-    whole_warps(t, step, mask)
-    count, address = rows_of_matrices(t, step, step.operands[1])
-    rows = t.block.shared.read(address.reshape(-1), 16).view(np.uint16).reshape(-1, count, 8, 8)
-    t.block.shared.races.read(of_rows(t.number, count), address.reshape(-1), 16)
+    acting = whole_warps(t, step, mask)
+    count = next(int(word[1]) for word in step.words if word in ("x1", "x2", "x4"))
+    address = of_rows(t.address(step.operands[1])[acting], count)
+    rows = t.block.shared.read(address, 16).view(np.uint16).reshape(-1, count, 8, 8)
+    t.block.shared.races.read(of_rows(t.number[acting], count), address, 16)
     if "trans" in step.words:
         rows = rows.swapaxes(-1, -2)
-    lanes = np.ascontiguousarray(rows).view(np.uint32).reshape(-1, count, WARP)
-    for index, register in enumerate(registers_of(step.operands[0])):
-        t.write(register, lanes[:, index].reshape(-1), None)
+    values = np.ascontiguousarray(rows).view(np.uint32).reshape(-1, count, WARP)
+    lanes = np.zeros((count, len(t)), np.uint32)
+    lanes[:, acting] = values.swapaxes(0, 1).reshape(count, -1)
+    for register, each in zip(registers_of(step.operands[0]), lanes, strict=True):
+        t.write(register, each, mask)
 
 
 # Copies to shared memory that run beside the kernel.
@@ -143,13 +158,13 @@ def first_bytes(memory: GlobalMemory, origin: Lanes, counts: Lanes, size: int) -
 
 
 def commit_copies(t: Threads, step: Step, mask: Mask) -> None:
-    whole_warps(t, step, mask)
+    all_lanes(step, mask)
     t.groups.append(t.copies)
     t.copies = []
 
 
 def await_copies(t: Threads, step: Step, mask: Mask) -> None:
-    whole_warps(t, step, mask)
+    all_lanes(step, mask)
     if "wait_all" in step.words:
         commit_copies(t, step, mask)
     unfinished = 0 if "wait_all" in step.words else int(t.read(step.operands[0], "u32")[0])
@@ -181,9 +196,9 @@ def shuffle(t: Threads, step: Step, mask: Mask) -> None:
     target = step.operands[0]
     assert isinstance(target, Register)
     register, _, valid = target.name.partition("|")
-    t.write(Register(register), np.take_along_axis(values, source, 1).ravel(), None)
+    t.write(Register(register), np.take_along_axis(values, source, 1).ravel(), mask)
     if valid:
-        t.write(Register(valid), (source == wanted).ravel(), None)
+        t.write(Register(valid), (source == wanted).ravel(), mask)
 
 
 def vote(t: Threads, step: Step, mask: Mask) -> None:
@@ -191,10 +206,10 @@ def vote(t: Threads, step: Step, mask: Mask) -> None:
     holds = t.predicate(step.operands[1]).reshape(-1, WARP)
     if step.words[2] == "ballot":
         bits = (holds.astype(np.uint64) << np.arange(WARP, dtype=np.uint64)).sum(1).astype(np.uint32)
-        t.write(step.operands[0], np.repeat(bits, WARP), None)
+        t.write(step.operands[0], np.repeat(bits, WARP), mask)
     else:
         decide = {"any": np.any, "all": np.all}[step.words[2]]
-        t.write(step.operands[0], np.repeat(decide(holds, axis=1), WARP), None)
+        t.write(step.operands[0], np.repeat(decide(holds, axis=1), WARP), mask)
 
 
 def add_to_memory(t: Threads, step: Step, mask: Mask) -> None:
@@ -204,8 +219,8 @@ def add_to_memory(t: Threads, step: Step, mask: Mask) -> None:
     gives = step.words[0] == "atom"
     place, value = step.operands[gives : gives + 2]
     dtype, lanes = TYPES[step.words[-1]], active(t, mask)
-    memory, address = memory_at(t, step, t.address(place)[lanes])
-    if isinstance(memory, SharedMemory):
+    memory, address = memory_at(t, step, place, lanes)
+    if not isinstance(memory, GlobalMemory):
         raise NotImplementedError(step.text)
     before = np.zeros(len(t), dtype)
     for lane, where in zip(lanes, address, strict=True):

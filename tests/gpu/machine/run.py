@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gpu.machine import arithmetic, copies, matrices, movement
 from gpu.machine.faults import Fault
 from gpu.machine.mbarriers import Mbarriers
-from gpu.machine.memory import SHARED_BASE, GlobalMemory, SharedMemory
+from gpu.machine.memory import SHARED_BASE, GlobalMemory, SharedMemory, places_of
 from gpu.machine.source import Program, Step, read
 from gpu.machine.threads import STORED, TYPES, Block, Mask, Threads
 
@@ -23,8 +23,9 @@ WARP, WARPGROUP = 32, 128
 # What this machine has no use for: it runs in order, and has registers for all.
 IGNORED = ("setmaxnreg", "fence", "membar", "griddepcontrol", "prefetch", "nanosleep", "activemask")
 LEAVING = frozenset(("bra", "ret", "exit"))
-# Steps that the lanes of a warp take together: whoever is early waits.
-TOGETHER = frozenset(("shfl", "vote", "ldmatrix", "mma", "wgmma", "bar", "barrier"))
+# Steps that the lanes of a warp take together, and those of all who step together: whoever is early waits.
+OF_WARPS = frozenset(("shfl", "vote", "ldmatrix", "mma"))
+OF_ALL = frozenset(("wgmma", "bar", "barrier", "commit_group", "wait_group", "wait_all"))
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class Run:
         """Are others further behind, or must these lanes wait for some of their warps?"""
         if self.waiting and any(each < place for each in self.waiting if each not in self.stalled):
             return True
-        is_early = step.words[0] in TOGETHER and self.waits_for_others(here)
+        width = together(step, len(here))
+        is_early = width > 0 and self.waits_for_others(here, width)
         if is_early:
             self.stalled.add(place)
         return is_early
@@ -106,11 +108,11 @@ class Run:
                 raise Fault(f"divergent code: lanes end, for which others of their warp wait at {step.text}")
         self.alive = self.alive & ~lanes
 
-    def waits_for_others(self, here: NDArray[np.bool_]) -> bool:
-        """Are lanes of the same warps on their way from elsewhere, where nothing holds them up?"""
+    def waits_for_others(self, here: NDArray[np.bool_], width: int) -> bool:
+        """Are lanes of the same groups on their way from elsewhere, where nothing holds them up?"""
         free = [lanes for place, lanes in self.waiting.items() if place not in self.stalled]
-        warps = here.reshape(-1, WARP).any(1)
-        return any((lanes.reshape(-1, WARP).any(1) & warps).any() for lanes in free)
+        groups = here.reshape(-1, width).any(1)
+        return any((lanes.reshape(-1, width).any(1) & groups).any() for lanes in free)
 
     def put(self, place: int, lanes: NDArray[np.bool_]) -> None:
         if lanes.any():
@@ -149,6 +151,13 @@ class Run:
         numbers = [int(self.threads.read(operand, "u32")[0]) for operand in step.operands]
         count = numbers[1] if len(numbers) > 1 else 0
         yield Meeting(numbers[0], count, "arrive" not in step.words)
+
+
+def together(step: Step, all_of_them: int) -> int:
+    """How many lanes take a step together; 0 where each may take it by itself."""
+    if step.words[0] in OF_WARPS:
+        return WARP
+    return 0 if OF_ALL.isdisjoint(step.words) else all_of_them
 
 
 def mask_of(lanes: NDArray[np.bool_]) -> Mask:
@@ -278,7 +287,7 @@ def run_block(
     index: tuple[int, int, int],
     order: random.Random,
 ) -> Counter[str]:
-    symbols, size = places_of(program)
+    symbols, size = places_of(program.shared, SHARED_BASE)
     shared = SharedMemory(size + how.shared_bytes - SHARED_BASE, how.threads)
     specials = {f"%ctaid.{axis}": value for axis, value in zip("xyz", index, strict=True)}
     specials |= {f"%nctaid.{axis}": value for axis, value in zip("xyz", how.grid, strict=True)}
@@ -289,13 +298,3 @@ def run_block(
     Schedule(block, runs, how.width, order).run()
     block.counts["bank_conflicts"] = shared.conflicts
     return block.counts
-
-
-def places_of(program: Program) -> tuple[dict[str, int], int]:
-    """Where arrays in shared memory begin, those that the launch sizes last; and where they end."""
-    places, end = {}, SHARED_BASE
-    for name, alignment, size in sorted(program.shared, key=lambda each: each[2] == 0):
-        end = (end + alignment - 1) // alignment * alignment
-        places[name] = end
-        end += size
-    return places, end

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 COMMENT = re.compile(r"//[^\n]*")
-SHARED = re.compile(r"\.shared\s+\.align\s+(\d+)\s+\.b8\s+([\w$]+)\[(\d*)\]\s*;")
+SHARED, LOCAL = (
+    re.compile(rf"\.{space}\s+\.align\s+(\d+)\s+\.b8\s+([\w$]+)\[(\d*)\]\s*;")
+    for space in ("shared", "local")
+)
 ENTRY = re.compile(r"\.visible\s+\.entry\s+([\w$]+)\s*\(([^)]*)\)[^{]*\{")
 LABEL = re.compile(r"([\w$]+)\s*:(?!:)")
 GUARD = re.compile(r"@(!?)(\S+)\s+(.*)")
@@ -56,6 +59,7 @@ class Program:
     name: str
     parameters: tuple[tuple[str, str], ...]  # type and name
     shared: tuple[tuple[str, int, int], ...]  # name, alignment and size; 0 for what the launch sizes
+    local: tuple[tuple[str, int, int], ...]
     registers: dict[str, str]  # type by name
     steps: tuple[Step, ...]
     targets: dict[int, int]  # of steps that branch
@@ -155,6 +159,7 @@ def read(text: str) -> Program:
         entry[1],
         tuple((words[1][1:], words[-1]) for words in parameters),
         tuple((m[2], int(m[1]), int(m[3] or 0)) for m in SHARED.finditer(text)),
+        tuple((m[2], int(m[1]), int(m[3])) for m in LOCAL.finditer(text)),
         reader.registers,
         tuple(reader.steps),
         reader.targets(),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gpu.machine.faults import Fault
 from gpu.machine.mbarriers import Copy, Mbarriers
-from gpu.machine.memory import GlobalMemory, SharedMemory
+from gpu.machine.memory import LOCAL_BASE, POISON, Bytes, GlobalMemory, SharedMemory, places_of
 from gpu.machine.source import Address, Immediate, Operand, Program, Register
 
 Lanes = NDArray[Any]
@@ -57,7 +57,10 @@ class Threads:
     """Some threads of a block that step together; `number` counts them in the block."""
 
     def __init__(self, program: Program, block: Block, number: Lanes) -> None:
-        self.block, self.number, self.symbols = block, number, block.symbols
+        self.block, self.number = block, number
+        local, end = places_of(program.local, LOCAL_BASE)
+        self.symbols = block.symbols | local
+        self.local: Bytes = np.full((len(number), end), POISON, np.uint8)
         self.registers: dict[str, Lanes] = {
             name: np.zeros(len(number), STORED[type_]) for name, type_ in program.registers.items()
         }
