@@ -26,6 +26,7 @@ from mhagen.pipeline import compile_to_gpu_source
 pytestmark = needs_compiler
 # By tiles and by parts, with a tail, and where few keys are seen.
 LENGTHS = ((33, 70), (2, 300), (1, 5))
+ROUNDINGS = 2  # of weights, before they are multiplied, and of results
 DUST = 2e-7  # of an entropy, which is a difference: where it is 0 the kernel rounds
 
 
@@ -80,4 +81,4 @@ def test_a_spec_drawn_at_random_equals_the_reference(gpu: Gpu, drawn: Case | int
     for queries, keys in LENGTHS:
         call = Shape(2, queries, keys, queries, rng.choice([0.2, 1.0, 8.0])).random(case)
         call["query_offset"] = offsets_of(rng, 2, keys)
-        assert_right_where_steady(case.spec, called(gpu, module, case, call), call)
+        assert_right_where_steady(case.spec, called(gpu, module, case, call), call, ROUNDINGS)
