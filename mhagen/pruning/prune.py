@@ -96,13 +96,16 @@ def watched(spec: Spec, pairs: Sequence[tuple[object, object]]) -> tuple[Observe
 
 
 def named_layer(spec: Spec, weights: object, inputs: object, number: int | None) -> SeenLayer:
-    """The layer; mistakes name its number where there are several."""
+    """The layer; mistakes name its number where there are several, and the files that it is in."""
     try:
         return seen_layer(spec, weights_in(weights), arrays_in(inputs))
     except InputError as error:
-        if number is None:
+        given = {"weights": weights, "inputs": inputs}
+        places = [] if number is None else [f"layer {number}"]
+        places += [f"{name} {each}" for name, each in given.items() if isinstance(each, str | os.PathLike)]
+        if not places:
             raise
-        raise InputError(f"layer {number}: {error}") from error
+        raise InputError(f"{', '.join(places)}: {error}") from error
 
 
 def arrays_in(given: Any) -> Any:

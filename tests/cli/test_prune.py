@@ -96,3 +96,11 @@ def test_an_error_is_a_document_too(mhagen: Run, files: tuple[Path, ...]) -> Non
     found = mhagen("prune", spec, "gone.npz", "-i", inputs, "--json")
     assert (found.code, found.document["exit_code"]) == (2, 2)
     assert "gone.npz cannot be read" in found.document["error"]["message"]
+
+
+def test_files_that_are_given_in_place_of_each_other_are_named(mhagen: Run, files: tuple[Path, ...]) -> None:
+    spec, weights, _ = files
+    inputs = weights.with_name("seen.npz")
+    np.savez(inputs, x=X)
+    said = mhagen("prune", spec, inputs, "-i", weights)
+    assert (said.code, said.err) == (2, f"error: weights {inputs}, inputs {weights}: inputs needs x\n")
