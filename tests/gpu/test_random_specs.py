@@ -16,6 +16,7 @@ from kernels.test_random_specs import DRAWN_NOW, offset_of
 
 from gpu import virtual
 from gpu.attention import DTYPES
+from gpu.by_torch import TorchGpu
 from gpu.libraries import OfTorch
 from gpu.toolchain import needs_compiler
 from gpu.virtual import Gpu
@@ -31,8 +32,8 @@ DUST = 2e-7  # of an entropy, which is a difference: where it is 0 the kernel ro
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
-    return virtual.installed(monkeypatch)
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu | TorchGpu:
+    return virtual.gpu_for_calls(monkeypatch)
 
 
 def for_gpus(case: Case, arch: str) -> Case:
@@ -46,7 +47,7 @@ def for_gpus(case: Case, arch: str) -> Case:
     return replace(case, spec=case.spec.model_copy(update={"heads": heads, "dtype": dtype}))
 
 
-def called(gpu: Gpu, module: Any, case: Case, call: dict[str, Any]) -> Any:
+def called(gpu: Gpu | TorchGpu, module: Any, case: Case, call: dict[str, Any]) -> Any:
     """What attention() leaves in the memory of the GPU."""
     given = {
         name: gpu.put(OfTorch, each) if isinstance(each, np.ndarray) else each for name, each in call.items()
@@ -73,7 +74,9 @@ DRAWN = [(number, arch) for number in range(DRAWN_NOW) for arch in ("sm_80", "sm
 
 
 @pytest.mark.parametrize(("drawn", "arch"), [*KEPT, *DRAWN], ids=repr)
-def test_a_spec_drawn_at_random_equals_the_reference(gpu: Gpu, drawn: Case | int, arch: str) -> None:
+def test_a_spec_drawn_at_random_equals_the_reference(
+    gpu: Gpu | TorchGpu, drawn: Case | int, arch: str
+) -> None:
     case = for_gpus(numbered(drawn) if isinstance(drawn, int) else drawn, arch)
     print(case.spec.model_dump_json(exclude_defaults=True), case.ranges)
     module = cuda.load_gpu(compile_to_gpu_source(case.spec, arch)[2])

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gpu import test_attention, test_decoding, test_float32, test_groups, test_hopper, test_second, virtual
-from gpu.attention import SMALL, Call, Outcome, assert_right, module_of
+from gpu.attention import DTYPES, SMALL, Call, Outcome, assert_right, module_of
+from gpu.by_torch import TorchGpu
 from gpu.machine.faults import Fault
 from gpu.toolchain import needs_compiler
 from gpu.virtual import Gpu, attend
@@ -83,31 +85,36 @@ CALLS: dict[str, tuple[Mapping[str, Any], Any, str, Call, int]] = {
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu | TorchGpu:
+    return virtual.gpu_for_calls(monkeypatch)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     return virtual.installed(monkeypatch)
 
 
-def called(gpu: Gpu, name: str, library: str = "torch") -> Outcome:
+def called(gpu: Gpu | TorchGpu, name: str, library: str = "torch") -> Outcome:
     spec, schedule, arch, call, _ = CALLS[name]
     return attend(gpu, spec, call, module_of(spec, schedule, arch), library)
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_gives_what_the_reference_gives(gpu: Gpu, name: str) -> None:
+def test_a_call_gives_what_the_reference_gives(gpu: Gpu | TorchGpu, name: str) -> None:
     spec, *_, kernels = CALLS[name]
     assert_right(called(gpu, name), spec["dtype"])
-    assert gpu.ran == kernels
+    assert gpu.ran in (kernels, TorchGpu.ran)
 
 
 @pytest.mark.parametrize("name", ["tiles", "parts", "rows apart", "second passes behind parts"])
-def test_the_library_that_arrays_are_from_is_all_the_same(gpu: Gpu, name: str) -> None:
+def test_the_library_that_arrays_are_from_is_all_the_same(no_gpu: Gpu, name: str) -> None:
     """CuPy's come by DLPack, and results are made of other functions."""
-    assert_right(called(gpu, name, "cupy"), CALLS[name][0]["dtype"])
+    assert_right(called(no_gpu, name, "cupy"), CALLS[name][0]["dtype"])
 
 
 @pytest.mark.parametrize("given", ["new_counter", "new_workspace"])
 def test_what_is_let_go_before_kernels_are_on_the_stream_is_seen(
-    gpu: Gpu, monkeypatch: pytest.MonkeyPatch, given: str
+    no_gpu: Gpu, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     name, place = {
         "new_counter": ("more tasks than blocks of threads", gpu_launch),
@@ -116,12 +123,25 @@ def test_what_is_let_go_before_kernels_are_on_the_stream_is_seen(
     plain = getattr(place, given)
     monkeypatch.setattr(place, given, lambda *how: SimpleNamespace(address=plain(*how).address))
     with pytest.raises(Fault, match="global memory out of bounds"):
-        called(gpu, name)
+        called(no_gpu, name)
 
 
-def test_shared_memory_that_was_not_asked_for_is_not_there(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shared_memory_that_was_not_asked_for_is_not_there(
+    no_gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of 48 KiB nobody needs to ask for any; the blocks of this kernel have more."""
     monkeypatch.setattr(Gpu, "allow", lambda *how: 0)
     module = module_of({**test_hopper.CAUSAL, "name": "of_much_memory"}, None, "sm_90a")
     with pytest.raises(InternalError, match="cuLaunchKernel failed"):
-        attend(gpu, test_hopper.CAUSAL, Call(3, 3), module)
+        attend(no_gpu, test_hopper.CAUSAL, Call(3, 3), module)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("gap", [0, 3])
+def test_arrays_for_a_gpu_come_back_as_they_were(dtype: str, gap: int) -> None:
+    """By PyTorch, here with the host in place of the GPU."""
+    array = np.random.default_rng(0).standard_normal((2, 3, 5, 8)).astype(DTYPES[dtype])
+    host = TorchGpu("cpu")
+    given = host.put(None, array, Call(5, 5, gap=gap))
+    assert given.stride() == (15 * (8 + gap), 5 * (8 + gap), 8 + gap, 1)
+    np.testing.assert_array_equal(host.fetch(given, DTYPES[dtype]), array)

@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike, NDArray
 
-from gpu import attention, libraries
+from gpu import attention, hardware, libraries
 from gpu.attention import Call, Outcome
+from gpu.by_torch import TorchGpu
 from gpu.libcuda import Library, OnGpu, given_in, put, replace_driver
 from gpu.machine import run as machine
 from gpu.machine.memory import GUARD, POISON, GlobalMemory
@@ -154,6 +155,8 @@ class Arrays(libraries.Module):
 
 def installed(monkeypatch: pytest.MonkeyPatch, **about: Any) -> Gpu:
     """A GPU in place of that of this machine, for which PTX is code enough; PyTorch and CuPy that have it."""
+    if hardware.is_chosen():
+        pytest.skip("a GPU would have to wait for an interpreter")
     found = Gpu(**about)
     replace_driver(found, monkeypatch)
     monkeypatch.setattr(gpu_launch.GpuKernel, "image", lambda self, has: self.code())
@@ -162,7 +165,14 @@ def installed(monkeypatch: pytest.MonkeyPatch, **about: Any) -> Gpu:
     return found
 
 
-def attend(gpu: Gpu, spec: Mapping[str, Any], call: Call, module: Any, library: str = "torch") -> Outcome:
+def gpu_for_calls(monkeypatch: pytest.MonkeyPatch) -> Gpu | TorchGpu:
+    """One that is none, or that of this machine where tests are asked for it."""
+    return TorchGpu() if hardware.is_chosen() else installed(monkeypatch)
+
+
+def attend(
+    gpu: Gpu | TorchGpu, spec: Mapping[str, Any], call: Call, module: Any, library: str = "torch"
+) -> Outcome:
     """Call attention() as a user does, with arrays of a library, and let it make those for results."""
     kind = libraries.KINDS[library]
     arrays = attention.operands(spec, call)
