@@ -21,7 +21,7 @@ from gpu import hardware
 from gpu.machine import run as machine
 from gpu.machine.faults import Fault
 from gpu.machine.memory import GlobalMemory
-from gpu.machine.run import WARP, WARPGROUP, Launch
+from gpu.machine.run import WARP, Launch, width_of
 from mhagen.backend import cuda
 from mhagen.pipeline import compile_to_gpu_source
 from mhagen.schedule.gpu_plan import GpuSchedule
@@ -174,8 +174,7 @@ def attend(
     if kernel.counts_tasks:  # few blocks of threads, each with many tasks; or one for each
         arguments = (*arguments, memory.put(np.zeros(1, np.uint32)) if call.blocks else 0)
         blocks = min(call.blocks, blocks) if call.blocks else blocks
-    together = WARPGROUP if "wgmma" in text else WARP
-    how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, together, call.seed)
+    how = Launch((blocks, 1, 1), module.THREADS, module.SHARED_BYTES, width_of(text), call.seed)
     return launch(text if plant is None else plant(text), how, arguments, memory)
 
 

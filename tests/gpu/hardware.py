@@ -71,9 +71,8 @@ def loaded(text: str, shared_bytes: int) -> ctypes.c_void_p:
 
 
 @cache
-def parameters_of(text: str) -> tuple[tuple[str, str], ...]:
-    """The type and the name of each."""
-    return tuple(read(text).parameters)
+def parameters_of(text: str) -> Struct:
+    return read(text).struct
 
 
 def entry_of(text: str) -> str:
@@ -86,8 +85,7 @@ def launch(text: str, how: Launch, arguments: tuple[Any, ...], memory: GlobalMem
     assert isinstance(memory, GpuMemory)
     function = loaded(text, how.shared_bytes)
     memory.send()
-    letters = ("iq"[type_.endswith("64")] for type_, _ in parameters_of(text))
-    parameters = Struct("@" + "".join(letters)).pack(*arguments)
+    parameters = parameters_of(text).pack(*arguments)
     driver().launch(function, parameters, how.grid[0], how.threads, how.shared_bytes, 0)
     driver().call("cuCtxSynchronize")
     memory.fetch()

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
-from struct import Struct
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,14 +26,17 @@ from gpu.by_torch import TorchGpu
 from gpu.libcuda import Library, OnGpu, given_in, put, replace_driver
 from gpu.machine import run as machine
 from gpu.machine.memory import GUARD, POISON, GlobalMemory
-from gpu.machine.run import WARP, WARPGROUP, Launch
+from gpu.machine.run import Launch
 from gpu.machine.source import Program, read
+from mhagen.base.target import GPUS, gpu_named
 from mhagen.runtime import gpu_driver, gpu_launch
 from mhagen.spec.statistic import LEADERS
 
 MULTIPROCESSORS = 2  # so few that blocks of threads take several tasks
-WITHOUT_ASKING, MOST = 48 << 10, 227 << 10  # bytes of shared memory of a block, on sm_90
-INVALID_VALUE, NOT_FOUND = 1, 500  # of the driver's cuda.h
+WITHOUT_ASKING = 48 << 10  # bytes of shared memory of a block
+# Of the driver's cuda.h.
+INVALID_VALUE, INVALID_CONTEXT, NO_BINARY_FOR_GPU, INVALID_HANDLE, NOT_FOUND = 1, 201, 209, 400, 500
+UNWRITTEN = 0x7F  # bytes of new arrays: no number of any format that is right anywhere
 HEADS = ("query", "key", "value")
 
 
@@ -45,10 +47,6 @@ class Kernel:
     program: Program
     width: int
     allowed: int = WITHOUT_ASKING
-
-    @property
-    def parameters(self) -> Struct:
-        return Struct("@" + "".join("iq"[type_.endswith("64")] for type_, _ in self.program.parameters))
 
 
 @dataclass
@@ -67,10 +65,23 @@ class Gpu(Library):
         else:
             super().attribute(value, attribute, device)
 
-    def load(self, module: Any, code: bytes, *options: Any) -> None:
+    @property
+    def most_shared_bytes(self) -> int:
+        return min(each.shared_bytes for each in GPUS if each.compute_capability == self.capability)
+
+    def load(self, module: Any, code: bytes, *options: Any) -> int:
         text = code.rstrip(b"\0").decode()
-        self.loaded.append(Kernel(read(text), WARPGROUP if "wgmma" in text else WARP))
+        program = read(text)
+        target = gpu_named(program.target)
+        if not self.contexts:
+            return INVALID_CONTEXT
+        if target.compute_capability > self.capability or (
+            target.suffix and target.compute_capability != self.capability
+        ):
+            return NO_BINARY_FOR_GPU
+        self.loaded.append(Kernel(program, machine.width_of(text)))
         put(module, len(self.loaded))
+        return 0
 
     def function(self, function: Any, module: Any, symbol: bytes) -> int:
         put(function, module.value)
@@ -79,20 +90,26 @@ class Gpu(Library):
     def allow(self, function: Any, attribute: int, size: int) -> int:
         assert attribute == gpu_driver.MAX_DYNAMIC_SHARED_BYTES
         self.loaded[function.value - 1].allowed = size
-        return 0 if size <= MOST else INVALID_VALUE
+        return 0 if size <= self.most_shared_bytes else INVALID_VALUE
 
-    def clear(self, address: Any, value: int, count: Any, stream: Any) -> None:
+    def clear(self, address: Any, value: int, count: Any, stream: Any) -> int:
         words = np.full(count.value, value, np.uint32)
         self.pending.append(partial(self.write, address.value, words))
+        return 0 if self.contexts else INVALID_CONTEXT
 
     def launch(self, function: Any, *how: Any) -> int:
         """Nothing runs yet: the host goes on."""
-        kernel, told = self.loaded[function.value - 1], given_in(how[9])
-        shared = how[6]
-        if shared > kernel.allowed or len(told) != kernel.parameters.size or min(how[:6]) < 1:
+        if not self.contexts:
+            return INVALID_CONTEXT
+        if function.value is None:  # loaded before this GPU took its place
+            return INVALID_HANDLE
+        kernel, told, shared = self.loaded[function.value - 1], given_in(how[9]), how[6]
+        program = kernel.program
+        is_too_much = shared > kernel.allowed or how[3] > program.most_threads
+        if is_too_much or len(told) != program.struct.size or min(how[:6]) < 1:
             return INVALID_VALUE
         start = Launch(tuple(how[:3]), how[3], shared, kernel.width)
-        self.pending.append(partial(self.run, kernel, start, kernel.parameters.unpack(told)))
+        self.pending.append(partial(self.run, kernel, start, program.struct.unpack(told)))
         return 0
 
     def run(self, kernel: Kernel, how: Launch, arguments: tuple[int, ...]) -> None:
@@ -109,7 +126,7 @@ class Gpu(Library):
         address = self.memory.top
         self.memory.top = (address + size + GUARD + 255) & ~255
         assert self.memory.top < self.memory.bytes.size
-        self.pending.append(partial(self.own, address, size, True))
+        self.pending.append(partial(self.own, address, size, True, UNWRITTEN))
         return self.held(kind(address, shape, typestr), address, size)
 
     def put(self, kind: type[OnGpu], array: NDArray[Any], call: Call | None = None) -> OnGpu:
@@ -128,8 +145,8 @@ class Gpu(Library):
         weakref.finalize(array, self.pending.append, partial(self.own, address, size, False))
         return array
 
-    def own(self, address: int, size: int, is_mine: bool) -> None:
-        self.memory.bytes[address : address + size] = POISON
+    def own(self, address: int, size: int, is_mine: bool, filled: int = POISON) -> None:
+        self.memory.bytes[address : address + size] = filled
         self.memory.is_mine[address : address + size] = is_mine
 
     def finish(self) -> None:
@@ -138,6 +155,7 @@ class Gpu(Library):
             self.pending.pop(0)()
 
     def fetch(self, array: OnGpu, dtype: DTypeLike) -> NDArray[Any]:
+        assert array.typestr == libraries.TYPE_STRINGS[np.dtype(dtype).name]
         self.finish()
         return self.memory.get(array.address, dtype, array.shape)
 

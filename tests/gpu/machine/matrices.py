@@ -43,7 +43,6 @@ def multiply(t: Threads, step: Step, mask: Mask) -> None:
     if "m16n8k16" not in step.words:
         raise NotImplementedError(step.text)
     target, left, right, added = (registers_of(operand) for operand in step.operands)
-    product = np.zeros((len(t) // WARP, 16, 8), np.float32)
     b = [values_of(t.read(r, "b32"), step).reshape(-1, 8, 8).swapaxes(1, 2) for r in right]
     with np.errstate(invalid="ignore"):
         product = left_matrix(t, step, left) @ np.concatenate(b, 1)
@@ -78,7 +77,7 @@ def multiply_async(t: Threads, step: Step, mask: Mask) -> None:
 
     The next may add to the same accumulators, for wgmmas of a shape come one after the other.
     """
-    if mask is not None or len(t) != WARPGROUP:
+    if len(t) != WARPGROUP:
         raise Fault("wgmma needs four whole warps that run together")
     target, left, right, *rest = step.operands
     accumulators = registers_of(target)

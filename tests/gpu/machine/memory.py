@@ -17,7 +17,7 @@ GUARD = 4096  # bytes of nobody between two arrays
 POISON = 0xFF  # as float32, float16 and bfloat16: NaN
 BANKS = 32
 SHARED_BASE = 1024  # where a GPU's own begins too: nothing may rely on 0
-LOCAL_BASE = 64
+LOCAL_BASE = 64  # as of shared memory, and as many bytes of nobody lie behind each array
 GENERIC_SHARED = 1 << 40  # where shared memory is for loads and stores that name no space
 
 
@@ -105,11 +105,12 @@ class LocalMemory:
     """What threads have for themselves: the same places, with other bytes for each."""
 
     bytes: Bytes  # by thread
+    is_mine: NDArray[np.bool_]
     lanes: NDArray[Any]
 
     def places(self, address: NDArray[Any], size: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         places = address.astype(np.int64)[:, None] + np.arange(size)
-        if (places < LOCAL_BASE).any() or (places >= self.bytes.shape[1]).any():
+        if ((places < 0) | (places >= self.is_mine.size)).any() or not self.is_mine[places].all():
             raise Fault("local memory out of bounds")
         return self.lanes[:, None], places
 
@@ -122,13 +123,13 @@ class LocalMemory:
         self.bytes[self.places(address, values.shape[1])] = values
 
 
-def places_of(arrays: Iterable[tuple[str, int, int]], first: int) -> tuple[dict[str, int], int]:
+def places_of(arrays: Iterable[tuple[str, int, int]], first: int, gap: int = 0) -> tuple[dict[str, int], int]:
     """Where arrays begin, told by name, alignment and size, those of no size last; and where they end."""
     places, end = {}, first
     for name, alignment, size in sorted(arrays, key=lambda each: each[2] == 0):
         end = (end + alignment - 1) // alignment * alignment
         places[name] = end
-        end += size
+        end += size + gap
     return places, end
 
 

@@ -34,7 +34,7 @@ def memory_at(
     address = t.address(operand)[lanes]
     match space_of(step):
         case "local":
-            return LocalMemory(t.local, lanes), address
+            return LocalMemory(t.local, t.is_local, lanes), address
         case "shared":
             return t.block.shared, address
         case "global":
@@ -102,7 +102,10 @@ def whole_warps(t: Threads, step: Step, mask: Mask) -> Lanes:
 
 
 def all_lanes(step: Step, mask: Mask) -> None:
-    """This machine counts groups of copies for all threads that step together."""
+    """Of copies, this machine counts groups for all threads that step together; wgmma is of four warps.
+
+    Raises   Fault where some do not come
+    """
     if mask is not None:
         raise Fault(f"{step.words[0]} in divergent code")
 

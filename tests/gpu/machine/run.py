@@ -25,7 +25,7 @@ IGNORED = ("setmaxnreg", "fence", "membar", "griddepcontrol", "prefetch", "nanos
 LEAVING = frozenset(("bra", "ret", "exit"))
 # Steps that the lanes of a warp take together, and those of all who step together: whoever is early waits.
 OF_WARPS = frozenset(("shfl", "vote", "ldmatrix", "mma"))
-OF_ALL = frozenset(("wgmma", "bar", "barrier", "commit_group", "wait_group", "wait_all"))
+OF_ALL = frozenset(("wgmma", "setmaxnreg", "bar", "barrier", "commit_group", "wait_group", "wait_all"))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ class Run:
     def __init__(self, program: Program, threads: Threads) -> None:
         self.program, self.threads = program, threads
         self.waiting: dict[int, NDArray[np.bool_]] = {0: np.ones(len(threads), np.bool_)}
-        self.alive = np.ones(len(threads), np.bool_)
         self.stalled: set[int] = set()  # places of steps that whole warps take, where some lanes are early
 
     def steps(self) -> Iterator[Meeting]:
@@ -106,7 +105,6 @@ class Run:
             if (self.waiting[place].reshape(-1, WARP).any(1) & warps).any():
                 step = self.program.steps[place]
                 raise Fault(f"divergent code: lanes end, for which others of their warp wait at {step.text}")
-        self.alive = self.alive & ~lanes
 
     def waits_for_others(self, here: NDArray[np.bool_], width: int) -> bool:
         """Are lanes of the same groups on their way from elsewhere, where nothing holds them up?"""
@@ -129,7 +127,7 @@ class Run:
         if root in ACTS:
             ACTS[root](self.threads, step, mask)
         elif root in ("bar", "barrier"):
-            yield from self.meet(step, here)
+            yield from self.meet(step, mask)
         elif root == "mbarrier":
             yield from self.use_mbarrier(step, mask)
         else:
@@ -142,13 +140,18 @@ class Run:
             copies.mbarrier(self.threads, step, mask)
             yield PASSING
 
-    def meet(self, step: Step, here: NDArray[np.bool_]) -> Iterator[Meeting]:
+    def meet(self, step: Step, mask: Mask) -> Iterator[Meeting]:
+        """Raises   Fault where not all come, or they come to different barriers"""
         if "warp" in step.words:
-            self.threads.block.shared.races.meet(self.threads.number[here])
+            acting = movement.whole_warps(self.threads, step, mask)
+            self.threads.block.shared.races.meet(self.threads.number[acting])
             return
-        if not (here == self.alive).all():
+        if mask is not None:
             raise Fault("a barrier in divergent code: " + step.text)
-        numbers = [int(self.threads.read(operand, "u32")[0]) for operand in step.operands]
+        operands = [np.unique(self.threads.read(operand, "u32")) for operand in step.operands]
+        if any(len(each) > 1 for each in operands):
+            raise Fault("threads come to different barriers: " + step.text)
+        numbers = [int(each[0]) for each in operands]
         count = numbers[1] if len(numbers) > 1 else 0
         yield Meeting(numbers[0], count, "arrive" not in step.words)
 
@@ -165,12 +168,14 @@ def mask_of(lanes: NDArray[np.bool_]) -> Mask:
 
 
 def multiply_group(threads: Threads, step: Step, mask: Mask) -> None:
+    movement.all_lanes(step, mask)
     if step.words[1] != "fence":
         matrices.WGMMA[step.words[1]](threads, step, mask)
 
 
 def ignore(threads: Threads, step: Step, mask: Mask) -> None:
-    pass
+    if step.words[0] == "setmaxnreg":
+        movement.all_lanes(step, mask)
 
 
 def copy(threads: Threads, step: Step, mask: Mask) -> None:
@@ -262,6 +267,11 @@ class Launch:
     shared_bytes: int = 0
     width: int = WARP  # so many threads step together; WARPGROUP where there is a wgmma
     seed: int = 0
+
+
+def width_of(text: str) -> int:
+    """So many threads of a kernel step together: wgmma is of four warps."""
+    return WARPGROUP if "wgmma" in text else WARP
 
 
 def launch(text: str | Program, how: Launch, arguments: Iterable[Any], memory: GlobalMemory) -> Counter[str]:

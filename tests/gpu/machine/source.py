@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from struct import Struct
 
 COMMENT = re.compile(r"//[^\n]*")
 SHARED, LOCAL = (
@@ -12,6 +13,8 @@ SHARED, LOCAL = (
     for space in ("shared", "local")
 )
 ENTRY = re.compile(r"\.visible\s+\.entry\s+([\w$]+)\s*\(([^)]*)\)[^{]*\{")
+TARGET = re.compile(r"\.target\s+(sm_\w+)")
+MOST_THREADS = re.compile(r"\.maxntid\s+(\d+)")
 LABEL = re.compile(r"([\w$]+)\s*:(?!:)")
 GUARD = re.compile(r"@(!?)(\S+)\s+(.*)")
 RANGE = re.compile(r"(.+)<(\d+)>$")
@@ -63,6 +66,13 @@ class Program:
     registers: dict[str, str]  # type by name
     steps: tuple[Step, ...]
     targets: dict[int, int]  # of steps that branch
+    target: str  # the least GPU that it is for
+    most_threads: int  # of a block
+
+    @property
+    def struct(self) -> Struct:
+        """How its parameters lie in memory."""
+        return Struct("@" + "".join("iq"[type_.endswith("64")] for type_, _ in self.parameters))
 
 
 @dataclass
@@ -163,7 +173,14 @@ def read(text: str) -> Program:
         reader.registers,
         tuple(reader.steps),
         reader.targets(),
+        *known_of(text),
     )
+
+
+def known_of(text: str) -> tuple[str, int]:
+    """What is said of the GPU and of blocks of threads, where it is said."""
+    target, threads = TARGET.search(text), MOST_THREADS.search(text)
+    return target[1] if target else "sm_80", int(threads[1]) if threads else 1024
 
 
 def parts(text: str, place: int) -> Iterator[tuple[str, str]]:

@@ -58,9 +58,12 @@ class Threads:
 
     def __init__(self, program: Program, block: Block, number: Lanes) -> None:
         self.block, self.number = block, number
-        local, end = places_of(program.local, LOCAL_BASE)
+        local, end = places_of(program.local, LOCAL_BASE, LOCAL_BASE)
         self.symbols = block.symbols | local
         self.local: Bytes = np.full((len(number), end), POISON, np.uint8)
+        self.is_local = np.zeros(end, np.bool_)
+        for name, _, size in program.local:
+            self.is_local[local[name] : local[name] + size] = True
         self.registers: dict[str, Lanes] = {
             name: np.zeros(len(number), STORED[type_]) for name, type_ in program.registers.items()
         }
