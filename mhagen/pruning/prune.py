@@ -96,13 +96,14 @@ def watched(spec: Spec, pairs: Sequence[tuple[object, object]]) -> tuple[Observe
 
 
 def named_layer(spec: Spec, weights: object, inputs: object, number: int | None) -> SeenLayer:
-    """The layer; mistakes name its number where there are several, and the files that it is in."""
+    """The layer; mistakes name its number where there are several, and the files that do not fit."""
+    given = {"weights": weights, "inputs": inputs}
+    places = [] if number is None else [f"layer {number}"]
     try:
-        return seen_layer(spec, weights_in(weights), arrays_in(inputs))
-    except InputError as error:
-        given = {"weights": weights, "inputs": inputs}
-        places = [] if number is None else [f"layer {number}"]
+        arrays = weights_in(weights), arrays_in(inputs)
         places += [f"{name} {each}" for name, each in given.items() if isinstance(each, str | os.PathLike)]
+        return seen_layer(spec, *arrays)
+    except InputError as error:
         if not places:
             raise
         raise InputError(f"{', '.join(places)}: {error}") from error

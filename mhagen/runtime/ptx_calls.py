@@ -38,8 +38,6 @@ TO_LLVM: dict[str, ir.Type] = {
     "r": ir.IntType(32),
     "l": ir.IntType(64),
 }
-# What lanes do together must not come to depend on more conditions than it does.
-ATTRIBUTES = {Effect.NONE: (), Effect.LANES: ("convergent",), Effect.MEMORY: ("convergent",)}
 SHARED_MEMORY = "mhagen_shared"
 SHARED_SPACE = 3
 SHARED_ALIGNMENT = 1024
@@ -115,7 +113,7 @@ def emit_text(called: Instruction, builder: ir.IRBuilder, values: Sequence[ir.Va
         constraints(called, letters),
         side_effect=called.effect is not Effect.NONE,
     )
-    value = builder.call(text, values, attrs=ATTRIBUTES[called.effect])
+    value = builder.call(text, values, attrs=() if called.effect is Effect.NONE else ("convergent",))
     if len(given) < 2:
         return [value] * len(given)
     return [builder.extract_value(value, index) for index in range(len(given))]
