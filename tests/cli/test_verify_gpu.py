@@ -1,4 +1,4 @@
-"""`mhagen build --backend cuda --verify`, on a GPU that is none: its kernels are run by an interpreter."""
+"""`mhagen build --backend cuda --verify`, on a simulated GPU: its kernels are run by an interpreter."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpu import virtual, virtual_numba
+from gpu import simulated, simulated_numba
 from gpu.machine import run as machine
+from gpu.simulated import Gpu
 from gpu.toolchain import needs_compiler
-from gpu.virtual import Gpu
 
 from mhagen.base.target import SM_80
 from mhagen.tuning import cuda, gpu_bench, gpu_verification
@@ -27,8 +27,8 @@ ASKED = ("build", "verified.toml", "--backend", "cuda", "--arch", "sm_80", "--ve
 def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gpu:
     """In place of that of this machine; an interpreter has time for two calls of two lengths."""
     written(tmp_path / "verified.toml", TOML)
-    found = virtual.installed(monkeypatch, capability=(8, 0))
-    virtual_numba.installed(found, monkeypatch)
+    found = simulated.installed(monkeypatch, capability=(8, 0))
+    simulated_numba.installed(found, monkeypatch)
     monkeypatch.setattr(gpu_bench, "gpu_of_this_machine", lambda: SM_80)
     monkeypatch.setattr(gpu_bench, "this_cuda", lambda: cuda.Cuda("13.0", (cuda.Gpu("None", "8.0"),), ""))
     monkeypatch.setattr(gpu_verification, "lengths", lambda source: LENGTHS)

@@ -1,4 +1,4 @@
-"""The GPU of this machine in place of one that is none, for whole calls: `pytest tests/gpu --gpu`."""
+"""The GPU of this machine in place of a simulated one, for whole calls: `pytest tests/gpu --gpu`."""
 
 from __future__ import annotations
 

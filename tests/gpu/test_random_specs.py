@@ -1,4 +1,4 @@
-"""Specs drawn at random for CPUs, on a GPU that is none; `--hypothesis-profile=long` draws many others."""
+"""Specs drawn at random for CPUs, on a simulated GPU; `--hypothesis-profile=long` draws many others."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kernels.specs import Case
 from kernels.steadiness import assert_right_where_steady
 from kernels.test_random_specs import DRAWN_NOW, offset_of
 
-from gpu import virtual
+from gpu import simulated
 from gpu.attention import DTYPES
 from gpu.by_torch import TorchGpu
 from gpu.libraries import OfTorch
+from gpu.simulated import Gpu
 from gpu.toolchain import needs_compiler
-from gpu.virtual import Gpu
 from mhagen.backend import cuda
 from mhagen.base.digest import digest
 from mhagen.base.dtypes import DType
@@ -35,7 +35,7 @@ ENTROPY = 2e-7  # a difference: where it is 0 the kernel rounds
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu | TorchGpu:
-    return virtual.gpu_for_calls(monkeypatch)
+    return simulated.gpu_for_calls(monkeypatch)
 
 
 def for_gpus(case: Case, arch: str) -> Case:

@@ -1,4 +1,4 @@
-"""attention() as users call it, down to what its kernels leave in the memory of a GPU that is none."""
+"""attention() as users call it, down to what its kernels leave in the memory of a simulated GPU."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu import test_attention, test_decoding, test_float32, test_groups, test_hopper, test_second, virtual
+from gpu import simulated, test_attention, test_decoding, test_float32, test_groups, test_hopper, test_second
 from gpu.attention import DTYPES, SMALL, Call, Outcome, assert_right, module_of
 from gpu.by_torch import TorchGpu
 from gpu.machine.faults import Fault
+from gpu.simulated import Gpu, attend
 from gpu.toolchain import needs_compiler
-from gpu.virtual import Gpu, attend
 from mhagen.base.errors import InternalError
 from mhagen.runtime import gpu_launch
 
@@ -86,12 +86,12 @@ CALLS: dict[str, tuple[Mapping[str, Any], Any, str, Call, int]] = {
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu | TorchGpu:
-    return virtual.gpu_for_calls(monkeypatch)
+    return simulated.gpu_for_calls(monkeypatch)
 
 
 @pytest.fixture
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
-    return virtual.installed(monkeypatch)
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    return simulated.installed(monkeypatch)
 
 
 def called(gpu: Gpu | TorchGpu, name: str, library: str = "torch") -> Outcome:
@@ -107,14 +107,14 @@ def test_a_call_gives_what_the_reference_gives(gpu: Gpu | TorchGpu, name: str) -
 
 
 @pytest.mark.parametrize("name", ["tiles", "parts", "rows apart", "second passes behind parts"])
-def test_the_library_that_arrays_are_from_is_all_the_same(no_gpu: Gpu, name: str) -> None:
+def test_the_library_that_arrays_are_from_is_all_the_same(without_gpu: Gpu, name: str) -> None:
     """CuPy's come by DLPack, and results are made of other functions."""
-    assert_right(called(no_gpu, name, "cupy"), CALLS[name][0]["dtype"])
+    assert_right(called(without_gpu, name, "cupy"), CALLS[name][0]["dtype"])
 
 
 @pytest.mark.parametrize("given", ["new_counter", "new_workspace"])
 def test_what_is_let_go_before_kernels_are_on_the_stream_is_seen(
-    no_gpu: Gpu, monkeypatch: pytest.MonkeyPatch, given: str
+    without_gpu: Gpu, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     name, place = {
         "new_counter": ("more tasks than blocks of threads", gpu_launch),
@@ -123,17 +123,17 @@ def test_what_is_let_go_before_kernels_are_on_the_stream_is_seen(
     plain = getattr(place, given)
     monkeypatch.setattr(place, given, lambda *how: SimpleNamespace(address=plain(*how).address))
     with pytest.raises(Fault, match="global memory out of bounds"):
-        called(no_gpu, name)
+        called(without_gpu, name)
 
 
 def test_shared_memory_that_was_not_asked_for_is_not_there(
-    no_gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+    without_gpu: Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 48 KiB nobody needs to ask for any; the blocks of this kernel have more."""
     monkeypatch.setattr(Gpu, "allow", lambda *how: 0)
     module = module_of({**test_hopper.CAUSAL, "name": "of_much_memory"}, None, "sm_90a")
     with pytest.raises(InternalError, match="cuLaunchKernel failed"):
-        attend(no_gpu, test_hopper.CAUSAL, Call(3, 3), module)
+        attend(without_gpu, test_hopper.CAUSAL, Call(3, 3), module)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])

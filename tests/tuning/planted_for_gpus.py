@@ -50,7 +50,7 @@ class Sieving:
 
 @dataclass(frozen=True)
 class Reckoning:
-    """A GPU that is none: its kernels are the reference, with what is planted added to one of the results."""
+    """A simulated GPU: its kernels are the reference, with what is planted added to one of the results."""
 
     spec: dict[str, Any]
     off: float = 0.0

@@ -1,4 +1,4 @@
-"""Kernels on a GPU that is none, beside others: who is judged, timed, left out, and what is asked of whom."""
+"""Kernels on a simulated GPU, beside others: who is judged, timed, left out, and what is asked of whom."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def attend(plan: GpuPlan, bench: Bench, *, out: Array, **arrays: Any) -> Array:
 
 @dataclass(frozen=True)
 class Bench:
-    """A GPU that is none: a call takes the seconds that are planted for its schedule, and some noise."""
+    """A simulated GPU: a call takes the seconds that are planted for its schedule, and some noise."""
 
     name: str = "Planted"
     seconds_of: Mapping[GpuPlan, float] = field(default_factory=dict)

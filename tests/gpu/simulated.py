@@ -1,4 +1,4 @@
-"""A GPU that is none: libcuda is a stand-in, and what it launches is run by the machine that interprets.
+"""A simulated GPU: libcuda is a stand-in, and what it launches is run by the machine that interprets.
 
 What is asked of it waits, as on a stream, until somebody looks at a result. An array that nobody holds any
 more is gone for what is asked later, so a call that lets go of one too early is a Fault. There is one stream;
@@ -162,7 +162,7 @@ class Gpu(Library):
 
 @dataclass
 class Arrays(libraries.Module):
-    """PyTorch or CuPy, with memory of the GPU that is none."""
+    """PyTorch or CuPy, with memory of the simulated GPU."""
 
     gpu: Gpu = field(default_factory=Gpu)
 
@@ -184,7 +184,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, **about: Any) -> Gpu:
 
 
 def gpu_for_calls(monkeypatch: pytest.MonkeyPatch) -> Gpu | TorchGpu:
-    """One that is none, or that of this machine where tests are asked for it."""
+    """A simulated one, or that of this machine where tests are asked for it."""
     return TorchGpu() if hardware.is_chosen() else installed(monkeypatch)
 
 

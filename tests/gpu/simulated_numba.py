@@ -1,4 +1,4 @@
-"""Numba's arrays and events on a GPU that is none: what `--verify`, `bench` and `tune` use of numba.cuda."""
+"""Numba's arrays and events on a simulated GPU: what `--verify`, `bench` and `tune` use of numba.cuda."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gpu.libcuda import OnGpu
 from gpu.libraries import TYPE_STRINGS
-from gpu.virtual import Gpu
+from gpu.simulated import Gpu
 
 NAMES = {text: name for name, text in TYPE_STRINGS.items()}
 
