@@ -113,7 +113,7 @@ def emit_text(called: Instruction, builder: ir.IRBuilder, values: Sequence[ir.Va
         constraints(called, letters),
         side_effect=called.effect is not Effect.NONE,
     )
-    value = builder.call(text, values)
+    value = builder.call(text, values, attrs=() if called.effect is Effect.NONE else ("convergent",))
     if len(given) < 2:
         return [value] * len(given)
     return [builder.extract_value(value, index) for index in range(len(given))]

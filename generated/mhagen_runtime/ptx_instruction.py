@@ -50,10 +50,14 @@ OPERANDS = re.compile(r"([FSU]\d+)(?:x(\d))?")
 
 
 class Effect(Enum):
-    """What the compiler may do with a call."""
+    """What the compiler may do with a call.
+
+    Of those that it has to leave where they are, none may come to depend on more conditions than it does
+    (LLVM's `convergent`): lanes that part would not act together.
+    """
 
     NONE = "none"  # move it, merge it with its equal, drop it
-    LANES = "lanes"  # neither: lanes of a warp act together
+    LANES = "lanes"  # none of these: lanes of a warp act together
     MEMORY = "memory"  # nor keep memory in registers across it
 
 
