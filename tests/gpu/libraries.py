@@ -16,12 +16,12 @@ from mhagen.runtime.gpu_arrays import DLTensor
 
 TYPE_STRINGS = {
     "float16": "<f2", "bfloat16": "<V2", "float32": "<f4", "int32": "<i4", "int64": "<i8", "bool": "|b1",
-    "uint16": "<u2",
+    "uint16": "<u2", "float64": "<f8",
 }  # fmt: skip
 NUMBERS = ctypes.POINTER(ctypes.c_int64)
 DLPACK_KINDS = {
     "<f2": (2, 16), "<V2": (4, 16), "<f4": (2, 32), "<i4": (0, 32), "<i8": (0, 64), "|b1": (6, 8),
-    "<u2": (1, 16),
+    "<u2": (1, 16), "<f8": (2, 64),
 }  # fmt: skip
 
 

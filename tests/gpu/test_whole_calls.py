@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gpu import simulated, test_attention, test_decoding, test_float32, test_groups, test_hopper, test_second
-from gpu.attention import DTYPES, SMALL, Call, Outcome, assert_right, module_of
+from gpu.attention import DTYPES, SMALL, Call, Outcome, assert_right, module_of, spec_of
 from gpu.by_torch import TorchGpu
 from gpu.machine.faults import Fault
 from gpu.simulated import Gpu, attend
@@ -20,6 +20,8 @@ from mhagen.runtime import gpu_launch
 
 pytestmark = needs_compiler
 BIASED, ALIBI = test_hopper.CHOSEN["a bias"], test_hopper.CHOSEN["ALiBi"]
+# So long an expression that the compiler leaves the loop over scores as it is.
+LOOPING = spec_of(heads={"query": 1, "dim": 32}, scores={"modify": "score % 0.75"}, mask={"keep": "k <= q"})
 # The spec, the schedule and the architecture by which another test has compiled it, the call, and how many
 # kernels it needs.
 CALLS: dict[str, tuple[Mapping[str, Any], Any, str, Call, int]] = {
@@ -80,6 +82,7 @@ CALLS: dict[str, tuple[Mapping[str, Any], Any, str, Call, int]] = {
     ),
     "more tasks than blocks of threads": (test_hopper.CAUSAL, None, "sm_90a", Call(130, 150, batch=3), 1),
     "inputs of many axes": (BIASED[0], None, "sm_90a", Call(70, 90, batch=2, inputs=BIASED[1]), 1),
+    "scores in local memory": (LOOPING, None, "sm_80", Call(9, 70, batch=2), 1),
     "parts for Hopper": (ALIBI[0], None, "sm_90a", Call(1, 300, batch=2, inputs=ALIBI[1]), 2),
 }
 
@@ -104,6 +107,10 @@ def test_a_call_gives_what_the_reference_gives(gpu: Gpu | TorchGpu, name: str) -
     spec, *_, kernels = CALLS[name]
     assert_right(called(gpu, name), spec["dtype"])
     assert gpu.ran in (kernels, TorchGpu.ran)
+
+
+def test_scores_that_a_loop_goes_through_are_in_local_memory() -> None:
+    assert "__local_depot" in module_of(LOOPING, None).KERNEL.code().decode(), "else they are in registers"
 
 
 @pytest.mark.parametrize("name", ["tiles", "parts", "rows apart", "second passes behind parts"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,37 @@ LOCAL_BASE = 64  # as of shared memory, and as many bytes of nobody lie behind e
 GENERIC_SHARED = 1 << 40  # where shared memory is for loads and stores that name no space
 
 
-class GlobalMemory:
+class Arrays:
+    """Bytes of which some are an array's, and the others nobody's."""
+
+    name: str
+    bytes: Bytes
+    is_mine: NDArray[np.bool_]
+
+    def places(self, address: NDArray[Any], size: int) -> Any:
+        """Which bytes lie at each address, as an index.
+
+        Raises   Fault for one that is nobody's
+        """
+        places = address.astype(np.int64)[:, None] + np.arange(size)
+        if ((places < 0) | (places >= self.is_mine.size)).any() or not self.is_mine[places].all():
+            raise Fault(f"{self.name} memory out of bounds")
+        return places
+
+    def read(self, address: NDArray[Any], size: int) -> Bytes:
+        """`size` bytes at each address."""
+        aligned(address, size)
+        return self.bytes[self.places(address, size)]
+
+    def write(self, address: NDArray[Any], values: Bytes) -> None:
+        aligned(address, values.shape[1])
+        self.bytes[self.places(address, values.shape[1])] = values
+
+
+class GlobalMemory(Arrays):
     """Arrays in one address space, each with nothing before it and behind it."""
+
+    name = "global"
 
     def __init__(self, size: int = 1 << 23) -> None:
         self.bytes: Bytes = np.full(size, POISON, np.uint8)
@@ -43,21 +71,6 @@ class GlobalMemory:
         """A copy of an array that was put there."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.bytes[address : address + size].copy().view(dtype).reshape(shape)
-
-    def places(self, address: NDArray[Any], size: int) -> NDArray[np.int64]:
-        places = address.astype(np.int64)[:, None] + np.arange(size)
-        if ((places < 0) | (places >= self.is_mine.size)).any() or not self.is_mine[places].all():
-            raise Fault("global memory out of bounds")
-        return places
-
-    def read(self, address: NDArray[Any], size: int) -> Bytes:
-        """`size` bytes at each address."""
-        aligned(address, size)
-        return self.bytes[self.places(address, size)]
-
-    def write(self, address: NDArray[Any], values: Bytes) -> None:
-        aligned(address, values.shape[1])
-        self.bytes[self.places(address, values.shape[1])] = values
 
 
 class SharedMemory:
@@ -100,27 +113,19 @@ class SharedMemory:
             self.conflicts += int(np.bincount(distinct % BANKS).max()) - 1
 
 
-@dataclass(frozen=True)
-class LocalMemory:
-    """What threads have for themselves: the same places, with other bytes for each."""
+class LocalMemory(Arrays):
+    """What threads have for themselves, as some of them see it: the same places, with other bytes for each.
 
-    bytes: Bytes  # by thread
-    is_mine: NDArray[np.bool_]
-    lanes: NDArray[Any]
+    Shapes   bytes: (threads, places)
+    """
 
-    def places(self, address: NDArray[Any], size: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        places = address.astype(np.int64)[:, None] + np.arange(size)
-        if ((places < 0) | (places >= self.is_mine.size)).any() or not self.is_mine[places].all():
-            raise Fault("local memory out of bounds")
-        return self.lanes[:, None], places
+    name = "local"
 
-    def read(self, address: NDArray[Any], size: int) -> Bytes:
-        aligned(address, size)
-        return self.bytes[self.places(address, size)]
+    def __init__(self, memory: Bytes, is_mine: NDArray[np.bool_], lanes: NDArray[Any]) -> None:
+        self.bytes, self.is_mine, self.lanes = memory, is_mine, lanes
 
-    def write(self, address: NDArray[Any], values: Bytes) -> None:
-        aligned(address, values.shape[1])
-        self.bytes[self.places(address, values.shape[1])] = values
+    def places(self, address: NDArray[Any], size: int) -> Any:
+        return self.lanes[:, None], super().places(address, size)
 
 
 def places_of(arrays: Iterable[tuple[str, int, int]], first: int, gap: int = 0) -> tuple[dict[str, int], int]:
